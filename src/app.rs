@@ -1,0 +1,1 @@
+//! Everything put together: from settings to a running instance and back.

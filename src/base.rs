@@ -1,0 +1,6 @@
+//! What every room stands on: limits, time, secrets, and values nobody has judged yet.
+
+pub mod clock;
+pub mod limits;
+pub mod secret;
+pub mod untrusted;

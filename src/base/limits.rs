@@ -1,0 +1,134 @@
+//! A limit on everything, in one place: each loop, queue, buffer, retry and wait names a constant
+//! from here, unit last. The values are those of the design's table and of the newer gateway.
+
+use std::time::Duration;
+
+// ---- Connections -------------------------------------------------------------------------
+
+/// A required PROXY header must be whole within this time.
+pub const PROXY_HEADER_WAIT: Duration = Duration::from_secs(3);
+/// PROXY header and TLS handshake together, from `accept`.
+pub const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
+/// A version 2 PROXY header in full: 16 fixed bytes, 216 of addresses, and what TLVs fit.
+pub const PROXY_V2_BYTES_MAX: usize = 536;
+/// A version 1 PROXY line with its CRLF (PROXY protocol section 2.1).
+pub const PROXY_V1_BYTES_MAX: usize = 107;
+/// TLVs in one version 2 PROXY header.
+pub const PROXY_TLVS_MAX: usize = 64;
+/// The kernel's queue of connections not yet accepted, for each listening socket.
+pub const ACCEPT_BACKLOG: i32 = 4096;
+/// Open connections in total; further ones are closed at once.
+pub const CONNECTIONS_MAX: usize = 20_000;
+/// Of these, kept for callers from loopback and for addresses with a paired device.
+pub const CONNECTIONS_RESERVE: usize = 64;
+/// Open connections from one client address (an IPv6 /64 counts as one). Loopback is exempt.
+pub const CONNECTIONS_PER_CLIENT_MAX: usize = 1_024;
+/// Pause after `accept` failed for want of descriptors, so that the loop never spins.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+// ---- HTTP --------------------------------------------------------------------------------
+
+/// A request's head must be whole this long after its first byte.
+pub const HEAD_WAIT: Duration = Duration::from_secs(5);
+/// A kept-alive connection without a request.
+pub const IDLE_WAIT: Duration = Duration::from_secs(60);
+/// A request's body, from head to last byte, on routes we answer ourselves.
+pub const BODY_WAIT: Duration = Duration::from_secs(30);
+/// Bytes of one request's head.
+pub const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Header lines of one request.
+pub const HEAD_LINES_MAX: usize = 100;
+/// Body bytes on routes that we answer ourselves.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Requests on one kept-alive connection.
+pub const REQUESTS_PER_CONNECTION_MAX: u32 = 10_000;
+/// Elements of one forwarding header that are walked; more end as unattributed.
+pub const FORWARDED_HOPS_MAX: usize = 32;
+/// Bytes of a Host, SNI or Origin value that are read at all.
+pub const AUTHORITY_BYTES_MAX: usize = 300;
+
+// ---- The assertion -----------------------------------------------------------------------
+
+/// Life of an assertion, `exp - iat`.
+pub const ASSERTION_LIFE_SECONDS: u64 = 30;
+/// Clock difference allowed between edge and core on different hosts.
+pub const ASSERTION_LEEWAY_SECONDS: u64 = 60;
+/// An assertion without `req` is shared for at most this long.
+pub const ASSERTION_SHARED_SECONDS: u64 = 10;
+/// Bytes of one compact assertion.
+pub const ASSERTION_BYTES_MAX: usize = 8 * 1024;
+/// Shared assertions remembered by one signer.
+pub const ASSERTIONS_SHARED_MAX: usize = 4_096;
+/// Single-use `jti` remembered by one verifier; when it is full, requests are refused, never let through.
+pub const REPLAYS_MAX: usize = 200_000;
+/// Age after which the signing key is replaced.
+pub const SIGNING_KEY_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+
+// ---- The gateway protocol ----------------------------------------------------------------
+
+/// A WebSocket must send `connect` within this time (the newer gateway: 15 s).
+pub const CONNECT_WAIT: Duration = Duration::from_secs(10);
+/// A frame before `hello-ok`.
+pub const FRAME_BYTES_BEFORE_HELLO_MAX: usize = 64 * 1024;
+/// A message after `hello-ok`: `policy.maxPayload`.
+pub const MESSAGE_BYTES_MAX: usize = 26_214_400;
+/// Queued for one socket: `policy.maxBufferedBytes`.
+pub const OUTBOUND_BYTES_PER_SOCKET_MAX: usize = 52_428_800;
+/// Queued for all sockets together.
+pub const OUTBOUND_BYTES_TOTAL_MAX: usize = 256 * 1024 * 1024;
+/// Sockets of one client that have not had `hello-ok`; the next one gets 503.
+pub const SOCKETS_BEFORE_HELLO_PER_CLIENT_MAX: usize = 32;
+/// Sockets of all clients that have not had `hello-ok`.
+pub const SOCKETS_BEFORE_HELLO_MAX: usize = 4_096;
+/// Period of the `tick` event: `policy.tickIntervalMs`.
+pub const TICK_PERIOD: Duration = Duration::from_secs(30);
+/// Period of WebSocket pings after `hello-ok`.
+pub const PING_PERIOD: Duration = Duration::from_secs(25);
+/// A ping must be answered within this time.
+pub const PONG_WAIT: Duration = Duration::from_secs(25);
+/// Between our close frame and the end of the socket.
+pub const CLOSE_WAIT: Duration = Duration::from_secs(1);
+/// A close reason in UTF-8 bytes, as the gateway cuts it.
+pub const CLOSE_REASON_BYTES_MAX: usize = 120;
+/// Calls without the needed role or scope before the socket is closed.
+pub const UNAUTHORIZED_CALLS_MAX: u32 = 10;
+/// Messages one socket may send in a second after `hello-ok`, on average.
+pub const MESSAGES_PER_SECOND_MAX: u32 = 1_000;
+/// Difference between a device's `signedAt` and our clock.
+pub const SIGNED_AT_SKEW_MS: i64 = 120_000;
+/// Scopes one `connect` may ask for.
+pub const SCOPES_MAX: usize = 64;
+/// Characters of any identifier or label a stranger sends.
+pub const LABEL_CHARS_MAX: usize = 256;
+
+// ---- Pairing -----------------------------------------------------------------------------
+
+/// Life of a pending request, from its last refresh.
+pub const PENDING_LIFE_SECONDS: u64 = 300;
+/// Pending requests in total.
+pub const PENDING_MAX: usize = 50;
+/// Pending requests from one IPv4 address or IPv6 /64.
+pub const PENDING_PER_CLIENT_MAX: usize = 8;
+/// Wrong secrets from one client within [`FAILURE_WINDOW`] before it is locked out.
+pub const FAILURES_MAX: u32 = 10;
+/// The window in which wrong secrets are counted.
+pub const FAILURE_WINDOW: Duration = Duration::from_secs(60);
+/// How long a client that guessed too often is refused.
+pub const LOCKOUT: Duration = Duration::from_secs(300);
+/// Clients whose wrong secrets are remembered.
+pub const FAILURE_CLIENTS_MAX: usize = 10_000;
+
+// ---- People ------------------------------------------------------------------------------
+
+/// SIGTERM to exit, unless `edge.drain_seconds` says otherwise.
+pub const DRAIN_SECONDS: u64 = 30;
+/// One line on the admin socket, either way.
+pub const ADMIN_LINE_BYTES_MAX: usize = 1024 * 1024;
+/// An admin command, from connect to answer.
+pub const ADMIN_WAIT: Duration = Duration::from_secs(10);
+/// Admin commands at once.
+pub const ADMIN_CONNECTIONS_MAX: usize = 16;
+/// Bytes of a configuration file.
+pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
+/// Bytes of a file of secrets, keys or certificates.
+pub const KEY_FILE_BYTES_MAX: u64 = 256 * 1024;

@@ -1,0 +1,1 @@
+//! The certificates we serve: one resolver, fed by the local CA and by files.

@@ -1,0 +1,1 @@
+//! HTTP at the edge: origin, limits, route, strip, sign, core, access log.

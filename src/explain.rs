@@ -1,0 +1,1 @@
+//! Every decision, told step by step.

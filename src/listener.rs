@@ -1,0 +1,1 @@
+//! The doors: accepting, PROXY headers, TLS, and the limits of a connection.

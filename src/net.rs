@@ -1,0 +1,5 @@
+//! Addresses, hosts and ranges, named for what they prove.
+
+pub mod addr;
+pub mod host;
+pub mod range;

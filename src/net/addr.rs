@@ -1,0 +1,74 @@
+//! Addresses, named for what they prove.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+/// The other end of our own socket. The kernel vouches for it; nothing else is this certain.
+///
+/// Invariant: canonical (`::ffff:a.b.c.d` is `a.b.c.d`), because one host must have one spelling in
+/// every list and every limit.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct PeerAddr(SocketAddr);
+
+impl PeerAddr {
+    /// Takes the address that `accept` returned.
+    pub fn from_accept(addr: SocketAddr) -> Self {
+        Self(SocketAddr::new(addr.ip().to_canonical(), addr.port()))
+    }
+
+    /// The address without its port.
+    pub fn ip(self) -> IpAddr {
+        self.0.ip()
+    }
+
+    /// The address with its port.
+    pub fn socket(self) -> SocketAddr {
+        self.0
+    }
+}
+
+/// Who is counted as one for limits and quotas: an IPv4 address, or an IPv6 /64, which is what one
+/// subscriber gets (RFC 6177).
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ClientKey(IpAddr);
+
+impl ClientKey {
+    /// The key under which `ip` is counted.
+    pub fn of(ip: IpAddr) -> Self {
+        Self(match ip.to_canonical() {
+            IpAddr::V4(ip) => IpAddr::V4(ip),
+            IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),
+        })
+    }
+}
+
+impl fmt::Display for ClientKey {
+    /// `192.0.2.1`, or `2001:db8::/64`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V4(ip) => ip.fmt(f),
+            IpAddr::V6(ip) => write!(f, "{ip}/64"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mapped_peer_is_its_ipv4_address() {
+        let peer = PeerAddr::from_accept("[::ffff:192.0.2.1]:7".parse().unwrap());
+        assert_eq!(peer.socket().to_string(), "192.0.2.1:7");
+    }
+
+    #[test]
+    fn one_subscriber_is_one_key() {
+        let key = |ip: &str| ClientKey::of(ip.parse().unwrap());
+        assert_eq!(key("2001:db8::1"), key("2001:db8::ffff:2"));
+        assert_ne!(key("2001:db8::1"), key("2001:db8:0:1::1"));
+        assert_eq!(key("::ffff:192.0.2.1"), key("192.0.2.1"));
+        assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
+        assert_eq!(key("2001:db8::1").to_string(), "2001:db8::/64");
+    }
+}

@@ -1,0 +1,166 @@
+//! Ranges of addresses that an operator trusts: read strictly, matched fast.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use thiserror::Error;
+
+/// Ranges of addresses. Empty means: nobody.
+///
+/// Invariant: no /0, no host bits, canonical, sorted and without overlap within a family, so a lookup is a binary search.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Ranges(Vec<IpNet>);
+
+/// Whether a range may be wider than a site: an operator's explicit word.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Width {
+    /// At most /16 (IPv6 /32).
+    Narrow,
+    /// Anything but /0: `danger_wide_trust`.
+    Wide,
+}
+
+impl Ranges {
+    /// Reads addresses and CIDR ranges; a bare address is a range of one.
+    ///
+    /// # Errors
+    /// [`RangeError`] with the place of the first bad entry.
+    pub fn parse<S: AsRef<str>>(entries: &[S], width: Width) -> Result<Self, RangeError> {
+        let parsed = entries
+            .iter()
+            .enumerate()
+            .map(|(index, entry)| parse_range(entry.as_ref(), width).map_err(|cause| RangeError { index, cause }));
+        Ok(Self(IpNet::aggregate(&parsed.collect::<Result<_, _>>()?))).map(|Self(mut ranges)| {
+            ranges.sort();
+            Self(ranges)
+        })
+    }
+
+    /// Whether `ip` lies in one of the ranges.
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        let after = self.0.partition_point(|range| range.network() <= ip);
+        let before = after.checked_sub(1).and_then(|index| self.0.get(index));
+        before.is_some_and(|range| range.contains(&ip))
+    }
+
+    /// Whether there is no range at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+fn parse_range(text: &str, width: Width) -> Result<IpNet, RangeFault> {
+    let (address, prefix) = match text.split_once('/') {
+        Some((address, prefix)) => (address, Some(prefix)),
+        None => (text, None),
+    };
+    let address: IpAddr = address.parse().map_err(|_| RangeFault::Malformed)?;
+    let canonical = address.to_canonical();
+    let digits = |text: &&str| {
+        text.len() <= 3 && text.bytes().all(|b| b.is_ascii_digit()) && (*text == "0" || !text.starts_with('0'))
+    };
+    let prefix = match prefix {
+        Some(text) => {
+            Some(text).filter(digits).and_then(|text| text.parse::<u8>().ok()).ok_or(RangeFault::Malformed)?
+        }
+        None if address.is_ipv4() => 32,
+        None => 128,
+    };
+    // `::ffff:a.b.c.d/96+n` is `a.b.c.d/n`: one range, one spelling.
+    let prefix = match (address, canonical) {
+        (IpAddr::V6(_), IpAddr::V4(_)) => prefix.checked_sub(96).ok_or(RangeFault::TooWide)?,
+        _ => prefix,
+    };
+    let range = IpNet::new(canonical, prefix).map_err(|_| RangeFault::Malformed)?;
+    if prefix == 0 {
+        return Err(RangeFault::Everyone);
+    }
+    let narrow = if canonical.is_ipv4() { 16 } else { 32 };
+    if prefix < narrow && width == Width::Narrow {
+        return Err(RangeFault::TooWide);
+    }
+    if range.addr() != range.network() {
+        return Err(RangeFault::HostBits);
+    }
+    Ok(range)
+}
+
+/// A list of ranges that was refused.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[error("{cause}")]
+pub struct RangeError {
+    /// Which entry of the list, from 0.
+    pub index: usize,
+    /// What is wrong with it.
+    pub cause: RangeFault,
+}
+
+/// What is wrong with one range.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum RangeFault {
+    /// `/0`: that would be everybody.
+    #[error("a range of /0 trusts everybody")]
+    Everyone,
+    /// Bits set behind the prefix: probably not the range that was meant.
+    #[error("the address has bits set behind its prefix")]
+    HostBits,
+    /// Not an address and not a range; names and wildcards are never taken.
+    #[error("not an ip address or range")]
+    Malformed,
+    /// Wider than /16 (IPv6 /32) without `danger_wide_trust`.
+    #[error("the range is wider than /16 (ipv6 /32)")]
+    TooWide,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_contain_what_they_say() {
+        let ranges = Ranges::parse(
+            &["10.0.0.0/24", "192.0.2.7", "2001:db8:1::/64", "::ffff:198.51.100.0/120", "10.0.0.128/25"],
+            Width::Narrow,
+        )
+        .unwrap();
+        for inside in ["10.0.0.0", "10.0.0.255", "192.0.2.7", "2001:db8:1::5", "198.51.100.9", "::ffff:10.0.0.3"] {
+            assert!(ranges.contains(inside.parse().unwrap()), "{inside}");
+        }
+        for outside in ["10.0.1.0", "192.0.2.8", "2001:db8:1:1::5", "198.51.101.0", "9.255.255.255", "::"] {
+            assert!(!ranges.contains(outside.parse().unwrap()), "{outside}");
+        }
+        assert!(!Ranges::default().contains("10.0.0.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn every_refusal_has_its_cause() {
+        let cause = |entry: &str| Ranges::parse(&["10.0.0.1", entry], Width::Narrow).unwrap_err();
+        for (entry, expected) in [
+            ("0.0.0.0/0", RangeFault::Everyone),
+            ("::/0", RangeFault::Everyone),
+            ("10.0.0.1/24", RangeFault::HostBits),
+            ("", RangeFault::Malformed),
+            (" ", RangeFault::Malformed),
+            ("*", RangeFault::Malformed),
+            ("proxy.internal", RangeFault::Malformed),
+            ("10.0.0.0/-1", RangeFault::Malformed),
+            ("10.0.0.0/33", RangeFault::Malformed),
+            ("10.0.0.0/+8", RangeFault::Malformed),
+            ("10.0.0.0/024", RangeFault::Malformed),
+            ("10.0.0", RangeFault::Malformed),
+            ("10.0.0.0/", RangeFault::Malformed),
+            ("10.0.0.0/8", RangeFault::TooWide),
+            ("2001::/16", RangeFault::TooWide),
+            ("::ffff:0:0/96", RangeFault::Everyone),
+        ] {
+            assert_eq!(cause(entry), RangeError { index: 1, cause: expected }, "{entry:?}");
+        }
+    }
+
+    #[test]
+    fn wide_ranges_need_the_operators_word() {
+        assert!(Ranges::parse(&["10.0.0.0/8"], Width::Wide).is_ok());
+        assert!(Ranges::parse(&["0.0.0.0/0"], Width::Wide).is_err());
+    }
+}

@@ -1,0 +1,1 @@
+//! Who is calling, and how we know: from socket peer, PROXY header and forwarding headers to one origin.

@@ -1,0 +1,1 @@
+//! Who may enter: device proofs, pending requests, approvals, decided by a pure step.

@@ -1,0 +1,1 @@
+//! What must survive: devices, requests, audit and keys, durable before they are acknowledged.

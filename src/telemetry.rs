@@ -1,0 +1,1 @@
+//! The log: its format and its fields.
