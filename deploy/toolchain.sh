@@ -1,0 +1,110 @@
+# Sourced by deploy/run, tests/run and .ci/run: finds what a build needs, or installs it, or says what is missing.
+# Works on Debian and its descendants as root; elsewhere it never changes the machine.
+# shellcheck shell=bash
+
+say() { printf '%s: %s\n' "${speaker:-doorward}" "$*" >&2; }
+die() { say "$*"; exit 1; }
+
+# apt_get ARGUMENTS: with patience for another apt and for a bad moment of the network.
+apt_get() {
+    local try
+    for try in 1 2 3; do
+        if DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 "$@" </dev/null >&2; then
+            return 0
+        fi
+        say "apt-get $1 failed (try $try of 3)"
+        sleep $((try * 3))
+    done
+    return 1
+}
+
+# need PACKAGE COMMAND...: notes PACKAGE as missing unless every COMMAND is there.
+missing=()
+need() {
+    local package=$1 command
+    shift
+    for command in "$@"; do
+        if ! command -v "$command" >/dev/null; then
+            missing+=("$package")
+            return 0
+        fi
+    done
+}
+
+# install_missing: installs what `need` noted when we are root on a Debian, else says exactly what to do.
+# No service is started by it: we want the programs, not a web server on port 80.
+install_missing() {
+    local policy=/usr/sbin/policy-rc.d made=no done=yes
+    [ ${#missing[@]} -eq 0 ] && return 0
+    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+        die "missing: ${missing[*]}. As root on Debian: apt-get update && apt-get install --no-install-recommends ${missing[*]}"
+    fi
+    say "installing with apt-get: ${missing[*]}"
+    if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy" && made=yes
+    fi
+    { apt_get update && apt_get install -y --no-install-recommends "${missing[@]}"; } || done=no
+    [ "$made" = no ] || rm -f "$policy"
+    [ "$done" = yes ] || die "apt-get could not install: ${missing[*]}"
+    missing=()
+    hash -r
+}
+
+# rust_wanted: the oldest Rust that builds us, as Cargo.toml says it.
+rust_wanted() { sed -n 's/^rust-version *= *"\([0-9.]*\)".*/\1/p' Cargo.toml; }
+
+# rust_found: the version of the cargo on PATH, or nothing. A rustup without a toolchain counts as none.
+rust_found() { rustc --version 2>/dev/null | sed -n 's/^rustc \([0-9.]*\).*/\1/p'; }
+
+# not_older A B: A is B or newer.
+not_older() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | tail -n 1)" = "$1" ]; }
+
+# find_toolchain [checks]: leaves a new enough cargo and rustc on PATH, with cmake and a C compiler;
+# with "checks" also rustfmt and clippy.
+find_toolchain() {
+    local wanted found
+    export PATH="$PATH:${CARGO_HOME:-${HOME:-/root}/.cargo}/bin"
+    wanted=$(rust_wanted)
+    [ -n "$wanted" ] || die "Cargo.toml names no rust-version"
+    found=$(rust_found)
+    if [ -n "$found" ] && command -v cargo >/dev/null && not_older "$found" "$wanted"; then
+        say "Rust $found is here ($wanted or newer is needed)"
+    else
+        say "Rust here: ${found:-none}; needed: $wanted or newer"
+        debian_rust "$wanted"
+    fi
+    case "${1:-}" in checks) check_tools ;; esac
+    need cmake cmake
+    need gcc cc
+    need make make
+    [ "$(uname -s)" != Linux ] || [ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
+    install_missing
+}
+
+# debian_rust VERSION: Debian's stable security archive carries newer compilers as rustc-web and cargo-web.
+debian_rust() {
+    local wanted=$1 candidate
+    if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+        apt_get update || die "apt-get update failed"
+        candidate=$(apt-cache policy rustc-web 2>/dev/null | sed -n 's/^ *Candidate: \([0-9.]*\).*/\1/p')
+        if [ -n "$candidate" ] && not_older "$candidate" "$wanted"; then
+            missing+=(rustc-web cargo-web)
+            install_missing
+            export PATH="/usr/bin:$PATH"
+            hash -r
+            say "Rust $(rust_found) from Debian's rustc-web"
+            return 0
+        fi
+    fi
+    die "Rust $wanted or newer is needed. Install it from https://rustup.rs, or on Debian with the security archive as root: apt-get install rustc-web cargo-web"
+}
+
+# check_tools: rustfmt and clippy of the same toolchain.
+check_tools() {
+    cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 && return 0
+    if command -v dpkg >/dev/null && dpkg -s rustc-web >/dev/null 2>&1; then
+        missing+=(rustfmt-web rust-web-clippy)
+    else
+        die "rustfmt or clippy is missing: rustup component add rustfmt clippy"
+    fi
+}

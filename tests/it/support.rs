@@ -1,0 +1,5 @@
+//! What the promises stand on: the binary as a process, machines as network namespaces, real peers, and callers.
+
+pub(crate) mod instance;
+pub(crate) mod namespace;
+pub(crate) mod program;

@@ -1,0 +1,166 @@
+//! doorward as its users have it: the binary, a configuration file, a state folder, its commands.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::namespace::Namespace;
+
+const START_WAIT: Duration = Duration::from_secs(30);
+const STOP_WAIT: Duration = Duration::from_secs(40);
+
+/// A running doorward; it is killed when dropped, and its folder removed.
+#[derive(Debug)]
+pub(crate) struct Instance<'a> {
+    machine: &'a Namespace,
+    folder: TempDir,
+    child: Option<Child>,
+}
+
+impl<'a> Instance<'a> {
+    /// Starts `doorward run` on a machine with this configuration and waits until `doorward status` is content.
+    pub(crate) fn start(machine: &'a Namespace, configuration: &str) -> Self {
+        let mut instance = Self::stopped(machine, configuration);
+        instance.restart();
+        instance
+    }
+
+    /// A folder with this configuration and nothing running yet.
+    pub(crate) fn stopped(machine: &'a Namespace, configuration: &str) -> Self {
+        let folder = tempfile::Builder::new().prefix("doorward-").tempdir().unwrap();
+        fs::write(folder.path().join("doorward.toml"), format!("state_dir = \"state\"\n{configuration}")).unwrap();
+        Self { machine, folder, child: None }
+    }
+
+    /// Starts it (again) on the same state.
+    pub(crate) fn restart(&mut self) {
+        assert!(self.child.is_none(), "it runs already");
+        let log = File::options().create(true).append(true).open(self.log_file()).unwrap();
+        let mut command = self.machine.command(&binary());
+        command.arg("--config").arg(self.folder.path().join("doorward.toml")).arg("run");
+        command.current_dir(self.folder.path()).stdin(Stdio::null());
+        command.stdout(log.try_clone().unwrap()).stderr(log).env_remove("XDG_STATE_HOME");
+        self.child = Some(command.spawn().unwrap());
+        let start = Instant::now();
+        while !self.command(&["status"]).status.success() {
+            let gone = self.child.as_mut().and_then(|child| child.try_wait().unwrap());
+            assert!(gone.is_none(), "it ended at start ({}):\n{}", gone.unwrap(), self.log());
+            assert!(start.elapsed() < START_WAIT, "not ready in {START_WAIT:?}:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Runs a doorward command against this instance.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(binary());
+        command.arg("--config").arg(self.folder.path().join("doorward.toml")).args(arguments);
+        command.current_dir(self.folder.path()).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// Runs a command that must succeed; its standard output.
+    pub(crate) fn words(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "doorward {arguments:?}: {}\n{stderr}\n{}", output.status, self.log());
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs a command with `--json`.
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
+        let words = self.words(&[arguments, &["--json"]].concat());
+        serde_json::from_str(&words).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {words}"))
+    }
+
+    /// The gateway secret, as its owner reads it.
+    pub(crate) fn token(&self) -> String {
+        self.words(&["token", "show"]).trim().to_owned()
+    }
+
+    /// The pending requests, as `devices list --json` shows them.
+    pub(crate) fn pending(&self) -> Vec<Value> {
+        self.json(&["devices", "list"])["pending"].as_array().unwrap().clone()
+    }
+
+    /// The paired devices, as `devices list --json` shows them.
+    pub(crate) fn paired(&self) -> Vec<Value> {
+        self.json(&["devices", "list"])["paired"].as_array().unwrap().clone()
+    }
+
+    /// The one pending request of this device.
+    pub(crate) fn pending_of(&self, device_id: &str) -> Value {
+        let mut pending = self.pending();
+        pending.retain(|request| request["deviceId"] == device_id);
+        assert_eq!(pending.len(), 1, "pending requests of {device_id}: {pending:#?}");
+        pending.remove(0)
+    }
+
+    /// Everything it has logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// The folder that holds the configuration and `state/`.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The certificate of its local CA, in PEM.
+    pub(crate) fn authority(&self) -> String {
+        fs::read_to_string(self.folder.path().join("state/local-ca.pem")).unwrap()
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    /// Ends it without warning.
+    pub(crate) fn kill_nine(&mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Asks it to end and waits for it.
+    pub(crate) fn stop(&mut self) -> ExitStatus {
+        let mut child = self.child.take().unwrap();
+        let id = i32::try_from(child.id()).unwrap();
+        kill_process(Pid::from_raw(id).unwrap(), Signal::TERM).unwrap();
+        let start = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status;
+            }
+            if start.elapsed() > STOP_WAIT {
+                let _ = child.kill();
+                panic!("still there {STOP_WAIT:?} after SIGTERM:\n{}", self.log());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+}
+
+impl Drop for Instance<'_> {
+    fn drop(&mut self) {
+        if let Some(child) = self.child.as_mut() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("---- doorward's log ----\n{}", self.log());
+        }
+    }
+}
+
+fn binary() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_doorward"))
+}

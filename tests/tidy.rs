@@ -1,0 +1,346 @@
+//! The house as a test: modules import only downward in the order of `src/lib.rs`, files and functions stay
+//! short, every file says why it exists, and nothing lies at the top that has no place there.
+#![cfg(test)]
+#![expect(clippy::string_slice, reason = "offsets come from searches in the same text")]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const FILE_LINES_MAX: usize = 400;
+const FUNCTION_LINES_MAX: usize = 70;
+/// What design and convention place at the top; dotfiles hold tool settings.
+const TOP: [&str; 8] = ["Cargo.lock", "Cargo.toml", "LICENSE", "README.md", "certs", "conf", "deploy", "tests"];
+
+#[test]
+fn imports_only_point_down() {
+    let order = modules_in_order(&read(Path::new("src/lib.rs")));
+    let mut wrong = String::new();
+    for file in rust_files(Path::new("src")) {
+        let name = file.display();
+        let room = room_of(&file);
+        let Some(own) = order.iter().position(|module| *module == room) else {
+            assert!(["lib", "main"].contains(&room.as_str()), "{name} belongs to no module of src/lib.rs");
+            continue;
+        };
+        let code = code_only(&read(&file));
+        for (number, line) in code.lines().enumerate() {
+            let number = number + 1;
+            if line.contains("crate::{") || line.contains("super::{self") || line.contains("crate::*") {
+                let _ = writeln!(wrong, "{name}:{number}: one `use crate::…;` for each import");
+            }
+            for used in imported(line, &file) {
+                if order.iter().position(|module| *module == used).is_some_and(|theirs| theirs > own) {
+                    let _ = writeln!(wrong, "{name}:{number}: {room} stands below {used} in src/lib.rs");
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "imports that point up, or hide what they take:\n{wrong}");
+}
+
+#[test]
+fn every_module_of_the_map_has_its_file() {
+    for module in modules_in_order(&read(Path::new("src/lib.rs"))) {
+        let file = PathBuf::from(format!("src/{module}.rs"));
+        assert!(file.is_file(), "src/lib.rs names {module}, but there is no {}", file.display());
+        let lines = read(&file).lines().filter(|line| !line.trim().is_empty()).count();
+        assert!(lines > 1, "{} is an empty placeholder", file.display());
+    }
+}
+
+#[test]
+fn files_are_short_and_say_why() {
+    let mut wrong = String::new();
+    for file in all_rust_files() {
+        let text = read(&file);
+        let (name, lines) = (file.display(), text.lines().count());
+        if lines > FILE_LINES_MAX {
+            let _ = writeln!(wrong, "{name}: {lines} lines, over {FILE_LINES_MAX}: it holds two concepts");
+        }
+        if !text.starts_with("//!") {
+            let _ = writeln!(wrong, "{name}: does not open with `//!`: why does it exist?");
+        }
+        if file.file_name().is_some_and(|name| name == "mod.rs") {
+            let _ = writeln!(wrong, "{name}: `foo.rs` beside `foo/`, no mod.rs");
+        }
+        let stem = file.file_stem().unwrap().to_string_lossy();
+        if ["util", "utils", "common", "helpers", "helper", "manager", "misc"].contains(&&*stem) {
+            let _ = writeln!(wrong, "{name}: a file is named by the concept it holds");
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+#[test]
+fn functions_are_short() {
+    let mut wrong = String::new();
+    for file in all_rust_files() {
+        for function in functions(&code_only(&read(&file))) {
+            if function.lines > FUNCTION_LINES_MAX {
+                let _ = writeln!(
+                    wrong,
+                    "{}:{}: {} has {} lines, over {FUNCTION_LINES_MAX}",
+                    file.display(),
+                    function.line,
+                    function.name,
+                    function.lines
+                );
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+#[test]
+fn nothing_is_left_half_done_or_switched_off() {
+    // Spelled in two halves, so that this file does not find itself.
+    let unfinished = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("X", "XX"), concat!("unimpl", "emented!(")];
+    let switched_off = [concat!("#[ig", "nore"), concat!("#[all", "ow("), concat!("#![all", "ow(")];
+    let mut wrong = String::new();
+    for file in all_rust_files() {
+        for (number, line) in read(&file).lines().enumerate() {
+            let place = format!("{}:{}", file.display(), number + 1);
+            for word in unfinished.iter().filter(|word| line.contains(**word)) {
+                let _ = writeln!(wrong, "{place}: {word}: half-done does not merge");
+            }
+            for word in switched_off.iter().filter(|word| line.contains(**word)) {
+                let _ = writeln!(wrong, "{place}: {word}: `#[expect(…, reason)]` for lints; no test is ever skipped");
+            }
+            if line.trim_start().starts_with(concat!("fn te", "st_")) {
+                let _ = writeln!(wrong, "{place}: a test is named as the fact it shows");
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+#[test]
+fn nothing_strange_lies_at_the_top() {
+    for name in names_at_the_top() {
+        let known = name.starts_with('.') || name == "src" || TOP.contains(&name.as_str());
+        assert!(known, "{name} has no place at the top of the tree");
+    }
+}
+
+#[test]
+fn no_secret_is_kept_in_the_tree() {
+    for file in tracked_files() {
+        let lower = file.to_lowercase();
+        let named = [".pem", ".key", ".p12", ".sqlite", "gateway-token"].iter().any(|end| lower.ends_with(end));
+        assert!(!named || lower.starts_with("tests/vectors/"), "{file} looks like a key or like state");
+        let text = fs::read(&file).unwrap_or_default();
+        let marker = concat!("-----BEGIN PRIV", "ATE KEY-----").as_bytes();
+        let found = text.windows(marker.len()).any(|window| window == marker);
+        assert!(!found, "{file} holds a private key");
+    }
+}
+
+#[test]
+fn functions_are_measured_through_strings_comments_and_lifetimes() {
+    let source =
+        "fn a<'x>(s: &'x str) -> char { // }\n let _ = \"}\\\"}\"; /* } /* } */ */ let _ = r#\"}\"#; '}'\n}\nfn b();\n";
+    let measured: Vec<_> = functions(&code_only(source)).into_iter().map(|f| (f.name, f.lines)).collect();
+    assert_eq!(measured, [("a".to_owned(), 3)]);
+}
+
+#[test]
+fn imports_by_super_are_followed_to_their_room() {
+    let seen = |line: &str, file: &str| imported(line, Path::new(file));
+    assert_eq!(seen("use crate::edge::proxy;", "src/core.rs"), ["edge"]);
+    assert_eq!(seen("use super::edge;", "src/core.rs"), ["edge"]);
+    assert_eq!(seen("use super::edge;", "src/core/session.rs"), Vec::<String>::new());
+    assert_eq!(seen("use super::super::edge::A;", "src/core/session.rs"), ["edge"]);
+}
+
+// ---- Reading Rust ------------------------------------------------------------------------
+
+fn modules_in_order(lib: &str) -> Vec<String> {
+    lib.lines()
+        .filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod "))
+        .map(|rest| rest.trim_end_matches([';', '{', ' ']).to_owned())
+        .collect()
+}
+
+/// The top module a file belongs to: `src/origin/class.rs` belongs to `origin`.
+fn room_of(file: &Path) -> String {
+    let first = file.strip_prefix("src").unwrap().components().next().unwrap();
+    Path::new(&first).file_stem().unwrap().to_string_lossy().into_owned()
+}
+
+/// The top modules that a line names, by `crate::` or by enough `super::` to leave the file's room.
+fn imported(line: &str, file: &Path) -> Vec<String> {
+    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let mut used: Vec<_> = line.split("crate::").skip(1).filter(|_| !line.contains("$crate")).map(word).collect();
+    let depth = file.strip_prefix("src").unwrap().components().count();
+    let climb = "super::".repeat(depth);
+    // Within an inline `mod tests` one more `super::` is the file itself: only whole climbs count.
+    for (at, _) in line.match_indices(&climb) {
+        let whole = !line[..at].ends_with("super::") && !line[at + climb.len()..].starts_with("super::");
+        if whole {
+            used.push(word(&line[at + climb.len()..]));
+        }
+    }
+    used
+}
+
+struct Function {
+    name: String,
+    line: usize,
+    lines: usize,
+}
+
+/// Every function with a body, from its `fn` to its closing brace. `code` holds neither strings nor comments.
+fn functions(code: &str) -> Vec<Function> {
+    let bytes = code.as_bytes();
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices("fn ") {
+        let before = at.checked_sub(1).map_or(b' ', |i| bytes[i]);
+        let name: String = code[at + 3..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        if before.is_ascii_alphanumeric() || before == b'_' || name.is_empty() {
+            continue;
+        }
+        let Some(open) = body_start(&bytes[at..]).map(|offset| at + offset) else { continue };
+        let mut depth = 0_usize;
+        let end = bytes[open..].iter().position(|byte| {
+            match byte {
+                b'{' => depth += 1,
+                b'}' => depth -= 1,
+                _ => {}
+            }
+            depth == 0
+        });
+        let end = open + end.unwrap_or_else(|| panic!("{name} has no end"));
+        let newlines = |range: &[u8]| range.iter().filter(|byte| **byte == b'\n').count();
+        found.push(Function { name, line: newlines(&bytes[..at]) + 1, lines: newlines(&bytes[at..=end]) + 1 });
+    }
+    found
+}
+
+/// The offset of a function's opening brace, or none if it has no body.
+fn body_start(from: &[u8]) -> Option<usize> {
+    let mut nested = 0_i32;
+    for (offset, byte) in from.iter().enumerate() {
+        match byte {
+            b'(' | b'[' => nested += 1,
+            b')' | b']' => nested -= 1,
+            b'{' if nested == 0 => return Some(offset),
+            b';' if nested == 0 => return None,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The source with comments, strings and character literals blanked; lines stay where they are.
+fn code_only(source: &str) -> String {
+    let chars: Vec<char> = source.chars().collect();
+    let mut out = String::with_capacity(source.len());
+    let mut at = 0;
+    while at < chars.len() {
+        let end = skipped(&chars, at);
+        if end == at {
+            out.push(chars[at]);
+            at += 1;
+        } else {
+            out.extend(chars[at..end].iter().map(|c| if *c == '\n' { '\n' } else { ' ' }));
+            at = end;
+        }
+    }
+    out
+}
+
+/// Where the comment or literal that starts at `at` ends; `at` itself if none starts there.
+fn skipped(chars: &[char], at: usize) -> usize {
+    let rest = &chars[at..];
+    let in_word = at > 0 && (chars[at - 1].is_alphanumeric() || chars[at - 1] == '_');
+    match rest {
+        ['/', '/', ..] => at + rest.iter().position(|c| *c == '\n').unwrap_or(rest.len()),
+        ['/', '*', ..] => at + block_comment(rest),
+        ['"', ..] => at + quoted(rest),
+        ['r', '"' | '#', ..] if !in_word => raw_string(rest, 1).map_or(at, |length| at + length),
+        ['b', 'r', '"' | '#', ..] if !in_word => raw_string(rest, 2).map_or(at, |length| at + length),
+        ['\'', '\\', ..] => at + 3 + rest[3..].iter().position(|c| *c == '\'').unwrap_or(0) + 1,
+        ['\'', _, '\'', ..] => at + 3,
+        _ => at,
+    }
+}
+
+fn block_comment(rest: &[char]) -> usize {
+    let (mut depth, mut at) = (0, 0);
+    while at + 1 < rest.len() {
+        match (rest[at], rest[at + 1]) {
+            ('/', '*') => (depth, at) = (depth + 1, at + 2),
+            ('*', '/') => (depth, at) = (depth - 1, at + 2),
+            _ => at += 1,
+        }
+        if depth == 0 {
+            return at;
+        }
+    }
+    rest.len()
+}
+
+fn quoted(rest: &[char]) -> usize {
+    let mut at = 1;
+    while at < rest.len() {
+        match rest[at] {
+            '\\' => at += 2,
+            '"' => return at + 1,
+            _ => at += 1,
+        }
+    }
+    rest.len()
+}
+
+fn raw_string(rest: &[char], prefix: usize) -> Option<usize> {
+    let hashes = rest[prefix..].iter().take_while(|c| **c == '#').count();
+    if rest.get(prefix + hashes) != Some(&'"') {
+        return None;
+    }
+    let close: Vec<char> = std::iter::once('"').chain(std::iter::repeat_n('#', hashes)).collect();
+    let body = prefix + hashes + 1;
+    let end = rest[body..].windows(close.len()).position(|window| window == close);
+    Some(end.map_or(rest.len(), |end| body + end + close.len()))
+}
+
+// ---- Reading the tree --------------------------------------------------------------------
+
+fn read(file: &Path) -> String {
+    fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+fn all_rust_files() -> Vec<PathBuf> {
+    let mut files = rust_files(Path::new("src"));
+    files.extend(rust_files(Path::new("tests")));
+    files
+}
+
+fn rust_files(dir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+/// What git keeps; in an unpacked archive without git, nothing can be told apart and the list is empty.
+fn tracked_files() -> Vec<String> {
+    let output = Command::new("git").args(["ls-files", "-z"]).output();
+    let listed = output.ok().filter(|output| output.status.success()).map(|output| output.stdout).unwrap_or_default();
+    String::from_utf8(listed).unwrap().split('\0').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+fn names_at_the_top() -> Vec<String> {
+    let mut names: Vec<_> =
+        tracked_files().iter().map(|file| file.split('/').next().unwrap_or_default().to_owned()).collect();
+    names.dedup();
+    names
+}
