@@ -1,5 +1,31 @@
-//! doorward, the front door of an OpenClaw gateway. This file is the map: modules bottom-up, each
-//! imports only from those above its line (`tests/tidy.rs` enforces it).
+//! doorward, the front door of an OpenClaw gateway. This file is the map.
+//!
+//! The modules below stand bottom-up: each imports only from those listed before it, and
+//! `tests/tidy.rs` enforces that. The four nouns (`origin`, `identity`, `protocol`, `pairing`) are
+//! pure: facts, settings and `now` go in, a value comes out; no socket, disk or clock.
+//!
+//! # Life of a connection
+//! `TcpStream -> PeerAddr -> [PROXY header] -> TLS -> EdgeIo`: [`listener`] accepts within its
+//! caps, reads a PROXY header where one is required, asks the kernel who owns a loopback peer's
+//! socket, ends TLS with a certificate of [`certificates`], and hands the stream to [`edge`].
+//!
+//! # Life of a request
+//! `origin -> limits -> route -> strip -> sign -> core -> access log`: [`edge`] asks [`origin`] who
+//! is calling, removes every look-alike of a header we own, signs what it found ([`identity`]) and
+//! hands the request to [`core`], which believes nothing but that signature.
+//!
+//! # Life of a device
+//! `connect.challenge -> DeviceClaim -> ProvenDevice -> PairedDevice | PendingRequest -> Session<Connected>`:
+//! [`core`] speaks the [`protocol`], [`pairing`] decides, [`store`] makes it durable before anyone is told.
+//!
+//! # Glossary
+//! * *peer*: the other end of our own socket; the kernel vouches for it.
+//! * *client*: the caller behind it, as far as somebody we trust vouches for it.
+//! * *origin*: client, class, `local` yes or no, and how we know. Not the web's Origin, which is `WebOrigin`.
+//! * *edge*: our own proxy. *core*: our own gateway core. *upstream*: a real OpenClaw gateway behind it.
+//! * *assertion*: the signed origin that edge puts on a request to core.
+//! * *device*: an Ed25519 key with an id; *paired* when an owner approved it; *pending* until then.
+//! * *access* is permission; *authorization* is only ACME's.
 
 // What everything stands on.
 pub mod base;
