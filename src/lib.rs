@@ -30,6 +30,7 @@
 // What everything stands on.
 pub mod base;
 pub mod net;
+pub mod telemetry;
 
 // The four nouns: pure. Facts, settings and `now` go in, a value comes out.
 pub mod origin;
@@ -51,7 +52,6 @@ pub mod edge;
 // People.
 pub mod explain;
 pub mod config;
-pub mod telemetry;
 pub mod admin;
 pub mod app;
 pub mod cli;
