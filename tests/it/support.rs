@@ -1,5 +1,8 @@
 //! What the promises stand on: the binary as a process, machines as network namespaces, real peers, and callers.
 
+pub(crate) mod caller;
 pub(crate) mod instance;
 pub(crate) mod namespace;
+pub(crate) mod openclaw;
+pub(crate) mod peer;
 pub(crate) mod program;

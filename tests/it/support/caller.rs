@@ -1,0 +1,123 @@
+//! A caller of HTTP who may say anything: any header, any bytes before the TLS handshake or the request.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use serde_json::Value;
+
+const WAIT: Duration = Duration::from_secs(15);
+
+/// Where to call, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    address: SocketAddr,
+    authority: Option<String>,
+    preface: Vec<u8>,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Caller {
+    /// Calls in plain HTTP.
+    pub(crate) fn plain(address: &str) -> Self {
+        Self { address: address.parse().unwrap(), authority: None, preface: Vec::new() }
+    }
+
+    /// Calls over TLS and trusts only this authority, in PEM.
+    pub(crate) fn trusting(address: &str, authority: &str) -> Self {
+        Self { authority: Some(authority.to_owned()), ..Self::plain(address) }
+    }
+
+    /// Sends these bytes before anything else, as one who speaks the PROXY protocol does.
+    pub(crate) fn with_preface(self, preface: &[u8]) -> Self {
+        Self { preface: preface.to_vec(), ..self }
+    }
+
+    /// One GET, its `Host` our address unless `headers` hold another; an error if the connection ends without an answer.
+    pub(crate) fn get(&self, path: &str, headers: &[(&str, &str)]) -> io::Result<Answer> {
+        let mut request = format!("GET {path} HTTP/1.1\r\nConnection: close\r\n");
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+            request.push_str(&format!("Host: {}\r\n", self.address));
+        }
+        for (name, value) in headers {
+            request.push_str(&format!("{name}: {value}\r\n"));
+        }
+        request.push_str("\r\n");
+
+        let mut socket = TcpStream::connect_timeout(&self.address, WAIT)?;
+        socket.set_read_timeout(Some(WAIT))?;
+        socket.set_write_timeout(Some(WAIT))?;
+        socket.write_all(&self.preface)?;
+        let answer = match &self.authority {
+            None => exchange(socket, &request)?,
+            Some(authority) => exchange(self.secured(socket, authority), &request)?,
+        };
+        parsed(&answer)
+    }
+
+    /// What `/doorward/whoami` says of this caller.
+    pub(crate) fn whoami(&self, headers: &[(&str, &str)]) -> Value {
+        let answer = self.get("/doorward/whoami", headers).unwrap_or_else(|error| panic!("{self:?}: {error}"));
+        assert_eq!(answer.status, 200, "{}\n{}", answer.head, answer.body);
+        serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{error}: {}", answer.body))
+    }
+
+    fn secured(&self, socket: TcpStream, authority: &str) -> StreamOwned<ClientConnection, TcpStream> {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(authority.as_bytes()) {
+            roots.add(certificate.unwrap()).unwrap();
+        }
+        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = ServerName::IpAddress(self.address.ip().into());
+        StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), socket)
+    }
+}
+
+/// Sends the request and reads until the other side ends.
+fn exchange(mut stream: impl Read + Write, request: &str) -> io::Result<Vec<u8>> {
+    stream.write_all(request.as_bytes())?;
+    stream.flush()?;
+    let mut answer = Vec::new();
+    match stream.read_to_end(&mut answer) {
+        // A server may end without close_notify once it has said everything.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && !answer.is_empty() => {}
+        other => drop(other?),
+    }
+    Ok(answer)
+}
+
+fn parsed(answer: &[u8]) -> io::Result<Answer> {
+    let text = String::from_utf8_lossy(answer);
+    let (head, body) = text.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
+    let status = head.split(' ').nth(1).and_then(|word| word.parse().ok()).ok_or(io::ErrorKind::InvalidData)?;
+    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+    let body = if chunked { unchunked(body) } else { body.to_owned() };
+    Ok(Answer { status, head: head.to_owned(), body })
+}
+
+fn unchunked(body: &str) -> String {
+    let mut lines = body.split("\r\n");
+    let mut whole = String::new();
+    while let Some(size) = lines.next() {
+        if size == "0" {
+            break;
+        }
+        whole.push_str(lines.next().unwrap_or_default());
+    }
+    whole
+}
