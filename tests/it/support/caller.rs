@@ -59,9 +59,13 @@ impl Caller {
         socket.set_read_timeout(Some(WAIT))?;
         socket.set_write_timeout(Some(WAIT))?;
         socket.write_all(&self.preface)?;
-        let answer = match &self.authority {
+        let answer = match self.tls() {
             None => exchange(socket, &request)?,
-            Some(authority) => exchange(self.secured(socket, authority), &request)?,
+            Some(config) => {
+                let name = ServerName::IpAddress(self.address.ip().into());
+                let client = ClientConnection::new(config, name).map_err(io::Error::other)?;
+                exchange(StreamOwned::new(client, socket), &request)?
+            }
         };
         parsed(&answer)
     }
@@ -73,7 +77,19 @@ impl Caller {
         serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{error}: {}", answer.body))
     }
 
-    fn secured(&self, socket: TcpStream, authority: &str) -> StreamOwned<ClientConnection, TcpStream> {
+    /// The address it dials.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it says before anything else.
+    pub(crate) fn preface(&self) -> &[u8] {
+        &self.preface
+    }
+
+    /// How it speaks TLS, if it does.
+    pub(crate) fn tls(&self) -> Option<Arc<ClientConfig>> {
+        let authority = self.authority.as_ref()?;
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(authority.as_bytes()) {
             roots.add(certificate.unwrap()).unwrap();
@@ -83,8 +99,7 @@ impl Caller {
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let name = ServerName::IpAddress(self.address.ip().into());
-        StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), socket)
+        Some(Arc::new(config))
     }
 }
 

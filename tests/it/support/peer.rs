@@ -22,7 +22,8 @@ pub(crate) struct Peer {
 /// Starts HAProxy; `configuration` holds its frontends and backends.
 pub(crate) fn haproxy(machine: &Namespace, configuration: &str, ready: &str) -> Peer {
     let folder = tempfile::tempdir().unwrap();
-    let defaults = "global\n  maxconn 1000\ndefaults\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n";
+    let defaults =
+        "global\n  maxconn 1000\ndefaults\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n";
     let file = folder.path().join("haproxy.cfg");
     fs::write(&file, format!("{defaults}{configuration}")).unwrap();
     let mut command = machine.command(&program::installed("haproxy", "haproxy"));
