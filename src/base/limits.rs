@@ -98,6 +98,16 @@ pub const MESSAGES_PER_SECOND_MAX: u32 = 1_000;
 pub const SIGNED_AT_SKEW_MS: i64 = 120_000;
 /// Scopes one `connect` may ask for.
 pub const SCOPES_MAX: usize = 64;
+/// Characters of one scope.
+pub const SCOPE_CHARS_MAX: usize = 96;
+/// Faults named in one answer to parameters that do not fit their schema.
+pub const SCHEMA_FAULTS_MAX: usize = 8;
+/// Entries of `caps`, `commands` or `permissions` in one `connect`.
+pub const CAPABILITIES_MAX: usize = 1_024;
+/// Characters of a public key in any accepted spelling (PEM is the longest).
+pub const PUBLIC_KEY_CHARS_MAX: usize = 512;
+/// Characters of a token or password that are compared at all.
+pub const CREDENTIAL_CHARS_MAX: usize = 4_096;
 /// Characters of any identifier or label a stranger sends.
 pub const LABEL_CHARS_MAX: usize = 256;
 
@@ -109,12 +119,22 @@ pub const PENDING_LIFE_SECONDS: u64 = 300;
 pub const PENDING_MAX: usize = 50;
 /// Pending requests from one IPv4 address or IPv6 /64.
 pub const PENDING_PER_CLIENT_MAX: usize = 8;
+/// Of [`PENDING_MAX`], kept for callers from this machine's own networks and for devices already paired.
+pub const PENDING_RESERVE: usize = 10;
+/// A device's last sight is written down at most this often.
+pub const SEEN_PERIOD_MS: i64 = 300_000;
+/// A wall clock that went back by more than this makes pending requests count as expired.
+pub const CLOCK_BACK_MS_MAX: i64 = 5_000;
+/// Characters of a person's name for a device.
+pub const DEVICE_NAME_CHARS_MAX: usize = 64;
 /// Wrong secrets from one client within [`FAILURE_WINDOW`] before it is locked out.
 pub const FAILURES_MAX: u32 = 10;
 /// The window in which wrong secrets are counted.
 pub const FAILURE_WINDOW: Duration = Duration::from_secs(60);
 /// How long a client that guessed too often is refused.
 pub const LOCKOUT: Duration = Duration::from_secs(300);
+/// Wrong secrets within [`FAILURE_WINDOW`] from all those together for whom no place is left in the table.
+pub const FAILURES_OVERFLOW_MAX: u32 = 100;
 /// Clients whose wrong secrets are remembered.
 pub const FAILURE_CLIENTS_MAX: usize = 10_000;
 

@@ -1,0 +1,80 @@
+//! Calls that are refused while the socket stays open.
+
+use serde_json::json;
+use thiserror::Error;
+
+use crate::base::untrusted::printable;
+use crate::protocol::connect::Version;
+use crate::protocol::error::ErrorCode;
+use crate::protocol::error::ErrorShape;
+use crate::protocol::schema::Faults;
+use crate::protocol::scope::Scope;
+
+/// Why a call was refused.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+pub enum CallError {
+    /// The caller may not decide about that device.
+    #[error("device pairing approval denied")]
+    ApprovalDenied,
+    /// `connect` a second time.
+    #[error("connect is only valid as the first request")]
+    ConnectAgain,
+    /// A device that is not paired.
+    #[error("unknown deviceId")]
+    DeviceUnknown,
+    /// The request changed since it was shown.
+    #[error("request changed since it was listed")]
+    DigestMismatch,
+    /// Something of ours failed.
+    #[error("internal error")]
+    Internal,
+    /// A method that does not exist here.
+    #[error("unknown method: {}", printable(.0, 64))]
+    MethodUnknown(String),
+    /// Parameters that do not fit their schema.
+    #[error("invalid {method} params: {faults}")]
+    ParamsInvalid {
+        /// The method.
+        method: &'static str,
+        /// What is wrong.
+        faults: Faults,
+    },
+    /// A request that does not wait (any more).
+    #[error("unknown requestId")]
+    RequestUnknown,
+    /// A method of another role.
+    #[error("unauthorized role: {0}")]
+    RoleUnauthorized(&'static str),
+    /// A scope the caller lacks.
+    #[error("missing scope: {0}")]
+    ScopeMissing(Scope),
+    /// Revoking was not the caller's to do, or there is nothing to revoke.
+    #[error("device token revocation denied")]
+    TokenRevocationDenied,
+    /// Rotating was not the caller's to do, or there is nothing to rotate.
+    #[error("device token rotation denied")]
+    TokenRotationDenied,
+}
+
+impl CallError {
+    /// The error to answer with.
+    pub fn error(&self, version: Version) -> ErrorShape {
+        let message = self.to_string();
+        match (self, version) {
+            (Self::ScopeMissing(scope), Version::V4) => ErrorShape::new(ErrorCode::Forbidden, message)
+                .with("code", "MISSING_SCOPE")
+                .with("missingScope", scope.as_str())
+                .with("requiredScopes", json!([scope])),
+            (Self::Internal, _) => ErrorShape::new(ErrorCode::Unavailable, message),
+            (Self::DigestMismatch, _) => ErrorShape::new(ErrorCode::InvalidRequest, message)
+                .with("code", "PAIRING_REQUEST_CHANGED")
+                .with("remediationHint", "List the pending requests again and approve what is shown then."),
+            _ => ErrorShape::new(ErrorCode::InvalidRequest, message),
+        }
+    }
+
+    /// Whether this counts against the caller (`repeated unauthorized calls`).
+    pub fn is_unauthorized(&self) -> bool {
+        matches!(self, Self::RoleUnauthorized(_) | Self::ScopeMissing(_))
+    }
+}

@@ -1,0 +1,126 @@
+//! The `connect` request: read once against the schema, the version agreed on, the role known.
+
+mod client;
+mod params;
+
+pub use client::Audience;
+pub use client::Client;
+pub use client::ClientId;
+pub use client::ClientMode;
+pub use client::Seat;
+
+use serde_json::value::RawValue;
+
+use crate::base::secret::Secret;
+use crate::protocol::frame::Request;
+use crate::protocol::refusal::Failure;
+use crate::protocol::scope::Role;
+use crate::protocol::scope::ScopesAsSent;
+
+/// The protocol's version. It changes words only, never a rule.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Version {
+    /// The gateways of early 2026.
+    V3,
+    /// The newer gateways.
+    V4,
+}
+
+impl Version {
+    /// The number on the wire.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::V3 => 3,
+            Self::V4 => 4,
+        }
+    }
+
+    /// The highest version in `minimum..=maximum` that we speak.
+    pub fn negotiate(minimum: i64, maximum: i64) -> Option<Self> {
+        [Self::V4, Self::V3].into_iter().find(|version| (minimum..=maximum).contains(&i64::from(version.number())))
+    }
+
+    /// In whose words a client is told that there is no common version.
+    pub fn nearest(maximum: i64) -> Self {
+        if maximum < 4 { Self::V3 } else { Self::V4 }
+    }
+}
+
+/// A `connect` whose shape is right. Nothing in it is proven.
+#[derive(Clone, Debug)]
+pub struct Connect {
+    /// The version both sides speak.
+    pub version: Version,
+    /// The program that calls.
+    pub client: Client,
+    /// What it wants to be.
+    pub role: Role,
+    /// What it asks for, as its device signed it; none when it names none.
+    pub scopes: ScopesAsSent,
+    /// Its device's claim, if it has a device.
+    pub device: Option<DeviceParams>,
+    /// Its credentials.
+    pub auth: Auth,
+    /// What a node says it can do.
+    pub caps: Vec<String>,
+    /// The commands a node offers.
+    pub commands: Vec<String>,
+    /// Its language, if told.
+    pub locale: Option<String>,
+    /// Its own description, if told.
+    pub user_agent: Option<String>,
+}
+
+/// A device's claim: who it says it is, and the signature that should prove it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DeviceParams {
+    /// The id: SHA-256 of the public key, in hexadecimal.
+    pub id: String,
+    /// The Ed25519 public key, base64url or PEM.
+    pub public_key: String,
+    /// The signature, base64url.
+    pub signature: String,
+    /// When the device signed, by its own clock or that of our challenge.
+    pub signed_at: i64,
+    /// The nonce of our challenge; version 3 lets it be absent on the wire, no rule does.
+    pub nonce: Option<String>,
+}
+
+/// The credentials of a `connect`; empty ones are absent.
+#[derive(Clone, Debug, Default)]
+pub struct Auth {
+    /// The gateway's token, or a device token.
+    pub token: Option<Secret<String>>,
+    /// The gateway's secret again, under its other name.
+    pub password: Option<Secret<String>>,
+    /// A device token.
+    pub device_token: Option<Secret<String>>,
+    /// An invitation.
+    pub bootstrap_token: Option<Secret<String>>,
+}
+
+impl Auth {
+    /// What the signature payload calls `token`: the first of token, device token and bootstrap token.
+    pub fn signed(&self) -> &str {
+        let sent = [&self.token, &self.device_token, &self.bootstrap_token].into_iter().flatten().next();
+        sent.map_or("", |secret| secret.expose().as_str())
+    }
+
+    /// Whether any credential was sent.
+    pub fn is_empty(&self) -> bool {
+        [&self.token, &self.password, &self.device_token, &self.bootstrap_token].into_iter().all(Option::is_none)
+    }
+}
+
+impl Connect {
+    /// Reads the first request of a socket.
+    ///
+    /// # Errors
+    /// The failure to answer with, and the version in whose words.
+    pub fn read(request: &Request) -> Result<Self, (Version, Failure)> {
+        if request.method != "connect" {
+            return Err((Version::V4, Failure::ConnectExpected));
+        }
+        params::read(request.params.as_deref().map_or("null", RawValue::get))
+    }
+}

@@ -1,0 +1,114 @@
+//! Events: what the server says unasked.
+
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::base::clock::UnixMillis;
+use crate::protocol::connect::ClientMode;
+use crate::protocol::scope::Role;
+use crate::protocol::scope::Scopes;
+
+/// The events we send.
+pub const EVENTS: &[&str] = &[
+    CONNECT_CHALLENGE,
+    DEVICE_PAIR_CHANGED,
+    DEVICE_PAIR_REQUESTED,
+    DEVICE_PAIR_RESOLVED,
+    HEALTH,
+    PRESENCE,
+    SHUTDOWN,
+    TICK,
+];
+/// The server's first word.
+pub const CONNECT_CHALLENGE: &str = "connect.challenge";
+/// A paired device changed.
+pub const DEVICE_PAIR_CHANGED: &str = "device.pair.changed";
+/// A device waits for approval.
+pub const DEVICE_PAIR_REQUESTED: &str = "device.pair.requested";
+/// A request was decided.
+pub const DEVICE_PAIR_RESOLVED: &str = "device.pair.resolved";
+/// The health snapshot changed.
+pub const HEALTH: &str = "health";
+/// Who is connected changed.
+pub const PRESENCE: &str = "presence";
+/// The server stops.
+pub const SHUTDOWN: &str = "shutdown";
+/// A sign of life.
+pub const TICK: &str = "tick";
+
+/// The payload of `connect.challenge`; sent before any version is agreed on, so in the newer form.
+pub fn challenge(nonce: &str, now: UnixMillis) -> Value {
+    json!({ "nonce": nonce, "ts": now.0, "capabilities": [] })
+}
+
+/// The payload of `tick`.
+pub fn tick(now: UnixMillis) -> Value {
+    json!({ "ts": now.0 })
+}
+
+/// How a request ended, as `device.pair.resolved` tells it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decision {
+    /// Let in.
+    Approved,
+    /// Turned away, superseded or removed.
+    Rejected,
+}
+
+/// The payload of `device.pair.resolved`.
+pub fn resolved(request_id: &str, device_id: &str, decision: Decision, now: UnixMillis) -> Value {
+    json!({ "requestId": request_id, "deviceId": device_id, "decision": decision, "ts": now.0 })
+}
+
+/// One entry of the presence list.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Presence {
+    /// One line for people.
+    pub text: String,
+    /// When this entry last changed.
+    pub ts: i64,
+    /// The caller's address, if it is known and not this machine's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ip: Option<String>,
+    /// The program's version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Its platform.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
+    /// Its family of devices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_family: Option<String>,
+    /// Its name for people, escaped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Used as what.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<ClientMode>,
+    /// Why this entry changed.
+    pub reason: &'static str,
+    /// Its device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_id: Option<String>,
+    /// Its own name for this instance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance_id: Option<String>,
+    /// Its roles.
+    pub roles: Vec<Role>,
+    /// Its scopes.
+    pub scopes: Scopes,
+}
+
+/// The payload of `presence`.
+pub fn presence(list: &[Presence]) -> Value {
+    json!({ "presence": list })
+}
+
+/// The payload of `health` and of the method of that name.
+pub fn health(now: UnixMillis, duration_ms: u64) -> Value {
+    json!({ "ok": true, "ts": now.0, "durationMs": duration_ms, "channels": {}, "channelOrder": [], "agents": [],
+            "sessions": { "count": 0, "recent": [] } })
+}

@@ -1,0 +1,120 @@
+//! `hello-ok`, the answer to a `connect` that was admitted.
+
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::base::clock::UnixMillis;
+use crate::base::limits::MESSAGE_BYTES_MAX;
+use crate::base::limits::OUTBOUND_BYTES_PER_SOCKET_MAX;
+use crate::base::limits::TICK_PERIOD;
+use crate::base::secret::Secret;
+use crate::protocol::connect::Version;
+use crate::protocol::event::Presence;
+use crate::protocol::frame::StateVersion;
+use crate::protocol::scope::Role;
+use crate::protocol::scope::Scope;
+use crate::protocol::scope::Scopes;
+
+/// By what a session was let in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AuthMethod {
+    /// An invitation.
+    BootstrapToken,
+    /// The device's own token.
+    DeviceToken,
+    /// The gateway's secret, sent as password.
+    Password,
+    /// The gateway's secret.
+    Token,
+}
+
+/// Everything `hello-ok` says. The numbers of `policy` come from the limits.
+#[derive(Clone, Debug)]
+pub struct HelloOk<'a> {
+    /// The version agreed on.
+    pub version: Version,
+    /// Our release.
+    pub server_version: &'a str,
+    /// This connection's id.
+    pub connection: &'a str,
+    /// The id of this run of the process.
+    pub boot: &'a str,
+    /// The build id that a bundled dashboard compares with its own: that of the client itself.
+    pub build: Option<&'a str>,
+    /// The methods we answer.
+    pub methods: &'a [&'a str],
+    /// The events we send.
+    pub events: &'a [&'a str],
+    /// Who is connected.
+    pub presence: &'a [Presence],
+    /// The health snapshot.
+    pub health: &'a Value,
+    /// The versions of both.
+    pub state_version: StateVersion,
+    /// Milliseconds since start.
+    pub uptime_ms: u64,
+    /// By what the session was let in.
+    pub method: AuthMethod,
+    /// Its role.
+    pub role: Role,
+    /// Its scopes.
+    pub scopes: &'a Scopes,
+    /// The device token, when it is handed out now, and when it was made.
+    pub device_token: Option<(&'a Secret<String>, UnixMillis)>,
+}
+
+impl HelloOk<'_> {
+    /// The payload.
+    pub fn payload(&self) -> Value {
+        let mut server = json!({ "version": self.server_version, "connId": self.connection });
+        let mut snapshot = json!({
+            "presence": self.presence,
+            "health": self.health,
+            "stateVersion": self.state_version,
+            "uptimeMs": self.uptime_ms,
+        });
+        let mut auth = json!({ "role": self.role, "scopes": self.scopes });
+        if let Some((token, issued_at)) = self.device_token {
+            insert(&mut auth, "deviceToken", token.expose().as_str());
+            insert(&mut auth, "issuedAtMs", issued_at.0);
+        }
+        let mut features = json!({ "methods": self.methods, "events": self.events });
+        let mut policy = json!({
+            "maxPayload": MESSAGE_BYTES_MAX,
+            "maxBufferedBytes": OUTBOUND_BYTES_PER_SOCKET_MAX,
+            "tickIntervalMs": u64::try_from(TICK_PERIOD.as_millis()).unwrap_or(u64::MAX),
+        });
+        if self.version == Version::V4 {
+            insert(&mut server, "bootId", self.boot);
+            if let Some(build) = self.build {
+                insert(&mut server, "buildId", build);
+            }
+            insert(&mut snapshot, "suspension", json!({ "phase": "accepting" }));
+            if self.scopes.covers(&Scope::ADMIN) {
+                insert(&mut snapshot, "authMode", "token");
+            }
+            insert(&mut auth, "method", json!(self.method));
+            insert(&mut features, "capabilities", json!([]));
+            insert(&mut policy, "attachments", json!({ "maxBytes": 19_464_192, "maxImageBytes": 6_291_456 }));
+            insert(&mut policy, "allowedSessionVisibilities", json!(["shared", "read-only", "suggest", "draft"]));
+            insert(&mut policy, "hasMultipleSessionSharingIdentities", false);
+        }
+        json!({
+            "type": "hello-ok",
+            "protocol": self.version.number(),
+            "server": server,
+            "features": features,
+            "snapshot": snapshot,
+            "auth": auth,
+            "policy": policy,
+        })
+    }
+}
+
+fn insert(object: &mut Value, key: &str, value: impl Into<Value>) {
+    if let Value::Object(fields) = object {
+        fields.insert(key.to_owned(), value.into());
+    }
+}

@@ -1,0 +1,188 @@
+//! Every way in which a socket is refused or ended, and its words: message, code, details, close.
+//!
+//! One enum, so that no refusal can be worded in two places. Version 3 is told what the old gateways told it,
+//! version 4 what the newer ones tell; which refusal it is never depends on the version.
+
+mod unauthorized;
+mod words;
+
+pub use unauthorized::DeviceTokenHope;
+pub use unauthorized::Unauthorized;
+
+use crate::protocol::close::Close;
+use crate::protocol::connect::Audience;
+use crate::protocol::connect::Version;
+use crate::protocol::error::ErrorShape;
+use crate::protocol::schema::Faults;
+use crate::protocol::scope::Role;
+use crate::protocol::scope::Scope;
+use crate::protocol::scope::Scopes;
+
+/// Why a socket is refused or ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Failure {
+    /// The gateway's secret was replaced.
+    AuthChanged,
+    /// The first request was not `connect`.
+    ConnectExpected,
+    /// The parameters of `connect` do not fit their schema.
+    ConnectInvalid(Faults),
+    /// No `connect` within the time for it.
+    ConnectLate,
+    /// The device was removed, or its token revoked or rotated.
+    DeviceRemoved,
+    /// This client must come with a device.
+    DeviceRequired {
+        /// Whether it is one of the interfaces that get their own sentence.
+        ui: UiFamily,
+    },
+    /// A message that is no request.
+    FrameInvalid,
+    /// More frames than may wait while `connect` is looked at.
+    FramesQueued,
+    /// A message that is no JSON.
+    FrameUnreadable,
+    /// Something of ours failed.
+    Internal,
+    /// The web origin is not one that may call.
+    OriginRefused(OriginFault),
+    /// A frame larger than allowed at this point.
+    PayloadTooLarge,
+    /// A person must approve this device first.
+    PairingRequired(Box<PairingRequired>),
+    /// No further request can wait for approval now.
+    PendingFull(PendingLimit),
+    /// The pong did not come.
+    PongLate,
+    /// The device's proof does not hold.
+    Proof(ProofFault),
+    /// No common version.
+    ProtocolMismatch {
+        /// The client's lowest.
+        minimum: i64,
+        /// The client's highest.
+        maximum: i64,
+    },
+    /// This instance stops.
+    Restart,
+    /// A role that does not exist here.
+    RoleInvalid,
+    /// The client reads slower than it is written to.
+    SlowConsumer,
+    /// This instance is not ready yet.
+    Starting,
+    /// The credential is missing, wrong, or may not be tried now.
+    Unauthorized {
+        /// What is wrong with it.
+        reason: Unauthorized,
+        /// For whom the hint is.
+        audience: Audience,
+    },
+    /// Too many calls without the role or scope for them.
+    UnauthorizedCalls,
+}
+
+/// Whether a client is one of the interfaces that never come without a device.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum UiFamily {
+    /// It is.
+    Member,
+    /// It is not.
+    Stranger,
+}
+
+/// What is wrong with a web origin.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum OriginFault {
+    /// Absent or unreadable.
+    Missing,
+    /// Readable, but not allowed.
+    NotAllowed,
+}
+
+/// Which limit on waiting requests was reached.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum PendingLimit {
+    /// That of all clients together.
+    All,
+    /// That of one client address.
+    Client,
+}
+
+/// What is wrong with a device's proof.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ProofFault {
+    /// The id is not the hash of the key.
+    IdMismatch,
+    /// The nonce is not that of this socket's challenge.
+    NonceMismatch,
+    /// No nonce.
+    NonceMissing,
+    /// The key is no Ed25519 public key that can prove anything.
+    PublicKeyInvalid,
+    /// The signature does not verify.
+    SignatureInvalid,
+    /// Signed too long ago, or in the future.
+    SignatureStale,
+}
+
+/// Why a proven device may not enter yet.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum PairingReason {
+    /// It is new.
+    NotPaired,
+    /// It asks for a role it was not approved for.
+    RoleUpgrade,
+    /// It asks for scopes it was not approved for.
+    ScopeUpgrade,
+}
+
+/// The answer to a device that waits for approval.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PairingRequired {
+    /// Why.
+    pub reason: PairingReason,
+    /// The request that waits.
+    pub request_id: String,
+    /// The device's id.
+    pub device_id: String,
+    /// The role it asked for.
+    pub role: Role,
+    /// The scopes it asked for, in its order.
+    pub scopes: Vec<Scope>,
+    /// What it is approved for already, if it is known.
+    pub approved: Option<(Vec<Role>, Scopes)>,
+    /// Whether the client tries again by itself.
+    pub retry: Retry,
+}
+
+/// What a waiting client does.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Retry {
+    /// Nothing until it is started again.
+    Manual,
+    /// It waits and connects again.
+    Wait,
+}
+
+impl Failure {
+    /// The error to answer the request with; `None` when the socket ends without an answer.
+    pub fn error(&self, version: Version) -> Option<ErrorShape> {
+        words::error(self, version)
+    }
+
+    /// The same, with the short code by which the refusal can be explained later in `details.doorward`.
+    pub fn error_with_code(&self, version: Version, doorward: &str) -> Option<ErrorShape> {
+        self.error(version).map(|error| error.with("doorward", doorward))
+    }
+
+    /// How the socket ends.
+    pub fn close(&self, version: Version) -> Close {
+        words::close(self, version)
+    }
+
+    /// One stable word for logs, the access log and `/doorward/why/`.
+    pub fn reason(&self) -> &'static str {
+        words::reason(self)
+    }
+}
