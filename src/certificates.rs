@@ -1,1 +1,1 @@
-//! The certificates we serve: one resolver, fed by the local CA and by files.
+//! Which certificate is shown to whom: from files for the names they cover, from the local CA for all others.

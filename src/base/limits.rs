@@ -51,18 +51,28 @@ pub const AUTHORITY_BYTES_MAX: usize = 300;
 
 /// Life of an assertion, `exp - iat`.
 pub const ASSERTION_LIFE_SECONDS: u64 = 30;
+/// Rounding allowed between edge and core on one host, whose clock is the same.
+pub const ASSERTION_LEEWAY_SAME_HOST_SECONDS: u64 = 2;
 /// Clock difference allowed between edge and core on different hosts.
 pub const ASSERTION_LEEWAY_SECONDS: u64 = 60;
 /// An assertion without `req` is shared for at most this long.
 pub const ASSERTION_SHARED_SECONDS: u64 = 10;
 /// Bytes of one compact assertion.
 pub const ASSERTION_BYTES_MAX: usize = 8 * 1024;
-/// Shared assertions remembered by one signer.
+/// Characters of a `jti`.
+pub const ASSERTION_ID_CHARS_MAX: usize = 64;
+/// Bytes of a request's method, or of its `Sec-WebSocket-Key` (24 by RFC 6455), that an assertion repeats.
+pub const ASSERTION_WORD_BYTES_MAX: usize = 64;
+/// Shared assertions remembered by one verifier.
 pub const ASSERTIONS_SHARED_MAX: usize = 4_096;
 /// Single-use `jti` remembered by one verifier; when it is full, requests are refused, never let through.
 pub const REPLAYS_MAX: usize = 200_000;
 /// Age after which the signing key is replaced.
 pub const SIGNING_KEY_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// A replaced signing key still verifies for this long, so that a draining edge is believed.
+pub const SIGNING_KEY_OVERLAP: Duration = Duration::from_secs(3600);
+/// Signing keys at once: the current one, and those in their overlap.
+pub const SIGNING_KEYS_MAX: usize = 16;
 
 // ---- The gateway protocol ----------------------------------------------------------------
 
@@ -138,6 +148,21 @@ pub const FAILURES_OVERFLOW_MAX: u32 = 100;
 /// Clients whose wrong secrets are remembered.
 pub const FAILURE_CLIENTS_MAX: usize = 10_000;
 
+// ---- Certificates ------------------------------------------------------------------------
+
+/// Life of a local leaf, its backdated hour included; browsers refuse more than 398 days.
+pub const LEAF_LIFE: Duration = Duration::from_secs(397 * 24 * 3600);
+/// A leaf is issued anew when this much of its life is left.
+pub const LEAF_RENEW_BEFORE: Duration = Duration::from_secs(132 * 24 * 3600);
+/// Life of the local CA.
+pub const LOCAL_CA_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// Certificates begin this much in the past, for clients whose clock is late.
+pub const CERTIFICATE_BACKDATE: Duration = Duration::from_secs(3600);
+/// Certificates in one chain.
+pub const CHAIN_CERTIFICATES_MAX: usize = 10;
+/// Names one local leaf carries.
+pub const LEAF_NAMES_MAX: usize = 100;
+
 // ---- People ------------------------------------------------------------------------------
 
 /// SIGTERM to exit, unless `edge.drain_seconds` says otherwise.
@@ -150,5 +175,7 @@ pub const ADMIN_WAIT: Duration = Duration::from_secs(10);
 pub const ADMIN_CONNECTIONS_MAX: usize = 16;
 /// Bytes of a configuration file.
 pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
+/// A gateway token that an operator chose is at least this long.
+pub const GATEWAY_TOKEN_CHARS_MIN: usize = 24;
 /// Bytes of a file of secrets, keys or certificates.
 pub const KEY_FILE_BYTES_MAX: u64 = 256 * 1024;

@@ -1,0 +1,263 @@
+//! The claims of an assertion: what the edge found out about a call, and which call it is about.
+//!
+//! Read strictly: every object has exactly these members, each once and of its type; what is absent is
+//! absent, never `null`. So a claim that went missing cannot be taken for one that says no.
+
+use std::net::IpAddr;
+
+use http::header::{CONNECTION, HOST, SEC_WEBSOCKET_KEY, UPGRADE};
+use http::request::Parts;
+use http::{HeaderMap, Method};
+use ring::digest;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::base::limits::ASSERTION_WORD_BYTES_MAX;
+use crate::identity::jose;
+use crate::net::host::{Authority, HostError};
+
+/// `sub` of a caller nobody has identified.
+pub const ANONYMOUS: &str = "anonymous";
+
+/// One assertion's payload (RFC 7519 §4.1 and ours).
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Assertion {
+    /// The edge that signed.
+    pub iss: String,
+    /// The one receiver.
+    pub aud: String,
+    /// Signed at, in seconds.
+    pub iat: u64,
+    /// Not valid before.
+    pub nbf: u64,
+    /// Not valid at or after.
+    pub exp: u64,
+    /// This assertion and no other.
+    pub jti: String,
+    /// The edge's connection.
+    pub cid: String,
+    /// The verified identity's login, or [`ANONYMOUS`].
+    pub sub: String,
+    /// Where the call comes from.
+    #[serde(deserialize_with = "jose::object")]
+    pub origin: OriginClaim,
+    /// How it was encrypted; absent on a plain listener.
+    #[serde(default, deserialize_with = "jose::some_object", skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsClaim>,
+    /// Who it is, when somebody vouched.
+    #[serde(default, deserialize_with = "jose::some_object", skip_serializing_if = "Option::is_none")]
+    pub idn: Option<IdentityClaim>,
+    /// The one request it is for; absent when it may be shared.
+    #[serde(default, deserialize_with = "jose::some_object", skip_serializing_if = "Option::is_none")]
+    pub req: Option<RequestClaim>,
+}
+
+/// Where a call comes from, as `origin::resolve` found out.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct OriginClaim {
+    /// Whether there is an address.
+    #[serde(deserialize_with = "jose::word")]
+    pub kind: OriginKind,
+    /// The client's address.
+    #[serde(default, deserialize_with = "jose::some", skip_serializing_if = "Option::is_none")]
+    pub ip: Option<IpAddr>,
+    /// The client's port, when something said it.
+    #[serde(default, deserialize_with = "jose::some", skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// What kind of address it is.
+    #[serde(deserialize_with = "jose::word")]
+    pub class: Class,
+    /// Whether it is this machine's own user.
+    pub local: bool,
+    /// The other end of the edge's socket.
+    pub peer: IpAddr,
+    /// The listener's name.
+    pub listener: String,
+    /// What named the client.
+    pub source: String,
+    /// The trusted hops in between, nearest to the client first.
+    pub via: Vec<IpAddr>,
+}
+
+/// Whether the client's address is known.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OriginKind {
+    /// It is.
+    Ip,
+    /// Nobody could say: a stranger.
+    Unattributed,
+}
+
+/// The closed set of classes an origin is one of.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// A neighbour on our own container network.
+    Container,
+    /// This machine's own user.
+    Local,
+    /// A bridge gateway that hides the caller.
+    Nat,
+    /// A private address.
+    Private,
+    /// A public address.
+    Public,
+    /// A tailnet's member.
+    Tailnet,
+    /// Nobody could say.
+    Unattributed,
+}
+
+impl OriginClaim {
+    /// Whether the members agree: an address exactly when there is one, and nobody unknown is local.
+    pub fn is_consistent(&self) -> bool {
+        match self.kind {
+            OriginKind::Ip => self.ip.is_some() && self.class != Class::Unattributed,
+            OriginKind::Unattributed => {
+                self.ip.is_none() && self.port.is_none() && !self.local && self.class == Class::Unattributed
+            }
+        }
+    }
+}
+
+/// How a connection was encrypted.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsClaim {
+    /// The protocol version.
+    #[serde(deserialize_with = "jose::word")]
+    pub version: TlsVersion,
+    /// The server name the client asked for (RFC 6066 §3).
+    #[serde(default, deserialize_with = "jose::some", skip_serializing_if = "Option::is_none")]
+    pub sni: Option<String>,
+    /// The application protocol agreed on (RFC 7301).
+    #[serde(default, deserialize_with = "jose::some", skip_serializing_if = "Option::is_none")]
+    pub alpn: Option<String>,
+    /// SHA-256 of the client's certificate, base64url, when one was verified.
+    #[serde(default, deserialize_with = "jose::some", skip_serializing_if = "Option::is_none")]
+    pub client_cert: Option<String>,
+}
+
+/// A TLS version that we speak.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum TlsVersion {
+    /// RFC 5246.
+    #[serde(rename = "1.2")]
+    V1_2,
+    /// RFC 8446.
+    #[serde(rename = "1.3")]
+    V1_3,
+}
+
+/// An identity that somebody we trust has verified.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct IdentityClaim {
+    /// Who verified it.
+    pub provider: String,
+    /// The account there.
+    pub login: String,
+    /// The person's name, for display.
+    #[serde(default, deserialize_with = "jose::some", skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// The one request an assertion is for.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequestClaim {
+    /// The method.
+    pub method: String,
+    /// The host and port asked for; empty when the request named none.
+    pub authority: String,
+    /// SHA-256 of path and query, base64url.
+    pub path_sha256: String,
+    /// Whether it asks for another protocol.
+    pub upgrade: bool,
+    /// `Sec-WebSocket-Key`, which the answer must prove to have read (RFC 6455 §4.1).
+    #[serde(default, deserialize_with = "jose::some", skip_serializing_if = "Option::is_none")]
+    pub ws_key: Option<String>,
+}
+
+impl RequestClaim {
+    /// The claim about `request`. Edge and core both make it, from the same head: after stripping there, on arrival here.
+    ///
+    /// # Errors
+    /// [`RequestClaimError`] for a head of which no claim can be made.
+    pub fn of(request: &Parts) -> Result<Self, RequestClaimError> {
+        let authority = read_authority(request)?;
+        let path = request.uri.path_and_query().map_or("", |path| path.as_str());
+        let method = request.method.as_str();
+        if method.len() > ASSERTION_WORD_BYTES_MAX {
+            return Err(RequestClaimError::MethodTooLong);
+        }
+        Ok(Self {
+            method: method.to_owned(),
+            authority: authority.map(|authority| authority.to_string()).unwrap_or_default(),
+            path_sha256: jose::encode(digest::digest(&digest::SHA256, path.as_bytes())),
+            upgrade: asks_for_upgrade(request),
+            ws_key: websocket_key(&request.headers)?,
+        })
+    }
+}
+
+/// Whether an assertion about `request` may go without `req` and so be shared by like requests: only what changes nothing.
+pub fn is_shareable(request: &Parts) -> bool {
+    matches!(request.method, Method::GET | Method::HEAD)
+        && !asks_for_upgrade(request)
+        && !request.headers.contains_key(SEC_WEBSOCKET_KEY)
+}
+
+/// Whether `request` asks to leave HTTP: `Upgrade` (RFC 9110 §7.8), a connection option that says so, or CONNECT.
+fn asks_for_upgrade(request: &Parts) -> bool {
+    let names_upgrade = |value: &http::HeaderValue| {
+        value.as_bytes().split(|byte| *byte == b',').any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+    };
+    request.method == Method::CONNECT
+        || request.headers.contains_key(UPGRADE)
+        || request.headers.get_all(CONNECTION).iter().any(names_upgrade)
+}
+
+fn read_authority(request: &Parts) -> Result<Option<Authority>, HostError> {
+    let mut hosts = request.headers.get_all(HOST).iter();
+    let host =
+        hosts.next().map(|host| host.to_str().map_err(|_| HostError::Name).and_then(Authority::parse)).transpose()?;
+    if hosts.next().is_some() {
+        return Err(HostError::Name);
+    }
+    let target = request.uri.authority().map(|authority| Authority::parse(authority.as_str())).transpose()?;
+    Ok(target.or(host))
+}
+
+fn websocket_key(headers: &HeaderMap) -> Result<Option<String>, RequestClaimError> {
+    let mut lines = headers.get_all(SEC_WEBSOCKET_KEY).iter();
+    let Some(line) = lines.next() else { return Ok(None) };
+    if lines.next().is_some() {
+        return Err(RequestClaimError::WebSocketKeyRepeated);
+    }
+    let key = line.to_str().map_err(|_| RequestClaimError::WebSocketKey)?;
+    if key.len() > ASSERTION_WORD_BYTES_MAX {
+        return Err(RequestClaimError::WebSocketKey);
+    }
+    Ok(Some(key.to_owned()))
+}
+
+/// Why no claim can be made of a request. The caller is at fault: 400.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+pub enum RequestClaimError {
+    /// It does not name one host.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// A method longer than any.
+    #[error("method longer than {ASSERTION_WORD_BYTES_MAX} bytes")]
+    MethodTooLong,
+    /// `Sec-WebSocket-Key` is too long, or no text.
+    #[error("sec-websocket-key is not a key")]
+    WebSocketKey,
+    /// More than one `Sec-WebSocket-Key` line.
+    #[error("more than one sec-websocket-key")]
+    WebSocketKeyRepeated,
+}

@@ -1,0 +1,232 @@
+//! The edge's half: it signs what it found out. Ed25519 through ring, compact JWS (RFC 7515 §7.1, RFC 8037).
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use ring::signature::{Ed25519KeyPair, KeyPair};
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::pki_types::pem::PemObject;
+use serde::Serialize;
+use thiserror::Error;
+use zeroize::Zeroize;
+
+use crate::base::clock::Clock;
+use crate::base::limits::{ASSERTION_BYTES_MAX, ASSERTION_LIFE_SECONDS};
+use crate::base::secret::Secret;
+use crate::identity::claims::{ANONYMOUS, IdentityClaim, OriginClaim, RequestClaim, TlsClaim};
+use crate::identity::jose;
+use crate::identity::jwks::PublicKey;
+
+/// What an Ed25519 private key looks like in PKCS #8 before its 32 bytes (RFC 8410 §7).
+const PKCS8_HEAD: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+
+/// An Ed25519 private key that signs assertions.
+pub struct SigningKey {
+    pair: Ed25519KeyPair,
+    public: PublicKey,
+}
+
+impl SigningKey {
+    /// A new key from the kernel's randomness, and its PEM text to keep.
+    ///
+    /// # Errors
+    /// When the kernel gives no random bytes.
+    pub fn generate() -> Result<(Self, Secret<String>), SigningKeyError> {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(SigningKeyError::Random)?;
+        let key = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| SigningKeyError::Key).and_then(Self::of);
+        let pem = to_pem(&seed);
+        seed.zeroize();
+        Ok((key?, pem))
+    }
+
+    /// Reads a PKCS #8 key in PEM, as [`SigningKey::generate`] gave it.
+    ///
+    /// # Errors
+    /// [`SigningKeyError`] when it is none.
+    pub fn from_pem(pem: &str) -> Result<Self, SigningKeyError> {
+        let der = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| SigningKeyError::Pem)?;
+        Ed25519KeyPair::from_pkcs8_maybe_unchecked(der.secret_pkcs8_der())
+            .map_err(|_| SigningKeyError::Key)
+            .and_then(Self::of)
+    }
+
+    fn of(pair: Ed25519KeyPair) -> Result<Self, SigningKeyError> {
+        let bytes = <&[u8; 32]>::try_from(pair.public_key().as_ref()).map_err(|_| SigningKeyError::Key)?;
+        let public = PublicKey::from_bytes(bytes).map_err(|_| SigningKeyError::Key)?;
+        Ok(Self { pair, public })
+    }
+
+    /// The public half.
+    pub fn public(&self) -> &PublicKey {
+        &self.public
+    }
+
+    /// The key's RFC 7638 thumbprint.
+    pub fn kid(&self) -> &str {
+        self.public.kid()
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningKey({})", self.kid())
+    }
+}
+
+fn to_pem(seed: &[u8; 32]) -> Secret<String> {
+    let mut der = [PKCS8_HEAD.as_slice(), seed].concat();
+    let mut body = STANDARD.encode(&der);
+    der.zeroize();
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n");
+    body.zeroize();
+    Secret::new(pem)
+}
+
+/// What an assertion says, besides time and request: equal for equal calls of one connection.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Subject {
+    /// The edge's connection.
+    pub cid: String,
+    /// Where the call comes from.
+    pub origin: OriginClaim,
+    /// How it was encrypted.
+    pub tls: Option<TlsClaim>,
+    /// Who it is, when somebody vouched.
+    pub identity: Option<IdentityClaim>,
+}
+
+/// Signs assertions of one edge for one receiver. Cheap to share behind an `Arc`.
+#[derive(Debug)]
+pub struct Signer {
+    key: ArcSwap<Armed>,
+    issuer: String,
+    audience: String,
+    clock: Clock,
+    /// Random once, then counted: unique without asking the kernel for each request.
+    jti_prefix: String,
+    jti_next: AtomicU64,
+}
+
+/// A key with the JOSE header that names it, encoded once.
+#[derive(Debug)]
+struct Armed {
+    key: Arc<SigningKey>,
+    header: String,
+}
+
+impl Armed {
+    fn with(key: Arc<SigningKey>) -> Self {
+        let (algorithm, kind, kid) = (jose::ALGORITHM, jose::ASSERTION_TYPE, key.kid());
+        let header = jose::encode(format!(r#"{{"alg":"{algorithm}","typ":"{kind}","kid":"{kid}"}}"#));
+        Self { key, header }
+    }
+}
+
+impl Signer {
+    /// Signs as `issuer` for `audience`.
+    ///
+    /// # Errors
+    /// When the kernel gives no random bytes.
+    pub fn new(key: Arc<SigningKey>, issuer: &str, audience: &str, clock: Clock) -> Result<Self, SigningKeyError> {
+        let mut prefix = [0; 12];
+        getrandom::fill(&mut prefix).map_err(SigningKeyError::Random)?;
+        Ok(Self {
+            key: ArcSwap::from_pointee(Armed::with(key)),
+            issuer: issuer.to_owned(),
+            audience: audience.to_owned(),
+            clock,
+            jti_prefix: jose::encode(prefix),
+            jti_next: AtomicU64::new(0),
+        })
+    }
+
+    /// Signs with `key` from now on.
+    pub fn replace_key(&self, key: Arc<SigningKey>) {
+        self.key.store(Arc::new(Armed::with(key)));
+    }
+
+    /// Signs one assertion: for `request` alone, or to be shared when that is `None` (see `claims::is_shareable`).
+    ///
+    /// # Errors
+    /// [`SignError`] when it would be longer than the core reads.
+    pub fn sign(&self, subject: &Subject, request: Option<&RequestClaim>) -> Result<String, SignError> {
+        let now = self.clock.now().seconds();
+        let payload = Payload {
+            iss: &self.issuer,
+            aud: &self.audience,
+            iat: now,
+            nbf: now,
+            exp: now.saturating_add(ASSERTION_LIFE_SECONDS),
+            jti: format!("{}.{:x}", self.jti_prefix, self.jti_next.fetch_add(1, Ordering::Relaxed)),
+            cid: &subject.cid,
+            sub: subject.identity.as_ref().map_or(ANONYMOUS, |identity| &identity.login),
+            origin: &subject.origin,
+            tls: subject.tls.as_ref(),
+            idn: subject.identity.as_ref(),
+            req: request,
+        };
+        let payload = serde_json::to_vec(&payload).map_err(SignError::Json)?;
+        let armed = self.key.load();
+        let mut token = String::with_capacity(armed.header.len() + payload.len() * 4 / 3 + 96);
+        token.push_str(&armed.header);
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(&payload, &mut token);
+        let signature = armed.key.pair.sign(token.as_bytes());
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature.as_ref(), &mut token);
+        if token.len() > ASSERTION_BYTES_MAX {
+            return Err(SignError::TooLong);
+        }
+        Ok(token)
+    }
+}
+
+/// [`crate::identity::claims::Assertion`], borrowed.
+#[derive(Serialize)]
+struct Payload<'a> {
+    iss: &'a str,
+    aud: &'a str,
+    iat: u64,
+    nbf: u64,
+    exp: u64,
+    jti: String,
+    cid: &'a str,
+    sub: &'a str,
+    origin: &'a OriginClaim,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<&'a TlsClaim>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idn: Option<&'a IdentityClaim>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    req: Option<&'a RequestClaim>,
+}
+
+/// Why an assertion was not signed. Never the core's fault.
+#[derive(Debug, Error)]
+pub enum SignError {
+    /// The claims do not serialise.
+    #[error("assertion does not serialise: {0}")]
+    Json(serde_json::Error),
+    /// Longer than the core reads: the caller's own words are too long.
+    #[error("assertion longer than {ASSERTION_BYTES_MAX} bytes")]
+    TooLong,
+}
+
+/// Why there is no signing key.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+pub enum SigningKeyError {
+    /// PKCS #8, but no Ed25519 key, or a public half that is not its own.
+    #[error("not an ed25519 private key")]
+    Key,
+    /// No PEM block of a PKCS #8 private key.
+    #[error("no pem block `PRIVATE KEY`")]
+    Pem,
+    /// No random bytes.
+    #[error("no random bytes from the kernel: {0}")]
+    Random(getrandom::Error),
+}

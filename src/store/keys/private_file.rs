@@ -1,0 +1,362 @@
+//! A file for its owner alone: read only if nobody else can read or swap it, made whole or not at all.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+use thiserror::Error;
+use zeroize::Zeroize;
+
+use crate::base::limits::KEY_FILE_BYTES_MAX;
+use crate::base::secret::Secret;
+
+/// What others must not have on a private file or folder: any access at all.
+const OTHERS: u32 = 0o077;
+/// What others must not have on a folder that holds private files: the right to swap them.
+const OTHERS_WRITE: u32 = 0o022;
+
+/// Reads a file that must be ours: regular, one link, mode 0600 or less, our uid, not a symlink, text, not empty.
+///
+/// # Errors
+/// [`PrivateFileError`], whose hint is the command that mends it.
+pub fn read(path: &Path) -> Result<Secret<String>, PrivateFileError> {
+    let fail = |fault| PrivateFileError::new(path, fault);
+    // NONBLOCK: a FIFO in its place must not hold the start up.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file: File = match rustix::fs::openat(CWD, path, flags, Mode::empty()) {
+        Ok(file) => file.into(),
+        Err(Errno::LOOP) => return Err(fail(Fault::Symlink)),
+        Err(cause) => return Err(fail(Fault::Io(cause.into()))),
+    };
+    let metadata = file.metadata().map_err(|cause| fail(Fault::Io(cause)))?;
+    if !metadata.is_file() {
+        return Err(fail(Fault::NotAFile));
+    }
+    check_owner(metadata.uid()).map_err(fail)?;
+    if metadata.mode() & OTHERS != 0 {
+        return Err(fail(Fault::Mode { found: metadata.mode() & 0o7777, wanted: 0o600 }));
+    }
+    if metadata.nlink() != 1 {
+        return Err(fail(Fault::HardLink));
+    }
+    read_text(file).map_err(fail)
+}
+
+/// Reads text of bounded size out of an open file; empty is an error.
+pub(crate) fn read_text(file: File) -> Result<Secret<String>, Fault> {
+    let mut bytes = Vec::new();
+    file.take(KEY_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(Fault::Io)?;
+    if bytes.len() as u64 > KEY_FILE_BYTES_MAX {
+        bytes.zeroize();
+        return Err(Fault::TooLong);
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) if text.trim().is_empty() => Err(Fault::Empty),
+        Ok(text) => Ok(Secret::new(text)),
+        Err(error) => {
+            error.into_bytes().zeroize();
+            Err(Fault::NotText)
+        }
+    }
+}
+
+/// What [`create`] and [`replace`] do when the file is there already.
+#[derive(Clone, Copy)]
+enum Existing {
+    Keep,
+    Replace,
+}
+
+/// Makes a file of mode 0600 that holds `text`: whole, and durable when this returns.
+///
+/// # Errors
+/// [`PrivateFileError`], also when something of that name is there already: it stays as it is.
+pub fn create(path: &Path, text: &Secret<String>) -> Result<(), PrivateFileError> {
+    write(path, text, Existing::Keep).map_err(|fault| PrivateFileError::new(path, fault))
+}
+
+/// As [`create`], in place of what stood there. Readers see the old text or the new, nothing in between.
+///
+/// # Errors
+/// [`PrivateFileError`]; then the old file is untouched.
+pub fn replace(path: &Path, text: &Secret<String>) -> Result<(), PrivateFileError> {
+    write(path, text, Existing::Replace).map_err(|fault| PrivateFileError::new(path, fault))
+}
+
+fn write(path: &Path, text: &Secret<String>, existing: Existing) -> Result<(), Fault> {
+    // Written beside and renamed: a crash or a full disk leaves no half file under the real name.
+    let beside = beside(path)?;
+    let result = write_beside(&beside, text).and_then(|()| match existing {
+        Existing::Keep => rename_to_new(&beside, path),
+        Existing::Replace => fs::rename(&beside, path).map_err(Fault::Io),
+    });
+    if result.is_err() {
+        // Nothing more can be done if this fails too; the next attempt removes it.
+        let _ = fs::remove_file(&beside);
+    }
+    result?;
+    sync_folder_of(path).map_err(Fault::Io)
+}
+
+fn beside(path: &Path) -> Result<PathBuf, Fault> {
+    let mut name = path.file_name().ok_or(Fault::NotAFile)?.to_owned();
+    name.push(".new");
+    Ok(path.with_file_name(name))
+}
+
+fn write_beside(path: &Path, text: &Secret<String>) -> Result<(), Fault> {
+    match fs::remove_file(path) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(Fault::Io(cause)),
+        _ => {}
+    }
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let owner = Mode::RUSR | Mode::WUSR;
+    let mut file: File = rustix::fs::openat(CWD, path, flags, owner).map_err(|cause| Fault::Io(cause.into()))?.into();
+    // Whatever the umask says.
+    rustix::fs::fchmod(&file, owner).map_err(|cause| Fault::Io(cause.into()))?;
+    file.write_all(text.expose().as_bytes()).and_then(|()| file.sync_all()).map_err(Fault::Io)
+}
+
+fn rename_to_new(from: &Path, to: &Path) -> Result<(), Fault> {
+    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(()),
+        Err(Errno::EXIST) => Err(Fault::Exists),
+        // A file system without NOREPLACE. The state folder is locked, so nobody else makes the file in between.
+        Err(Errno::INVAL | Errno::NOSYS) if fs::symlink_metadata(to).is_err() => {
+            fs::rename(from, to).map_err(Fault::Io)
+        }
+        Err(Errno::INVAL | Errno::NOSYS) => Err(Fault::Exists),
+        Err(cause) => Err(Fault::Io(cause.into())),
+    }
+}
+
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent)?.sync_all()
+}
+
+/// Makes sure that `path` is a folder of ours in which nobody else can swap files; makes it with mode 0700 if absent.
+///
+/// # Errors
+/// [`PrivateFileError`] for a symlink, a foreign owner, or a folder that others may write to.
+pub fn ensure_folder(path: &Path) -> Result<(), PrivateFileError> {
+    let fail = |fault| PrivateFileError::new(path, fault);
+    match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => sync_folder_of(path).map_err(|cause| fail(Fault::Io(cause)))?,
+        Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(cause) => return Err(fail(Fault::Io(cause))),
+    }
+    let metadata = fs::symlink_metadata(path).map_err(|cause| fail(Fault::Io(cause)))?;
+    if metadata.is_symlink() {
+        return Err(fail(Fault::Symlink));
+    }
+    if !metadata.is_dir() {
+        return Err(fail(Fault::NotAFolder));
+    }
+    check_owner(metadata.uid()).map_err(fail)?;
+    if metadata.mode() & OTHERS_WRITE != 0 {
+        return Err(fail(Fault::Mode { found: metadata.mode() & 0o7777, wanted: 0o700 }));
+    }
+    Ok(())
+}
+
+/// Removes a private file for good. One that is gone already is no error.
+///
+/// # Errors
+/// [`PrivateFileError`] when it stays.
+pub fn remove(path: &Path) -> Result<(), PrivateFileError> {
+    match fs::remove_file(path) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(Fault::Io(cause)),
+        _ => sync_folder_of(path).map_err(Fault::Io),
+    }
+    .map_err(|fault| PrivateFileError::new(path, fault))
+}
+
+fn check_owner(uid: u32) -> Result<(), Fault> {
+    let own = rustix::process::geteuid().as_raw();
+    if uid == own { Ok(()) } else { Err(Fault::Owner { found: uid, wanted: own }) }
+}
+
+/// A private file that was not read or not written. The operator's to mend.
+#[derive(Debug, Error)]
+#[error("{fault}: {}", path.display())]
+pub struct PrivateFileError {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub fault: Fault,
+}
+
+impl PrivateFileError {
+    /// `fault` of `path`.
+    pub fn new(path: &Path, fault: Fault) -> Self {
+        Self { path: path.to_owned(), fault }
+    }
+
+    /// Whether there simply is no such file.
+    pub fn is_absent(&self) -> bool {
+        matches!(&self.fault, Fault::Io(cause) if cause.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// The command or the act that mends it.
+    pub fn hint(&self) -> String {
+        let path = self.path.display();
+        match &self.fault {
+            Fault::Empty | Fault::Garbage(_) | Fault::NotText | Fault::TooLong => {
+                format!("restore {path} from a backup, or move it away and start again: a new one is made")
+            }
+            Fault::Exists => format!("look what {path} is, and move it away"),
+            Fault::HardLink => format!("cp -p {path} {path}.copy && mv {path}.copy {path}"),
+            Fault::Io(_) => format!("see that this user may read and write {path}, and that the disk is not full"),
+            Fault::Mode { wanted, .. } => format!("chmod {wanted:o} {path}"),
+            Fault::NotAFile | Fault::NotAFolder => format!("move {path} away"),
+            Fault::Owner { wanted, .. } => format!("chown {wanted} {path}, or start as its owner"),
+            Fault::Symlink => format!("put what {path} points to in its place"),
+        }
+    }
+}
+
+/// What is wrong with a private file or folder.
+#[derive(Debug, Error)]
+pub enum Fault {
+    /// Nothing in it.
+    #[error("file is empty")]
+    Empty,
+    /// There already.
+    #[error("file exists already")]
+    Exists,
+    /// It can be read, and is not what belongs there.
+    #[error("file has other content than {0}")]
+    Garbage(&'static str),
+    /// It has a second name, by which somebody else may reach it.
+    #[error("file has more than one link")]
+    HardLink,
+    /// The system refused.
+    #[error("{0}")]
+    Io(io::Error),
+    /// Others may read or write it.
+    #[error("mode is {found:o}, must be {wanted:o} or less")]
+    Mode {
+        /// Its mode.
+        found: u32,
+        /// The widest that is taken.
+        wanted: u32,
+    },
+    /// A folder, a device, a FIFO.
+    #[error("not a regular file")]
+    NotAFile,
+    /// Something else than a folder.
+    #[error("not a folder")]
+    NotAFolder,
+    /// Not UTF-8.
+    #[error("file is not text")]
+    NotText,
+    /// Another user's.
+    #[error("owner is uid {found}, must be {wanted}")]
+    Owner {
+        /// Its owner.
+        found: u32,
+        /// This process.
+        wanted: u32,
+    },
+    /// A symbolic link, which somebody else may point elsewhere.
+    #[error("is a symbolic link")]
+    Symlink,
+    /// Larger than any such file.
+    #[error("file is larger than {KEY_FILE_BYTES_MAX} bytes")]
+    TooLong,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    #[test]
+    fn a_file_is_made_once_and_for_its_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        create(&path, &Secret::new("one".to_owned())).unwrap();
+        assert_eq!(read(&path).unwrap().expose(), "one");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
+        let again = create(&path, &Secret::new("two".to_owned())).unwrap_err();
+        assert!(matches!(again.fault, Fault::Exists));
+        assert_eq!(read(&path).unwrap().expose(), "one");
+        replace(&path, &Secret::new("two".to_owned())).unwrap();
+        assert_eq!(read(&path).unwrap().expose(), "two");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn a_leftover_of_a_crash_is_no_obstacle_and_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, victim) = (folder.path().join("secret"), folder.path().join("victim"));
+        fs::write(&victim, "precious").unwrap();
+        symlink(&victim, folder.path().join("secret.new")).unwrap();
+        create(&path, &Secret::new("one".to_owned())).unwrap();
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+    }
+
+    #[test]
+    fn whatever_others_could_read_or_swap_is_refused_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let fault = |name: &str| read(&at(name)).unwrap_err();
+        let make = |name: &str, text: &[u8], mode: u32| {
+            fs::write(at(name), text).unwrap();
+            fs::set_permissions(at(name), fs::Permissions::from_mode(mode)).unwrap();
+        };
+        make("good", b"x", 0o600);
+        make("group", b"x", 0o640);
+        make("world", b"x", 0o604);
+        make("empty", b"", 0o600);
+        make("blank", b" \n", 0o600);
+        make("binary", &[0xff, 0xfe], 0o600);
+        make("long", &vec![b'x'; KEY_FILE_BYTES_MAX as usize + 1], 0o600);
+        make("linked", b"x", 0o600);
+        fs::hard_link(at("linked"), at("other name")).unwrap();
+        symlink(at("good"), at("symlink")).unwrap();
+        fs::create_dir(at("folder")).unwrap();
+        rustix::fs::mknodat(CWD, at("fifo"), rustix::fs::FileType::Fifo, Mode::RUSR, 0).unwrap();
+
+        assert!(matches!(fault("group").fault, Fault::Mode { found: 0o640, .. }));
+        assert!(matches!(fault("world").fault, Fault::Mode { found: 0o604, .. }));
+        assert!(matches!(fault("empty").fault, Fault::Empty));
+        assert!(matches!(fault("blank").fault, Fault::Empty));
+        assert!(matches!(fault("binary").fault, Fault::NotText));
+        assert!(matches!(fault("long").fault, Fault::TooLong));
+        assert!(matches!(fault("linked").fault, Fault::HardLink));
+        assert!(matches!(fault("symlink").fault, Fault::Symlink));
+        assert!(matches!(fault("folder").fault, Fault::NotAFile));
+        assert!(matches!(fault("fifo").fault, Fault::NotAFile));
+        assert!(fault("nothing").is_absent());
+        assert_eq!(fault("group").hint(), format!("chmod 600 {}", at("group").display()));
+        assert_eq!(fs::read(at("group")).unwrap(), b"x");
+    }
+
+    #[test]
+    fn a_foreign_owner_is_refused() {
+        let own = rustix::process::geteuid().as_raw();
+        assert!(check_owner(own).is_ok());
+        assert!(matches!(check_owner(own + 1), Err(Fault::Owner { .. })));
+    }
+
+    #[test]
+    fn a_folder_in_which_others_may_write_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("keys"), folder.path().join("link"));
+        ensure_folder(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o700);
+        ensure_folder(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o770)).unwrap();
+        let error = ensure_folder(&path).unwrap_err();
+        assert_eq!(error.hint(), format!("chmod 700 {}", path.display()));
+        symlink(&path, &link).unwrap();
+        assert!(matches!(ensure_folder(&link).unwrap_err().fault, Fault::Symlink));
+        fs::write(folder.path().join("file"), "").unwrap();
+        assert!(matches!(ensure_folder(&folder.path().join("file")).unwrap_err().fault, Fault::NotAFolder));
+    }
+}

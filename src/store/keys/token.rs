@@ -1,0 +1,249 @@
+//! The gateway token, the secret that only the owner can read: ours under the state folder, or the operator's own file.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags};
+use thiserror::Error;
+
+use crate::base::limits::GATEWAY_TOKEN_CHARS_MIN;
+use crate::base::secret::Secret;
+use crate::store::keys::private_file::{self, Fault, PrivateFileError};
+
+/// Its name under the state folder.
+pub const GATEWAY_TOKEN_FILE: &str = "gateway-token";
+
+/// What people leave in place of a token, in lower case.
+const SAMPLES: [&str; 14] = [
+    "changeme",
+    "change-me",
+    "change_me",
+    "example",
+    "insert-",
+    "insert_",
+    "password",
+    "placeholder",
+    "replace",
+    "sample",
+    "your-",
+    "your_",
+    "yourtoken",
+    "xxxxxx",
+];
+/// Different characters a token has at least; the words above are not all that people type.
+const DIFFERENT_CHARS_MIN: usize = 8;
+
+/// Where the gateway token stands.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum TokenSource {
+    /// `core.token_file`: the operator's, read and never written.
+    Operator(PathBuf),
+    /// The state folder: ours, made on first start.
+    State(PathBuf),
+}
+
+impl TokenSource {
+    /// The operator's file if there is one, else ours under `state_dir`.
+    pub fn of(token_file: Option<&Path>, state_dir: &Path) -> Self {
+        match token_file {
+            Some(path) => Self::Operator(path.to_owned()),
+            None => Self::State(state_dir.join(GATEWAY_TOKEN_FILE)),
+        }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Operator(path) | Self::State(path) => path,
+        }
+    }
+
+    /// Reads the token; makes our own on first start.
+    ///
+    /// # Errors
+    /// [`TokenError`] with the file and the way out.
+    pub fn open(&self) -> Result<Secret<String>, TokenError> {
+        match self {
+            Self::Operator(path) => judge(path, &read_operators(path)?),
+            Self::State(path) => match private_file::read(path) {
+                Ok(text) => judge(path, &text),
+                Err(error) if error.is_absent() => {
+                    let token = Secret::random().map_err(TokenError::Random)?;
+                    private_file::create(path, &line(&token))?;
+                    Ok(token)
+                }
+                Err(error) => Err(error.into()),
+            },
+        }
+    }
+
+    /// Puts a new random token in place of ours; durable when this returns.
+    ///
+    /// # Errors
+    /// [`TokenError::Operators`] for a file that is not ours to write.
+    pub fn rotate(&self) -> Result<Secret<String>, TokenError> {
+        match self {
+            Self::Operator(path) => Err(TokenError::Operators(path.clone())),
+            Self::State(path) => {
+                let token = Secret::random().map_err(TokenError::Random)?;
+                private_file::replace(path, &line(&token))?;
+                Ok(token)
+            }
+        }
+    }
+
+    /// Whether users other than its owner may read the file. A secret that a runtime mounts is often so; say it in the log.
+    pub fn is_exposed(&self) -> bool {
+        std::fs::metadata(self.path()).is_ok_and(|metadata| metadata.mode() & 0o044 != 0)
+    }
+}
+
+/// A runtime's secrets are links to files of another owner (Kubernetes, Docker), so those are followed here.
+fn read_operators(path: &Path) -> Result<Secret<String>, PrivateFileError> {
+    let fail = |fault| PrivateFileError::new(path, fault);
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file: File =
+        rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(|cause| fail(Fault::Io(cause.into())))?.into();
+    if !file.metadata().map_err(|cause| fail(Fault::Io(cause)))?.is_file() {
+        return Err(fail(Fault::NotAFile));
+    }
+    private_file::read_text(file).map_err(fail)
+}
+
+fn line(token: &Secret<String>) -> Secret<String> {
+    Secret::new(format!("{}\n", token.expose()))
+}
+
+fn judge(path: &Path, text: &Secret<String>) -> Result<Secret<String>, TokenError> {
+    let token = text.expose().trim();
+    let path = || path.to_owned();
+    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(TokenError::NotAToken(path()));
+    }
+    if token.len() < GATEWAY_TOKEN_CHARS_MIN {
+        return Err(TokenError::TooShort(path()));
+    }
+    let lower = Secret::new(token.to_ascii_lowercase());
+    let different: HashSet<u8> = lower.expose().bytes().collect();
+    let is_sample = SAMPLES.iter().any(|sample| lower.expose().contains(sample)) || token.starts_with(['<', '$', '{']);
+    if is_sample || different.len() < DIFFERENT_CHARS_MIN {
+        return Err(TokenError::Sample(path()));
+    }
+    Ok(Secret::new(token.to_owned()))
+}
+
+/// Why there is no gateway token. The operator's to mend.
+#[derive(Debug, Error)]
+pub enum TokenError {
+    /// The file cannot be read or written.
+    #[error("gateway token: {0}")]
+    File(#[from] PrivateFileError),
+    /// Blanks, control characters or more than one line.
+    #[error("gateway token must be one line of printable ascii without blanks: {}", .0.display())]
+    NotAToken(PathBuf),
+    /// `core.token_file` is the operator's to change.
+    #[error("gateway token comes from `core.token_file` and is not ours to change: {}", .0.display())]
+    Operators(PathBuf),
+    /// No random bytes.
+    #[error("no random bytes from the kernel: {0}")]
+    Random(getrandom::Error),
+    /// A sample that everybody knows.
+    #[error("gateway token is a sample, not a secret: {}", .0.display())]
+    Sample(PathBuf),
+    /// Short enough to guess.
+    #[error("gateway token has fewer than {GATEWAY_TOKEN_CHARS_MIN} characters: {}", .0.display())]
+    TooShort(PathBuf),
+}
+
+impl TokenError {
+    /// The command or the act that mends it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::File(error) => error.hint(),
+            Self::NotAToken(path) | Self::Sample(path) | Self::TooShort(path) => {
+                format!("openssl rand -hex 32 > {}", path.display())
+            }
+            Self::Operators(path) => format!("write a new token to {} and start again", path.display()),
+            Self::Random(_) => "start again".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    #[test]
+    fn our_token_is_made_once_and_kept() {
+        let state = tempfile::tempdir().unwrap();
+        let source = TokenSource::of(None, state.path());
+        let first = source.open().unwrap();
+        assert_eq!(first.expose().len(), 43);
+        assert!(source.open().unwrap().is(first.expose()));
+        assert!(!source.is_exposed());
+        let second = source.rotate().unwrap();
+        assert!(!second.is(first.expose()));
+        assert!(source.open().unwrap().is(second.expose()));
+    }
+
+    #[test]
+    fn an_unreadable_token_is_never_replaced() {
+        let state = tempfile::tempdir().unwrap();
+        let source = TokenSource::of(None, state.path());
+        for (text, mode) in [("", 0o600), ("short\n", 0o600), ("k3yPq9vTz0aWx7LmN2bRc5dE\n", 0o644)] {
+            write(source.path(), text, mode);
+            let error = source.open().unwrap_err();
+            assert!(!error.hint().is_empty());
+            assert_eq!(fs::read_to_string(source.path()).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn an_operators_token_is_trimmed_and_may_be_a_mounted_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("..data"), folder.path().join("token"));
+        write(&file, "  k3yPq9vTz0aWx7LmN2bRc5dE \r\n", 0o444);
+        symlink(&file, &link).unwrap();
+        let source = TokenSource::of(Some(&link), folder.path());
+        assert_eq!(source.open().unwrap().expose(), "k3yPq9vTz0aWx7LmN2bRc5dE");
+        assert!(source.is_exposed());
+        assert!(matches!(source.rotate(), Err(TokenError::Operators(_))));
+    }
+
+    #[test]
+    fn what_anybody_could_guess_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let source = TokenSource::of(Some(&path), folder.path());
+        let open = |text: &str| {
+            write(&path, text, 0o600);
+            source.open().unwrap_err()
+        };
+        assert!(matches!(open("k3yPq9vTz0aWx7LmN2bRc5d"), TokenError::TooShort(_)));
+        for sample in [
+            "changeme-changeme-changeme-42",
+            "REPLACE_WITH_A_LONG_RANDOM_STRING",
+            "your-gateway-token-goes-here-1234",
+            "${OPENCLAW_GATEWAY_TOKEN_FROM_ENV}",
+            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            "123412341234123412341234123412341234",
+        ] {
+            assert!(matches!(open(sample), TokenError::Sample(_)), "{sample}");
+        }
+        for odd in ["two words that are long enough for it", "k3yPq9vTz0aWx7LmN2bRc5dE\nsecond line"] {
+            assert!(matches!(open(odd), TokenError::NotAToken(_)), "{odd}");
+        }
+        assert!(matches!(open(""), TokenError::File(PrivateFileError { fault: Fault::Empty, .. })));
+        fs::remove_file(&path).unwrap();
+        assert!(matches!(source.open(), Err(TokenError::File(error)) if error.is_absent()));
+    }
+
+    fn write(path: &Path, text: &str, mode: u32) {
+        fs::write(path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+}
