@@ -1,4 +1,8 @@
 //! The promises, each in a file of its own, against the real binary over real sockets.
 #![cfg(test)]
 
+mod kill_nine;
+mod namespaces;
+mod real_openclaw;
+mod real_proxies;
 mod support;

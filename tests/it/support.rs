@@ -3,6 +3,7 @@
 pub(crate) mod caller;
 pub(crate) mod gateway_client;
 pub(crate) mod instance;
+pub(crate) mod lan;
 pub(crate) mod namespace;
 pub(crate) mod openclaw;
 pub(crate) mod peer;

@@ -20,6 +20,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::caller::Caller;
+use super::namespace::Namespace;
 
 const WAIT: Duration = Duration::from_secs(20);
 
@@ -176,16 +177,22 @@ impl std::fmt::Debug for Session {
 impl Session {
     /// Calls a method; its payload, or its error.
     pub(crate) async fn call(&mut self, method: &str, params: Value) -> Result<Value, Value> {
+        self.attempt(method, params).await.unwrap_or_else(|close| panic!("{method}: {close:?}"))
+    }
+
+    /// Calls a method on a server that may die meanwhile; then its close code and reason are all there is.
+    pub(crate) async fn attempt(&mut self, method: &str, params: Value) -> Result<Result<Value, Value>, (u16, String)> {
         self.calls += 1;
         let id = format!("call-{}", self.calls);
         let frame = json!({"type": "req", "id": id, "method": method, "params": params});
-        self.socket.send(Message::text(frame.to_string())).await.unwrap();
+        self.socket.send(Message::text(frame.to_string())).await.map_err(|error| (1006, error.to_string()))?;
         loop {
-            let frame = next_frame(&mut self.socket).await.unwrap_or_else(|close| panic!("{method}: {close:?}"));
+            let frame = next_frame(&mut self.socket).await?;
             if frame["type"] == "event" {
                 self.events.push(frame);
             } else if frame["id"] == id.as_str() {
-                return if frame["ok"] == true { Ok(frame["payload"].clone()) } else { Err(frame["error"].clone()) };
+                let ok = frame["ok"] == true;
+                return Ok(if ok { Ok(frame["payload"].clone()) } else { Err(frame["error"].clone()) });
             }
         }
     }
@@ -259,6 +266,12 @@ pub(crate) async fn connect(caller: &Caller, device: Option<&Device>, ask: &Ask)
         }
     };
     Outcome::Refused(Refusal { error, code, reason })
+}
+
+/// [`connect`] from a machine, on a runtime that ends with the verdict: what counts is what was said.
+pub(crate) fn call(machine: &Namespace, caller: &Caller, device: &Device, ask: Ask) -> Outcome {
+    let (caller, device) = (caller.clone(), device.clone());
+    machine.block_on(move || async move { connect(&caller, Some(&device), &ask).await })
 }
 
 /// Opens the WebSocket as the caller calls: plain or TLS, with what it says first and the headers it sends.
