@@ -1,1 +1,6 @@
-//! The admin socket: how commands reach a running instance.
+//! The owner's door: a Unix socket of mode 0600 that speaks JSON lines with our own uid and root, so that commands
+//! work without pairing, also by `docker exec`. Whoever may use it is the owner, with every scope.
+
+pub mod client;
+pub mod request;
+pub mod server;

@@ -1,1 +1,3 @@
-//! Everything put together: from settings to a running instance and back.
+//! One running instance: the state is locked first, then everything is opened or nothing is.
+
+pub mod lock;

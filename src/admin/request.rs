@@ -1,0 +1,77 @@
+//! What a command may ask of the running instance, and how it is answered: one JSON object a line, either way.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The file name of the socket.
+pub const SOCKET: &str = "admin.sock";
+
+/// A question.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// Approve one pending request.
+    Approve {
+        /// Which.
+        request_id: String,
+        /// The digest that was shown with it; a request that changed since is then not approved.
+        digest: Option<String>,
+    },
+    /// Where the dashboard is.
+    Dashboard,
+    /// Pending requests and paired devices.
+    Devices,
+    /// Reject one pending request.
+    Reject {
+        /// Which.
+        request_id: String,
+    },
+    /// A new gateway token.
+    RotateToken,
+    /// How the instance is.
+    Status,
+}
+
+/// The answer.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reply {
+    /// Done; what the command prints.
+    Done(Value),
+    /// Not done, in words for the one who asked.
+    Failed {
+        /// What went wrong.
+        error: String,
+        /// What to do.
+        hint: String,
+    },
+}
+
+impl Reply {
+    /// A refusal and what to do about it.
+    pub fn failed(error: impl ToString, hint: impl Into<String>) -> Self {
+        Self::Failed { error: error.to_string(), hint: hint.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_read_as_they_are_written() {
+        for (request, text) in [
+            (Request::Status, r#"{"command":"status"}"#),
+            (
+                Request::Approve { request_id: "a".into(), digest: None },
+                r#"{"command":"approve","request_id":"a","digest":null}"#,
+            ),
+        ] {
+            assert_eq!(serde_json::to_string(&request).unwrap(), text);
+            assert_eq!(serde_json::from_str::<Request>(text).unwrap(), request);
+        }
+        for bad in [r#"{"command":"stop"}"#, r#"{"command":"approve"}"#, r#"{"command":"reject","request_id":"a","x":1}"#] {
+            assert!(serde_json::from_str::<Request>(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The listening half of the admin socket.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use thiserror::Error;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tracing::{debug, warn};
+
+use crate::base::limits::ACCEPT_PAUSE;
+use crate::base::limits::ADMIN_CONNECTIONS_MAX;
+use crate::base::limits::ADMIN_LINE_BYTES_MAX;
+use crate::base::limits::ADMIN_WAIT;
+
+use super::request::{Reply, Request};
+
+/// The bound socket. Its file goes when this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+/// Answers requests; [`Server::serve`] calls it for callers that may ask.
+pub trait Answer: Send + Sync + 'static {
+    /// Answers one request.
+    fn answer(&self, request: Request) -> impl Future<Output = Reply> + Send;
+}
+
+impl Server {
+    /// Binds `path` with mode 0600. A socket that nobody listens on any more is replaced. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// [`SocketError`] names what is in the way.
+    pub fn bind(path: &Path) -> Result<Self, SocketError> {
+        let failed = |cause| SocketError::Bind { path: path.to_path_buf(), cause };
+        match fs::symlink_metadata(path) {
+            Ok(found) if !found.file_type().is_socket() => return Err(SocketError::InTheWay(path.to_path_buf())),
+            Ok(_) if StdUnixStream::connect(path).is_ok() => return Err(SocketError::Taken(path.to_path_buf())),
+            Ok(_) => fs::remove_file(path).map_err(failed)?,
+            Err(_) => {}
+        }
+        let listener = UnixListener::bind(path).map_err(failed)?;
+        // Until here the process's umask keeps others out; the peer's uid is asked for each connection anyway.
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        Ok(Self { listener, path: path.to_path_buf() })
+    }
+
+    /// Where it is bound.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Accepts and answers until dropped.
+    pub async fn serve<A: Answer>(&self, answer: Arc<A>) {
+        let places = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));
+        loop {
+            // Never: the semaphore is not closed. Were it, no caller would be let in.
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    let answer = Arc::clone(&answer);
+                    tokio::spawn(async move {
+                        if let Err(error) = converse(stream, &*answer).await {
+                            debug!(%error, "admin connection ended");
+                        }
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    warn!(%error, "admin socket does not accept");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Left behind, it is replaced at the next start.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+async fn converse<A: Answer>(mut stream: UnixStream, answer: &A) -> io::Result<()> {
+    let uid = stream.peer_cred()?.uid();
+    if uid != 0 && uid != rustix::process::geteuid().as_raw() {
+        warn!(uid, "admin socket refused a foreign user");
+        return Ok(());
+    }
+    let (read, mut write) = stream.split();
+    let mut lines = BufReader::new(read);
+    loop {
+        let mut line = Vec::new();
+        let limit = u64::try_from(ADMIN_LINE_BYTES_MAX).unwrap_or(u64::MAX);
+        timeout(ADMIN_WAIT, (&mut lines).take(limit).read_until(b'\n', &mut line)).await??;
+        if line.is_empty() {
+            return Ok(());
+        }
+        let reply = match serde_json::from_slice(&line) {
+            Ok(request) => timeout(ADMIN_WAIT, answer.answer(request)).await.unwrap_or_else(|_| {
+                Reply::failed("the instance did not answer in time", "see its log")
+            }),
+            Err(error) => Reply::failed(
+                format!("this instance does not know the request: {error}"),
+                "use the doorward command of the same version as the running one",
+            ),
+        };
+        let mut text = serde_json::to_vec(&reply)?;
+        text.push(b'\n');
+        timeout(ADMIN_WAIT, write.write_all(&text)).await??;
+    }
+}
+
+/// Why the admin socket could not be bound.
+#[derive(Debug, Error)]
+pub enum SocketError {
+    /// The system refused.
+    #[error("the admin socket cannot be made ({cause}): {}", path.display())]
+    Bind {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// Something that is no socket has its name.
+    #[error("a file that is no socket is where the admin socket belongs: {}", .0.display())]
+    InTheWay(PathBuf),
+    /// Another process listens on it.
+    #[error("another process listens on the admin socket: {}", .0.display())]
+    Taken(PathBuf),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::client::{self, CallError};
+    use serde_json::json;
+
+    #[derive(Debug)]
+    struct Echo;
+
+    impl Answer for Echo {
+        async fn answer(&self, request: Request) -> Reply {
+            match request {
+                Request::Status => Reply::Done(json!({"ok": true})),
+                other => Reply::failed(format!("{other:?}"), "ask for status"),
+            }
+        }
+    }
+
+    async fn ask(path: PathBuf, request: Request) -> Result<serde_json::Value, CallError> {
+        tokio::task::spawn_blocking(move || client::call(&[path], &request)).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_question_is_answered_and_the_socket_is_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("admin.sock");
+        let server = Arc::new(Server::bind(&path).unwrap());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let serving = Arc::clone(&server);
+        let task = tokio::spawn(async move { serving.serve(Arc::new(Echo)).await });
+        assert_eq!(ask(path.clone(), Request::Status).await.unwrap(), json!({"ok": true}));
+        let failed = ask(path.clone(), Request::Devices).await;
+        assert!(matches!(failed, Err(CallError::Refused { hint, .. }) if hint == "ask for status"));
+        assert!(matches!(Server::bind(&path), Err(SocketError::Taken(_))));
+        task.abort();
+        let _ = task.await;
+        drop(server);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn bytes_that_are_no_request_get_an_answer_and_no_end_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("admin.sock");
+        let server = Server::bind(&path).unwrap();
+        let task = tokio::spawn(async move { server.serve(Arc::new(Echo)).await });
+        let mut stream = UnixStream::connect(&path).await.unwrap();
+        stream.write_all(b"\x00nonsense\n{\"command\":\"status\"}\n").await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        let replies: Vec<Reply> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert!(matches!(replies[..], [Reply::Failed { .. }, Reply::Done(_)]), "{text}");
+        task.abort();
+    }
+
+    #[tokio::test]
+    async fn a_stale_socket_is_replaced_and_a_file_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("admin.sock");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        assert!(path.exists());
+        drop(Server::bind(&path).unwrap());
+        fs::write(&path, "precious").unwrap();
+        assert!(matches!(Server::bind(&path), Err(SocketError::InTheWay(_))));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    }
+
+    #[tokio::test]
+    async fn nobody_at_home_is_told_apart_from_a_refusal() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("admin.sock");
+        assert!(matches!(ask(path, Request::Status).await, Err(CallError::NotRunning)));
+    }
+}

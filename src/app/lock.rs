@@ -1,0 +1,225 @@
+//! One state folder, one instance. The kernel holds the lock, so that a crash frees it; the file says who has it and
+//! where its admin socket is.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use thiserror::Error;
+
+/// The file name of the lock.
+const FILE: &str = "lock";
+/// Bytes of it that are read: a pid and a path.
+const BYTES_MAX: u64 = 8 * 1024;
+
+/// The state folder, ours alone until this is dropped.
+#[derive(Debug)]
+pub struct StateLock {
+    file: File,
+}
+
+/// Who has, or had, the lock.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Holder {
+    /// Its process id.
+    pub pid: Option<u32>,
+    /// Its admin socket.
+    pub socket: Option<PathBuf>,
+}
+
+impl StateLock {
+    /// Makes the folder if need be (0700) and takes its lock.
+    ///
+    /// # Errors
+    /// [`LockError`]; [`LockError::Held`] names the holder.
+    pub fn take(state_dir: &Path) -> Result<Self, LockError> {
+        make_private(state_dir)?;
+        let path = state_dir.join(FILE);
+        let failed = |cause| LockError::Unusable { path: path.clone(), cause };
+        let flags = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
+        let mut file = OpenOptions::new();
+        file.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
+        let file = file.open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(LockError::Held { state_dir: state_dir.to_path_buf(), holder: read(&file) });
+            }
+            Err(TryLockError::Error(cause)) => return Err(failed(cause)),
+        }
+        let lock = Self { file };
+        lock.write(None).map_err(failed)?;
+        Ok(lock)
+    }
+
+    /// Tells commands where the admin socket is.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn announce(&self, socket: &Path) -> io::Result<()> {
+        self.write(Some(socket))
+    }
+
+    fn write(&self, socket: Option<&Path>) -> io::Result<()> {
+        let mut file = &self.file;
+        file.set_len(0)?;
+        file.seek(SeekFrom::Start(0))?;
+        writeln!(file, "{}", std::process::id())?;
+        if let Some(socket) = socket {
+            writeln!(file, "{}", socket.display())?;
+        }
+        file.flush()
+    }
+}
+
+/// Who holds the lock of `state_dir`, as its file says; also true of one that is gone.
+pub fn holder(state_dir: &Path) -> Holder {
+    File::open(state_dir.join(FILE)).map(|file| read(&file)).unwrap_or_default()
+}
+
+fn read(mut file: &File) -> Holder {
+    let mut text = String::new();
+    let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.take(BYTES_MAX).read_to_string(&mut text));
+    if read.is_err() {
+        return Holder::default();
+    }
+    let mut lines = text.lines();
+    let pid = lines.next().and_then(|line| line.parse().ok());
+    Holder { pid, socket: lines.next().map(PathBuf::from) }
+}
+
+/// Makes `folder` and its parents, or checks that nobody else can look into it.
+fn make_private(folder: &Path) -> Result<(), LockError> {
+    let failed = |cause| LockError::Unusable { path: folder.to_path_buf(), cause };
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+    check_private(folder)
+}
+
+/// Checks that `folder` is ours and that nobody else can look into it.
+///
+/// # Errors
+/// [`LockError`] says what to change.
+pub fn check_private(folder: &Path) -> Result<(), LockError> {
+    let found = fs::metadata(folder).map_err(|cause| LockError::Unusable { path: folder.to_path_buf(), cause })?;
+    let own = rustix::process::geteuid().as_raw();
+    if found.uid() != own {
+        return Err(LockError::Foreign { path: folder.to_path_buf(), owner: found.uid(), own });
+    }
+    let mode = found.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(LockError::Open { path: folder.to_path_buf(), mode });
+    }
+    Ok(())
+}
+
+/// Why the state folder is not ours.
+#[derive(Debug, Error)]
+pub enum LockError {
+    /// Another user owns the folder.
+    #[error("the state folder belongs to user {owner}, and this is user {own}: {}", path.display())]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// Us.
+        own: u32,
+    },
+    /// Another instance runs on it.
+    #[error("another doorward{} runs on this state folder: {}", by(holder), state_dir.display())]
+    Held {
+        /// The folder.
+        state_dir: PathBuf,
+        /// Who.
+        holder: Holder,
+    },
+    /// Others can look into the folder.
+    #[error("other users can look into the state folder (mode {mode:o}): {}", path.display())]
+    Open {
+        /// The folder.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// The system refused.
+    #[error("the state folder cannot be used ({cause}): {}", path.display())]
+    Unusable {
+        /// The folder or file.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+}
+
+impl LockError {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Foreign { path, owner, .. } => {
+                format!("run doorward as user {owner}, or give it the folder: chown -R \"$(id -u)\" {}", path.display())
+            }
+            Self::Held { holder, .. } => match holder.pid {
+                Some(pid) => format!(
+                    "`doorward status` asks it; `kill {pid}` ends it; a second instance needs its own `state_dir` and ports"
+                ),
+                None => "`doorward status` asks it; a second instance needs its own `state_dir` and ports".into(),
+            },
+            Self::Open { path, .. } => format!("chmod 700 {}", path.display()),
+            Self::Unusable { .. } => {
+                "make it writable for this user, or name another folder: `state_dir` or $DOORWARD_STATE".into()
+            }
+        }
+    }
+}
+
+fn by(holder: &Holder) -> String {
+    holder.pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn the_second_instance_learns_who_was_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("deep/state");
+        let lock = StateLock::take(&state).unwrap();
+        assert_eq!(fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o700);
+        lock.announce(Path::new("/run/x/admin.sock")).unwrap();
+        let error = StateLock::take(&state).unwrap_err();
+        let expected = Holder { pid: Some(std::process::id()), socket: Some("/run/x/admin.sock".into()) };
+        assert!(matches!(&error, LockError::Held { holder, .. } if *holder == expected), "{error}");
+        assert!(error.to_string().contains(&format!("process {}", std::process::id())));
+        assert!(error.hint().contains(&format!("kill {}", std::process::id())));
+        assert_eq!(holder(&state), expected);
+        drop(lock);
+        StateLock::take(&state).unwrap();
+        assert_eq!(holder(&state).socket, None);
+    }
+
+    #[test]
+    fn a_folder_that_others_can_read_is_refused_and_not_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let error = StateLock::take(folder.path()).unwrap_err();
+        assert!(matches!(error, LockError::Open { mode: 0o755, .. }), "{error}");
+        assert!(error.hint().starts_with("chmod 700 "));
+        assert!(!folder.path().join(FILE).exists());
+    }
+
+    #[test]
+    fn a_file_or_a_link_in_the_way_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "x").unwrap();
+        assert!(matches!(StateLock::take(&file), Err(LockError::Unusable { .. })));
+        symlink(&file, folder.path().join(FILE)).unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        assert!(matches!(StateLock::take(folder.path()), Err(LockError::Unusable { .. })));
+        assert_eq!(fs::read_to_string(&file).unwrap(), "x");
+    }
+}

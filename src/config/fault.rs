@@ -1,0 +1,236 @@
+//! Everything that can be wrong with a value of the configuration, each with what to write instead.
+
+use std::net::SocketAddr;
+
+use thiserror::Error;
+
+use crate::base::untrusted::printable;
+use crate::net::host::HostError;
+use crate::net::range::RangeFault;
+
+/// Characters of a refused value that are repeated; the line itself stands below anyway.
+const SHOWN_CHARS_MAX: usize = 80;
+
+/// What is wrong.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+pub enum Fault {
+    /// `auto` where strangers can connect.
+    #[error("`auto` is for listeners that are bound to loopback only, and this one is bound to {0}")]
+    AutoNeedsLoopback(SocketAddr),
+    /// Not `address:port`.
+    #[error("not an address and port: {}", shown(.0))]
+    Bind(String),
+    /// Another listener, or another entry, has this address and port.
+    #[error("{address} is bound already by {by}")]
+    BindTaken {
+        /// The address.
+        address: SocketAddr,
+        /// Who has it.
+        by: String,
+    },
+    /// A header that nobody may send.
+    #[error("client_ip_header is set, but trusted_proxies names nobody who may send it")]
+    HeaderNeedsTrust,
+    /// Not a host name or address.
+    #[error("{cause}: {}", shown(text))]
+    Host {
+        /// What is wrong with it.
+        cause: HostError,
+        /// What was written.
+        text: String,
+    },
+    /// A part of doorward that does not exist yet.
+    #[error("not in this version yet: {}", shown(what))]
+    Later {
+        /// The key or value.
+        what: String,
+        /// What to do now.
+        instead: &'static str,
+    },
+    /// `local = "loopback"` where strangers can connect.
+    #[error("`local = \"loopback\"` needs a listener bound to loopback only, and this one is bound to {0}")]
+    LocalNeedsLoopback(SocketAddr),
+    /// `local` and a PROXY header exclude each other.
+    #[error("a caller behind a PROXY header is never local, so `local = \"loopback\"` means nothing here")]
+    LocalBehindProxy,
+    /// A key that must be there.
+    #[error("a key is missing: {key}")]
+    Missing {
+        /// The key.
+        key: &'static str,
+    },
+    /// Not a name.
+    #[error("not a name: {}", shown(.0))]
+    Name(String),
+    /// Two listeners of one name.
+    #[error("two listeners have this name: {0}")]
+    NameTaken(String),
+    /// The same entry twice in one list.
+    #[error("named twice: {}", shown(.0))]
+    NamedTwice(String),
+    /// A number out of its bounds.
+    #[error("{key} must be from {min} to {max}")]
+    Number {
+        /// The key.
+        key: &'static str,
+        /// The least.
+        min: i64,
+        /// The most.
+        max: i64,
+    },
+    /// Not a web origin.
+    #[error("{cause}: {}", shown(text))]
+    Origin {
+        /// What is wrong with it.
+        cause: HostError,
+        /// What was written.
+        text: String,
+    },
+    /// A required PROXY header that nobody may send.
+    #[error("proxy_protocol = \"required\", but proxy_protocol_from names nobody who may send it")]
+    ProxyNeedsFrom,
+    /// A range of addresses that is not taken.
+    #[error("{cause}: {}", shown(text))]
+    Range {
+        /// What is wrong with it.
+        cause: RangeFault,
+        /// What was written.
+        text: String,
+    },
+    /// `serve = "redirect"` where there is nothing to redirect.
+    #[error("`serve = \"redirect\"` is for `protocol = \"http\"`")]
+    RedirectNeedsHttp,
+    /// Plain HTTP to strangers.
+    #[error("`serve = \"all\"` would speak plain http with anybody")]
+    ServeAllExposed,
+    /// Not TOML.
+    #[error("not valid toml: {}", shown(.0))]
+    Syntax(String),
+    /// A key nobody reads.
+    #[error("unknown key: {}", shown(key))]
+    UnknownKey {
+        /// As written.
+        key: String,
+        /// Where: `[edge]`.
+        section: String,
+        /// The known key it resembles most.
+        closest: Option<&'static str>,
+        /// The keys there are.
+        known: &'static [&'static str],
+    },
+    /// A word that is none of those allowed.
+    #[error("{key} cannot be: {}", shown(text))]
+    UnknownValue {
+        /// The key.
+        key: &'static str,
+        /// As written.
+        text: String,
+        /// The words it can be.
+        allowed: Vec<&'static str>,
+        /// The one it resembles most.
+        closest: Option<&'static str>,
+    },
+    /// A key without effect, which its writer surely expected to have one.
+    #[error("{key} has no effect without {needs}")]
+    Useless {
+        /// The key.
+        key: &'static str,
+        /// What it needs.
+        needs: &'static str,
+    },
+    /// A value of another type.
+    #[error("{key} must be {expected}, not {found}")]
+    WrongType {
+        /// The key.
+        key: String,
+        /// What it must be.
+        expected: &'static str,
+        /// What it is.
+        found: &'static str,
+    },
+}
+
+impl Fault {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::AutoNeedsLoopback(_) => "use `protocol = \"https\"` here, or bind to 127.0.0.1 and [::1] only".into(),
+            Self::Bind(text) => bind_hint(text),
+            Self::BindTaken { .. } => "give each listener an address and port of its own".into(),
+            Self::HeaderNeedsTrust => {
+                "list your proxy's own addresses: `trusted_proxies = [\"192.0.2.1\"]`, or remove client_ip_header".into()
+            }
+            Self::Host { cause, .. } => host_hint(*cause),
+            Self::Later { instead, .. } => (*instead).into(),
+            Self::LocalNeedsLoopback(_) => {
+                "bind to 127.0.0.1 and [::1] only, or write `local = \"never\"`: a caller from elsewhere is not local".into()
+            }
+            Self::LocalBehindProxy => "write `local = \"never\"`, or a listener of its own for local callers".into(),
+            Self::Missing { key } => format!("add `{key}` here"),
+            Self::Name(_) => "1 to 64 of the letters a-z, digits, `-` and `_`".into(),
+            Self::NameTaken(_) => "names tell listeners apart in logs and assertions: choose another".into(),
+            Self::NamedTwice(_) => "remove one of the two".into(),
+            Self::Number { min, max, .. } => format!("write a whole number from {min} to {max}"),
+            Self::Origin { .. } => "write scheme, host and port only, as `https://claw.example.com:8443`".into(),
+            Self::ProxyNeedsFrom => {
+                "list the load balancer's own addresses: `proxy_protocol_from = [\"192.0.2.1\"]`".into()
+            }
+            Self::Range { cause, .. } => range_hint(*cause),
+            Self::RedirectNeedsHttp => "remove `serve`, or set `protocol = \"http\"` for a listener that redirects".into(),
+            Self::ServeAllExposed => "name your proxy in `trusted_proxies` (or `proxy_protocol_from` with `proxy_protocol = \
+                 \"required\"`), bind to loopback only, or use `protocol = \"https\"`"
+                .into(),
+            Self::Syntax(_) => "see https://toml.io for the format; text stands in \"quotes\", lists in [brackets]".into(),
+            Self::UnknownKey { section, closest, known, .. } => match closest {
+                Some(closest) => format!("did you mean `{closest}`?"),
+                None if known.is_empty() => format!("{section} takes no keys"),
+                None => format!("{section} takes {}", known.join(", ")),
+            },
+            Self::UnknownValue { allowed, closest, .. } => match closest {
+                Some(closest) => format!("did you mean \"{closest}\"?"),
+                None => format!("one of: \"{}\"", allowed.join("\", \"")),
+            },
+            Self::Useless { key, needs } => format!("remove {key}, or set {needs}"),
+            Self::WrongType { expected, .. } => format!("write {expected}"),
+        }
+    }
+}
+
+fn shown(text: &str) -> String {
+    printable(text, SHOWN_CHARS_MAX)
+}
+
+fn bind_hint(text: &str) -> String {
+    let port = text.rsplit_once(':').map(|(_, port)| port).filter(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+    let port = port.unwrap_or("18789");
+    match text.rsplit_once(':') {
+        Some((_, "0")) => "port 0 would be another port at each start: choose one".into(),
+        Some(("localhost", _)) => format!("write \"127.0.0.1:{port}\", \"[::1]:{port}\""),
+        Some(("" | "*", _)) => format!("for every address write \"0.0.0.0:{port}\", \"[::]:{port}\""),
+        _ => format!("write an ip address and a port, as \"127.0.0.1:{port}\" or \"[::1]:{port}\""),
+    }
+}
+
+fn host_hint(cause: HostError) -> String {
+    match cause {
+        HostError::Name | HostError::Empty | HostError::TooLong => {
+            "write each name out, as \"claw.example.com\": no wildcard, no scheme, no port".into()
+        }
+        HostError::Address | HostError::Bracket | HostError::Port | HostError::Scheme => {
+            "write a name as \"claw.example.com\" or a whole address as \"192.0.2.1\" or \"2001:db8::1\", without a port".into()
+        }
+    }
+}
+
+fn range_hint(cause: RangeFault) -> String {
+    match cause {
+        RangeFault::Everyone => "list the proxies you run; nobody can trust every address".into(),
+        RangeFault::HostBits => "write the network's own address (10.0.0.0/24), or the one host without a prefix".into(),
+        RangeFault::Malformed => "write addresses or ranges, as \"10.0.0.7\" or \"10.0.0.0/24\"; a name could be made to point \
+             anywhere, so names and wildcards are not taken"
+            .into(),
+        RangeFault::TooWide => {
+            "list the proxies you run; if a range this wide is truly all yours, set `danger_wide_trust = true`".into()
+        }
+    }
+}
