@@ -19,7 +19,9 @@ use super::request::{Reply, Request};
 pub fn call(places: &[PathBuf], request: &Request) -> Result<Value, CallError> {
     for place in places {
         match UnixStream::connect(place) {
-            Ok(stream) => return ask(stream, request).map_err(|cause| CallError::Broken { place: place.clone(), cause })?,
+            Ok(stream) => {
+                return ask(stream, request).map_err(|cause| CallError::Broken { place: place.clone(), cause })?;
+            }
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {}
             Err(cause) => return Err(CallError::Broken { place: place.clone(), cause }),
         }

@@ -70,7 +70,9 @@ mod tests {
             assert_eq!(serde_json::to_string(&request).unwrap(), text);
             assert_eq!(serde_json::from_str::<Request>(text).unwrap(), request);
         }
-        for bad in [r#"{"command":"stop"}"#, r#"{"command":"approve"}"#, r#"{"command":"reject","request_id":"a","x":1}"#] {
+        for bad in
+            [r#"{"command":"stop"}"#, r#"{"command":"approve"}"#, r#"{"command":"reject","request_id":"a","x":1}"#]
+        {
             assert!(serde_json::from_str::<Request>(bad).is_err(), "{bad}");
         }
     }

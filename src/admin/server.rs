@@ -106,9 +106,9 @@ async fn converse<A: Answer>(mut stream: UnixStream, answer: &A) -> io::Result<(
             return Ok(());
         }
         let reply = match serde_json::from_slice(&line) {
-            Ok(request) => timeout(ADMIN_WAIT, answer.answer(request)).await.unwrap_or_else(|_| {
-                Reply::failed("the instance did not answer in time", "see its log")
-            }),
+            Ok(request) => timeout(ADMIN_WAIT, answer.answer(request))
+                .await
+                .unwrap_or_else(|_| Reply::failed("the instance did not answer in time", "see its log")),
             Err(error) => Reply::failed(
                 format!("this instance does not know the request: {error}"),
                 "use the doorward command of the same version as the running one",

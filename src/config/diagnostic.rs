@@ -64,9 +64,10 @@ impl fmt::Display for Report {
                 .map(|char| if char.is_control() { '\u{fffd}' } else { char })
                 .collect();
             let rest = shown.chars().count().saturating_sub(column.saturating_sub(1)).max(1);
-            let marked = self.text.get(problem.span.clone()).map_or(1, |text| {
-                text.lines().next().map_or(1, |first| first.chars().count())
-            });
+            let marked = self
+                .text
+                .get(problem.span.clone())
+                .map_or(1, |text| text.lines().next().map_or(1, |first| first.chars().count()));
             let (indent, marks) = (" ".repeat(column.saturating_sub(1)), "^".repeat(marked.clamp(1, rest)));
             writeln!(f, "{line:>5} | {shown}\n      | {indent}{marks}")?;
             writeln!(f, "hint: {}", problem.fault.hint())?;

@@ -158,12 +158,14 @@ impl Fault {
             Self::Bind(text) => bind_hint(text),
             Self::BindTaken { .. } => "give each listener an address and port of its own".into(),
             Self::HeaderNeedsTrust => {
-                "list your proxy's own addresses: `trusted_proxies = [\"192.0.2.1\"]`, or remove client_ip_header".into()
+                "list your proxy's own addresses: `trusted_proxies = [\"192.0.2.1\"]`, or remove client_ip_header"
+                    .into()
             }
             Self::Host { cause, .. } => host_hint(*cause),
             Self::Later { instead, .. } => (*instead).into(),
             Self::LocalNeedsLoopback(_) => {
-                "bind to 127.0.0.1 and [::1] only, or write `local = \"never\"`: a caller from elsewhere is not local".into()
+                "bind to 127.0.0.1 and [::1] only, or write `local = \"never\"`: a caller from elsewhere is not local"
+                    .into()
             }
             Self::LocalBehindProxy => "write `local = \"never\"`, or a listener of its own for local callers".into(),
             Self::Missing { key } => format!("add `{key}` here"),
@@ -176,11 +178,17 @@ impl Fault {
                 "list the load balancer's own addresses: `proxy_protocol_from = [\"192.0.2.1\"]`".into()
             }
             Self::Range { cause, .. } => range_hint(*cause),
-            Self::RedirectNeedsHttp => "remove `serve`, or set `protocol = \"http\"` for a listener that redirects".into(),
-            Self::ServeAllExposed => "name your proxy in `trusted_proxies` (or `proxy_protocol_from` with `proxy_protocol = \
+            Self::RedirectNeedsHttp => {
+                "remove `serve`, or set `protocol = \"http\"` for a listener that redirects".into()
+            }
+            Self::ServeAllExposed => {
+                "name your proxy in `trusted_proxies` (or `proxy_protocol_from` with `proxy_protocol = \
                  \"required\"`), bind to loopback only, or use `protocol = \"https\"`"
-                .into(),
-            Self::Syntax(_) => "see https://toml.io for the format; text stands in \"quotes\", lists in [brackets]".into(),
+                    .into()
+            }
+            Self::Syntax(_) => {
+                "see https://toml.io for the format; text stands in \"quotes\", lists in [brackets]".into()
+            }
             Self::UnknownKey { section, closest, known, .. } => match closest {
                 Some(closest) => format!("did you mean `{closest}`?"),
                 None if known.is_empty() => format!("{section} takes no keys"),
@@ -201,7 +209,8 @@ fn shown(text: &str) -> String {
 }
 
 fn bind_hint(text: &str) -> String {
-    let port = text.rsplit_once(':').map(|(_, port)| port).filter(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+    let port =
+        text.rsplit_once(':').map(|(_, port)| port).filter(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
     let port = port.unwrap_or("18789");
     match text.rsplit_once(':') {
         Some((_, "0")) => "port 0 would be another port at each start: choose one".into(),
@@ -225,10 +234,14 @@ fn host_hint(cause: HostError) -> String {
 fn range_hint(cause: RangeFault) -> String {
     match cause {
         RangeFault::Everyone => "list the proxies you run; nobody can trust every address".into(),
-        RangeFault::HostBits => "write the network's own address (10.0.0.0/24), or the one host without a prefix".into(),
-        RangeFault::Malformed => "write addresses or ranges, as \"10.0.0.7\" or \"10.0.0.0/24\"; a name could be made to point \
+        RangeFault::HostBits => {
+            "write the network's own address (10.0.0.0/24), or the one host without a prefix".into()
+        }
+        RangeFault::Malformed => {
+            "write addresses or ranges, as \"10.0.0.7\" or \"10.0.0.0/24\"; a name could be made to point \
              anywhere, so names and wildcards are not taken"
-            .into(),
+                .into()
+        }
         RangeFault::TooWide => {
             "list the proxies you run; if a range this wide is truly all yours, set `danger_wide_trust = true`".into()
         }

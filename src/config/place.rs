@@ -62,7 +62,8 @@ impl Environment {
     /// # Errors
     /// [`ConfigError::NoHome`] when nothing says where it could be.
     pub fn state_dir(&self) -> Result<PathBuf, ConfigError> {
-        let named = first(self.state_directory.as_ref()).or_else(|| given(self.doorward_state.as_ref()).map(PathBuf::from));
+        let named =
+            first(self.state_directory.as_ref()).or_else(|| given(self.doorward_state.as_ref()).map(PathBuf::from));
         // XDG: "All paths set in these environment variables must be absolute", others are ignored.
         let absolute = |folder: &PathBuf| folder.is_absolute();
         let shared = || given(self.xdg_state_home.as_ref()).map(PathBuf::from).filter(absolute);

@@ -48,7 +48,13 @@ impl Problems {
 }
 
 impl<'t> Section<'t> {
-    pub(super) fn new(name: String, table: &'t DeTable<'t>, span: Range<usize>, keys: &Keys, problems: &mut Problems) -> Self {
+    pub(super) fn new(
+        name: String,
+        table: &'t DeTable<'t>,
+        span: Range<usize>,
+        keys: &Keys,
+        problems: &mut Problems,
+    ) -> Self {
         let section = Self { name, table, span };
         for key in section.table.keys() {
             section.check_key(key, keys, problems);
@@ -109,7 +115,12 @@ impl<'t> Section<'t> {
     }
 
     /// A whole number within bounds.
-    pub(super) fn number(&self, key: &'static str, bounds: RangeInclusive<i64>, problems: &mut Problems) -> Option<i64> {
+    pub(super) fn number(
+        &self,
+        key: &'static str,
+        bounds: RangeInclusive<i64>,
+        problems: &mut Problems,
+    ) -> Option<i64> {
         let number = self.typed(key, "a whole number", DeValue::as_integer, problems)?;
         let read = i64::from_str_radix(number.value.as_str(), number.value.radix()).ok();
         let within = read.filter(|number| bounds.contains(number));
@@ -120,11 +131,19 @@ impl<'t> Section<'t> {
     }
 
     /// A list of numbers within bounds, each with its place.
-    pub(super) fn numbers(&self, key: &'static str, bounds: &RangeInclusive<i64>, problems: &mut Problems) -> Option<Placed<Vec<i64>>> {
+    pub(super) fn numbers(
+        &self,
+        key: &'static str,
+        bounds: &RangeInclusive<i64>,
+        problems: &mut Problems,
+    ) -> Option<Placed<Vec<i64>>> {
         let list = self.typed(key, "a list of whole numbers in [brackets]", DeValue::as_array, problems)?;
         let mut numbers = Vec::new();
         for item in list.value.iter() {
-            let read = item.get_ref().as_integer().and_then(|number| i64::from_str_radix(number.as_str(), number.radix()).ok());
+            let read = item
+                .get_ref()
+                .as_integer()
+                .and_then(|number| i64::from_str_radix(number.as_str(), number.radix()).ok());
             match read.filter(|number| bounds.contains(number)) {
                 Some(number) => numbers.push(number),
                 None => problems.add(Fault::Number { key, min: *bounds.start(), max: *bounds.end() }, &item.span()),
