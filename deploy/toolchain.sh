@@ -78,16 +78,22 @@ find_toolchain() {
     need gcc cc
     need make make
     [ "$(uname -s)" != Linux ] || [ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
+    [ ! -e /etc/debian_version ] || [ -s /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
     install_missing
 }
 
-# debian_rust VERSION: Debian's stable security archive carries newer compilers as rustc-web and cargo-web.
+# debian_rust VERSION: Debian's security archive carries newer compilers as rustc-web and cargo-web.
 debian_rust() {
-    local wanted=$1 candidate
+    local wanted=$1 release
     if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
         apt_get update || die "apt-get update failed"
-        candidate=$(apt-cache policy rustc-web 2>/dev/null | sed -n 's/^ *Candidate: \([0-9.]*\).*/\1/p')
-        if [ -n "$candidate" ] && not_older "$candidate" "$wanted"; then
+        release=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release 2>/dev/null)
+        if ! debian_has "$wanted" && [ "$release" = bookworm ]; then
+            say "adding Debian's security archive: /etc/apt/sources.list.d/debian-security.list"
+            echo 'deb http://deb.debian.org/debian-security bookworm-security main' >/etc/apt/sources.list.d/debian-security.list
+            apt_get update || die "apt-get update failed"
+        fi
+        if debian_has "$wanted"; then
             missing+=(rustc-web cargo-web)
             install_missing
             export PATH="/usr/bin:$PATH"
@@ -96,7 +102,14 @@ debian_rust() {
             return 0
         fi
     fi
-    die "Rust $wanted or newer is needed. Install it from https://rustup.rs, or on Debian with the security archive as root: apt-get install rustc-web cargo-web"
+    die "Rust $wanted or newer is needed: see https://rustup.rs, or on Debian 12 as root: apt-get install rustc-web cargo-web (from its security archive)"
+}
+
+# debian_has VERSION: apt would install this rustc-web or a newer one.
+debian_has() {
+    local candidate
+    candidate=$(apt-cache policy rustc-web 2>/dev/null | sed -n 's/^ *Candidate: \([0-9.]*\).*/\1/p')
+    [ -n "$candidate" ] && not_older "$candidate" "$1"
 }
 
 # check_tools: rustfmt and clippy of the same toolchain.
