@@ -54,7 +54,7 @@ install_missing() {
 rust_wanted() { sed -n 's/^rust-version *= *"\([0-9.]*\)".*/\1/p' Cargo.toml; }
 
 # rust_found: the version of the cargo on PATH, or nothing. A rustup without a toolchain counts as none.
-rust_found() { rustc --version 2>/dev/null | sed -n 's/^rustc \([0-9.]*\).*/\1/p'; }
+rust_found() { { rustc --version 2>/dev/null || true; } | sed -n 's/^rustc \([0-9.]*\).*/\1/p'; }
 
 # not_older A B: A is B or newer.
 not_older() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | tail -n 1)" = "$1" ]; }
@@ -108,7 +108,7 @@ debian_rust() {
 # debian_has VERSION: apt would install this rustc-web or a newer one.
 debian_has() {
     local candidate
-    candidate=$(apt-cache policy rustc-web 2>/dev/null | sed -n 's/^ *Candidate: \([0-9.]*\).*/\1/p')
+    candidate=$( { apt-cache policy rustc-web 2>/dev/null || true; } | sed -n 's/^ *Candidate: \([0-9.]*\).*/\1/p')
     [ -n "$candidate" ] && not_older "$candidate" "$1"
 }
 
