@@ -1,0 +1,1 @@
+//! Proofs that hold and proofs that do not.

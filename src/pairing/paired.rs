@@ -1,0 +1,134 @@
+//! A paired device: what a person approved, and the token that stands for it.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::base::clock::UnixMillis;
+use crate::base::secret::Fingerprint;
+use crate::base::untrusted::printable;
+use crate::base::limits::LABEL_CHARS_MAX;
+use crate::pairing::device::DeviceId;
+use crate::pairing::device::DevicePublicKey;
+use crate::protocol::connect::Client;
+use crate::protocol::connect::ClientId;
+use crate::protocol::connect::ClientMode;
+use crate::protocol::scope::Role;
+use crate::protocol::scope::Scopes;
+
+/// What a device says about itself, frozen at first sight and already escaped for showing.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Profile {
+    /// The program.
+    pub client_id: ClientId,
+    /// Used as what.
+    pub client_mode: ClientMode,
+    /// Its platform.
+    pub platform: String,
+    /// Its name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// Its family of devices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_family: Option<String>,
+}
+
+impl Profile {
+    /// What `client` says about itself.
+    pub fn of(client: &Client) -> Self {
+        let shown = |text: &str| printable(text, LABEL_CHARS_MAX);
+        Self {
+            client_id: client.id,
+            client_mode: client.mode,
+            platform: shown(&client.platform),
+            display_name: client.display_name.as_deref().map(shown),
+            device_family: client.device_family.as_deref().map(shown),
+        }
+    }
+}
+
+/// Who or what let a device in, last.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ApprovedVia {
+    /// A person, who named the request.
+    Owner,
+    /// Local and in possession of the gateway's secret.
+    Silent,
+}
+
+impl ApprovedVia {
+    /// The wire's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Silent => "silent",
+        }
+    }
+}
+
+/// A device that was approved at least once.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PairedDevice {
+    /// Its key; its id follows from it.
+    pub key: DevicePublicKey,
+    /// What it said about itself when it was approved.
+    pub profile: Profile,
+    /// A person's name for it.
+    pub label: Option<String>,
+    /// What it may be, and as that, do.
+    pub grants: BTreeMap<Role, Grant>,
+    /// How it got in, last.
+    pub approved_via: ApprovedVia,
+    /// First approved.
+    pub created_at: UnixMillis,
+    /// Last approved.
+    pub approved_at: UnixMillis,
+    /// Last admitted.
+    pub last_seen_at: Option<UnixMillis>,
+}
+
+impl PairedDevice {
+    /// Its id.
+    pub fn id(&self) -> DeviceId {
+        self.key.id()
+    }
+
+    /// Its grant as `role`, if there is one that was not revoked.
+    pub fn living_grant(&self, role: Role) -> Option<&Grant> {
+        self.grants.get(&role).filter(|grant| grant.revoked_at.is_none())
+    }
+
+    /// The roles it may take now.
+    pub fn living_roles(&self) -> Vec<Role> {
+        self.grants.iter().filter(|(_, grant)| grant.revoked_at.is_none()).map(|(role, _)| *role).collect()
+    }
+}
+
+/// What a device may do in one role.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Grant {
+    /// Its scopes, all of them.
+    pub scopes: Scopes,
+    /// Its token, once one was handed out.
+    pub token: Option<DeviceToken>,
+    /// When the grant was made.
+    pub created_at: UnixMillis,
+    /// When it was taken back; the device must then be approved anew.
+    pub revoked_at: Option<UnixMillis>,
+}
+
+/// A device token as we keep it: never the token itself.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct DeviceToken {
+    /// SHA-256 of the token.
+    pub fingerprint: Fingerprint,
+    /// When it was handed out.
+    pub created_at: UnixMillis,
+    /// Whether it replaced another, and when.
+    pub rotated_at: Option<UnixMillis>,
+    /// When it was last used.
+    pub last_used_at: Option<UnixMillis>,
+}

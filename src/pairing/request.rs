@@ -1,0 +1,177 @@
+//! A request that waits for a person: exactly what will be approved, under an id that means nothing else.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+use serde::Serializer;
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::base::clock::UnixMillis;
+use crate::base::limits::CLOCK_BACK_MS_MAX;
+use crate::base::limits::PENDING_LIFE_SECONDS;
+use crate::base::secret::Fingerprint;
+use crate::identity::claims::OriginClaim;
+use crate::net::addr::ClientKey;
+use crate::origin::Class;
+use crate::pairing::device::DeviceId;
+use crate::pairing::device::DevicePublicKey;
+use crate::pairing::paired::Profile;
+use crate::protocol::scope::Role;
+use crate::protocol::scope::Scopes;
+
+/// The id of a pending request: a version 4 UUID.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct RequestId(Uuid);
+
+impl RequestId {
+    /// An id nobody has seen.
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+impl FromStr for RequestId {
+    type Err = RequestTextError;
+
+    /// Reads exactly the one spelling that [`fmt::Display`] writes; a prefix selects nothing.
+    fn from_str(text: &str) -> Result<Self, RequestTextError> {
+        let id = Uuid::try_parse(text).map(Self).map_err(|_| RequestTextError::Id)?;
+        if id.to_string() == text { Ok(id) } else { Err(RequestTextError::Id) }
+    }
+}
+
+impl Serialize for RequestId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// SHA-256 over everything that an approval grants and everything it was judged by.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Digest(Fingerprint);
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.to_hex())
+    }
+}
+
+impl FromStr for Digest {
+    type Err = RequestTextError;
+
+    fn from_str(text: &str) -> Result<Self, RequestTextError> {
+        // A digest and a device id are both 32 bytes in lower-case hexadecimal.
+        let bytes = text.parse::<DeviceId>().map_err(|_| RequestTextError::Digest)?;
+        Ok(Self(Fingerprint::from_bytes(*bytes.as_bytes())))
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Text that names no request.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum RequestTextError {
+    /// Not 64 lower-case hexadecimal digits.
+    #[error("not a digest")]
+    Digest,
+    /// Not a UUID in lower case with hyphens.
+    #[error("not a request id")]
+    Id,
+}
+
+/// A device that waits for a person's word.
+///
+/// Invariant: for one `id` the [`Digest`] never changes; [`crate::pairing::step`] gives whatever changes a new id.
+/// Else an operator could read one thing and approve another.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PendingRequest {
+    /// Its id.
+    pub id: RequestId,
+    /// The key that will be let in.
+    pub key: DevicePublicKey,
+    /// What the device said about itself at first sight.
+    pub profile: Profile,
+    /// The role it asks for.
+    pub role: Role,
+    /// The scopes it asks for.
+    pub scopes: Scopes,
+    /// Where it last came from.
+    pub origin: OriginClaim,
+    /// Whether this device is already paired and asks for more.
+    pub repair: Repair,
+    /// First seen.
+    pub created_at: UnixMillis,
+    /// Last seen; the life of the request counts from here.
+    pub refreshed_at: UnixMillis,
+}
+
+/// Whether a request is about a device that is already paired.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Repair {
+    /// It is new.
+    No,
+    /// It is paired.
+    Yes,
+}
+
+impl PendingRequest {
+    /// The device's id.
+    pub fn device(&self) -> DeviceId {
+        self.key.id()
+    }
+
+    /// What an approval of this request is bound to.
+    pub fn digest(&self) -> Digest {
+        // The members stand in the order of their names and hold plain ASCII: the form of RFC 8785.
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Shown<'a> {
+            address: Option<String>,
+            class: Class,
+            device_id: DeviceId,
+            public_key: DevicePublicKey,
+            role: Role,
+            scopes: &'a Scopes,
+        }
+        let shown = Shown {
+            address: self.origin.ip.map(|ip| ClientKey::of(ip).to_string()),
+            class: self.origin.class,
+            device_id: self.device(),
+            public_key: self.key,
+            role: self.role,
+            scopes: &self.scopes,
+        };
+        // Never: every member is text or a list of texts.
+        let text = serde_json::to_vec(&shown).unwrap_or_default();
+        Digest(Fingerprint::of(&text))
+    }
+
+    /// Whether its time is over. A clock that went back by more than a little ends it too: it must never
+    /// make a window for approval longer.
+    pub fn is_expired(&self, now: UnixMillis) -> bool {
+        let age = now.since(self.refreshed_at);
+        age >= i64::try_from(PENDING_LIFE_SECONDS * 1000).unwrap_or(i64::MAX) || age < -CLOCK_BACK_MS_MAX
+    }
+
+    /// Under whose quota it counts.
+    pub fn client(&self) -> ClientKey {
+        client_of(&self.origin)
+    }
+}
+
+/// Under whose quota a caller counts: the client's if it is known, else that of the socket's other end.
+pub fn client_of(origin: &OriginClaim) -> ClientKey {
+    ClientKey::of(origin.ip.unwrap_or(origin.peer))
+}

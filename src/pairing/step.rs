@@ -1,0 +1,217 @@
+//! The decisions. What is known of one device, an event and `now` go in; the changes to make durable in one
+//! transaction, what others are told, and the outcome come out.
+
+mod connect;
+mod decide;
+mod token;
+
+pub use connect::connect;
+pub use decide::approve;
+pub use decide::expire;
+pub use decide::reject;
+pub use decide::remove;
+pub use token::Rotated;
+pub use token::revoke;
+pub use token::rotate;
+
+use crate::base::clock::UnixMillis;
+use crate::base::secret::Secret;
+use crate::identity::claims::OriginClaim;
+use crate::pairing::credential::Shared;
+use crate::pairing::device::DeviceId;
+use crate::pairing::device::Proof;
+use crate::pairing::paired::ApprovedVia;
+use crate::pairing::paired::PairedDevice;
+use crate::pairing::request::PendingRequest;
+use crate::pairing::request::RequestId;
+use crate::protocol::connect::Connect;
+use crate::protocol::event::Decision;
+use crate::protocol::hello::AuthMethod;
+use crate::protocol::refusal::Failure;
+use crate::protocol::scope::Role;
+use crate::protocol::scope::Scopes;
+
+/// What the store knows of one device.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Known {
+    /// Its pairing, if there is one.
+    pub device: Option<PairedDevice>,
+    /// Its own pending requests, at most one for each role.
+    pub requests: Vec<PendingRequest>,
+    /// How many wait that are not expired: of all devices, and from this caller's client address.
+    pub waiting: Waiting,
+}
+
+/// Numbers of pending requests.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Waiting {
+    /// Of all devices.
+    pub all: usize,
+    /// Of those from the caller's client address.
+    pub client: usize,
+}
+
+/// A `connect` with everything that is judged about it.
+#[derive(Debug)]
+pub struct Attempt<'a> {
+    /// What it says.
+    pub connect: &'a Connect,
+    /// Where it comes from, as the verified assertion says.
+    pub origin: &'a OriginClaim,
+    /// Whether it came with an `Origin` header: from a page.
+    pub page: Page,
+    /// What came of its device.
+    pub proof: Proof,
+    /// What came of its shared secret.
+    pub shared: Shared,
+    /// Random values, should they be needed.
+    pub fresh: Fresh,
+}
+
+/// Whether a request says that a page in a browser sent it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Page {
+    /// No `Origin` header.
+    Absent,
+    /// One, which the edge has checked.
+    Present,
+}
+
+/// Random values for one decision.
+#[derive(Clone, Debug)]
+pub struct Fresh {
+    /// The id of a new request.
+    pub request: RequestId,
+    /// A new device token.
+    pub token: Secret<String>,
+}
+
+impl Fresh {
+    /// Values nobody has seen.
+    ///
+    /// # Errors
+    /// When the kernel gives no random bytes.
+    pub fn random() -> Result<Self, getrandom::Error> {
+        Ok(Self { request: RequestId::random(), token: Secret::random()? })
+    }
+}
+
+/// What a decision came to.
+#[derive(Clone, Debug)]
+pub struct Step<T> {
+    /// What must be durable before anybody is told; all of it or nothing.
+    pub changes: Vec<Change>,
+    /// What others are told then.
+    pub notices: Vec<Notice>,
+    /// What the caller is told then.
+    pub outcome: T,
+}
+
+impl<T> Step<T> {
+    /// A decision that changes nothing.
+    pub fn unchanged(outcome: T) -> Self {
+        Self { changes: Vec::new(), notices: Vec::new(), outcome }
+    }
+}
+
+/// A change of what is stored.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Change {
+    /// Forget a device and everything granted to it.
+    DropDevice(DeviceId),
+    /// End a request.
+    DropRequest {
+        /// Which.
+        id: RequestId,
+        /// Why.
+        end: RequestEnd,
+    },
+    /// Write a device as it is now, all its grants included.
+    PutDevice(Box<PairedDevice>),
+    /// Write a request as it is now.
+    PutRequest(Box<PendingRequest>),
+    /// Note that a device was admitted. The only change that may become durable later.
+    Seen {
+        /// Which.
+        device: DeviceId,
+        /// As what.
+        role: Role,
+        /// When.
+        at: UnixMillis,
+    },
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RequestEnd {
+    /// Approved.
+    Approved,
+    /// Its time was over.
+    Expired,
+    /// Rejected, or its device removed.
+    Rejected,
+    /// Another request took its place.
+    Superseded,
+}
+
+/// What others must be told once the changes are durable.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Notice {
+    /// `device.pair.changed`.
+    Changed(DeviceId),
+    /// Close this device's sockets, of one role or of all.
+    Close {
+        /// Whose.
+        device: DeviceId,
+        /// As what; all if none is named.
+        role: Option<Role>,
+    },
+    /// `device.pair.requested`.
+    Requested(Box<PendingRequest>),
+    /// `device.pair.resolved`.
+    Resolved {
+        /// Which request.
+        request: RequestId,
+        /// Of which device.
+        device: DeviceId,
+        /// How.
+        decision: Decision,
+    },
+}
+
+/// What came of a `connect`.
+#[derive(Clone, Debug)]
+pub struct Connected {
+    /// Whether it is let in.
+    pub outcome: Result<Admitted, Failure>,
+    /// How the failures of its client are to be counted.
+    pub verdict: Verdict,
+}
+
+/// How a credential counts against its sender.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Verdict {
+    /// None was tried.
+    Unjudged,
+    /// It was right.
+    Right,
+    /// It was wrong: one more.
+    Wrong,
+}
+
+/// A session that is let in.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    /// Its device; none for the owner's command line with the secret alone.
+    pub device: Option<DeviceId>,
+    /// Its role.
+    pub role: Role,
+    /// Its scopes: those of the grant, whatever was asked.
+    pub scopes: Scopes,
+    /// By what it was let in.
+    pub method: AuthMethod,
+    /// A device token, when one is handed out now.
+    pub token: Option<Secret<String>>,
+    /// Set when it was approved at this moment.
+    pub approved_via: Option<ApprovedVia>,
+}

@@ -1,0 +1,113 @@
+//! What a person decides about requests and devices.
+
+use crate::base::clock::UnixMillis;
+use crate::pairing::approval::Approver;
+use crate::pairing::device::DeviceId;
+use crate::pairing::paired::ApprovedVia;
+use crate::pairing::paired::PairedDevice;
+use crate::pairing::request::Digest;
+use crate::pairing::request::PendingRequest;
+use crate::pairing::request::RequestId;
+use crate::pairing::step::Change;
+use crate::pairing::step::Known;
+use crate::pairing::step::Notice;
+use crate::pairing::step::RequestEnd;
+use crate::pairing::step::Step;
+use crate::pairing::step::connect::granted;
+use crate::protocol::call::CallError;
+use crate::protocol::event::Decision;
+
+/// Approves exactly `request`, and only if it still is what `shown` says, where that is known.
+pub fn approve(
+    known: &Known,
+    request: RequestId,
+    shown: Option<Digest>,
+    by: &Approver,
+    now: UnixMillis,
+) -> Step<Result<PairedDevice, CallError>> {
+    let request = match find(known, request, by, now) {
+        Ok(request) => request,
+        Err(error) => return Step::unchanged(Err(error)),
+    };
+    if shown.is_some_and(|shown| shown != request.digest()) {
+        return Step::unchanged(Err(CallError::DigestMismatch));
+    }
+    if let Err(error) = by.may_grant(request.role, &request.scopes) {
+        return Step::unchanged(Err(error));
+    }
+    let paired = known.device.as_ref().filter(|paired| paired.key == request.key);
+    let profile = request.profile.clone();
+    let device = granted(request, paired, profile, request.role, &request.scopes, ApprovedVia::Owner, now);
+    Step {
+        changes: vec![
+            Change::DropRequest { id: request.id, end: RequestEnd::Approved },
+            Change::PutDevice(Box::new(device.clone())),
+        ],
+        notices: vec![resolved(request, Decision::Approved)],
+        outcome: Ok(device),
+    }
+}
+
+/// Rejects `request`.
+pub fn reject(
+    known: &Known,
+    request: RequestId,
+    by: &Approver,
+    now: UnixMillis,
+) -> Step<Result<PendingRequest, CallError>> {
+    match find(known, request, by, now) {
+        Err(error) => Step::unchanged(Err(error)),
+        Ok(request) => Step {
+            changes: vec![Change::DropRequest { id: request.id, end: RequestEnd::Rejected }],
+            notices: vec![resolved(request, Decision::Rejected)],
+            outcome: Ok(request.clone()),
+        },
+    }
+}
+
+/// Forgets the device: its grants, its tokens, its requests, its sockets.
+pub fn remove(known: &Known, device: DeviceId, by: &Approver) -> Step<Result<PairedDevice, CallError>> {
+    let allowed = by.needs_pairing().and_then(|()| match by.sees(&device) {
+        true => Ok(()),
+        false => Err(CallError::DeviceUnknown),
+    });
+    let paired = match (allowed, known.device.as_ref().filter(|paired| paired.id() == device)) {
+        (Err(error), _) => return Step::unchanged(Err(error)),
+        (Ok(()), None) => return Step::unchanged(Err(CallError::DeviceUnknown)),
+        (Ok(()), Some(paired)) => paired,
+    };
+    let ended = known.requests.iter().map(|request| Change::DropRequest { id: request.id, end: RequestEnd::Rejected });
+    let told = known.requests.iter().map(|request| resolved(request, Decision::Rejected));
+    Step {
+        changes: ended.chain([Change::DropDevice(device)]).collect(),
+        notices: told.chain([Notice::Close { device, role: None }, Notice::Changed(device)]).collect(),
+        outcome: Ok(paired.clone()),
+    }
+}
+
+/// Ends the requests among `requests` whose time is over.
+pub fn expire(requests: &[PendingRequest], now: UnixMillis) -> Step<()> {
+    let over = || requests.iter().filter(|request| request.is_expired(now));
+    Step {
+        changes: over().map(|request| Change::DropRequest { id: request.id, end: RequestEnd::Expired }).collect(),
+        notices: Vec::new(),
+        outcome: (),
+    }
+}
+
+/// The request, if it waits and `by` may decide about its device. An invisible one is as unknown as any.
+fn find<'k>(
+    known: &'k Known,
+    id: RequestId,
+    by: &Approver,
+    now: UnixMillis,
+) -> Result<&'k PendingRequest, CallError> {
+    by.needs_pairing()?;
+    let request = known.requests.iter().find(|request| request.id == id && !request.is_expired(now));
+    let request = request.ok_or(CallError::RequestUnknown)?;
+    if by.sees(&request.device()) { Ok(request) } else { Err(CallError::ApprovalDenied) }
+}
+
+fn resolved(request: &PendingRequest, decision: Decision) -> Notice {
+    Notice::Resolved { request: request.id, device: request.device(), decision }
+}

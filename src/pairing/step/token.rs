@@ -1,0 +1,98 @@
+//! Device tokens, replaced and taken back.
+
+use crate::base::clock::UnixMillis;
+use crate::base::secret::Secret;
+use crate::pairing::approval::Approver;
+use crate::pairing::device::DeviceId;
+use crate::pairing::paired::DeviceToken;
+use crate::pairing::paired::Grant;
+use crate::pairing::paired::PairedDevice;
+use crate::pairing::step::Change;
+use crate::pairing::step::Known;
+use crate::pairing::step::Notice;
+use crate::pairing::step::Step;
+use crate::protocol::call::CallError;
+use crate::protocol::scope::Role;
+use crate::protocol::scope::Scopes;
+
+/// A device token that was replaced.
+#[derive(Clone, Debug)]
+pub struct Rotated {
+    /// What is left of the grant.
+    pub scopes: Scopes,
+    /// The new token, for the device itself only; another caller leaves the device to fetch it with the gateway's
+    /// secret when it connects next.
+    pub token: Option<Secret<String>>,
+}
+
+/// Replaces the token of `device` in `role`, at once and for good; `scopes`, if given, narrow the grant.
+pub fn rotate(
+    known: &Known,
+    device: DeviceId,
+    role: Role,
+    scopes: Option<&Scopes>,
+    by: &Approver,
+    fresh: Secret<String>,
+    now: UnixMillis,
+) -> Step<Result<Rotated, CallError>> {
+    let denied = || Step::unchanged(Err(CallError::TokenRotationDenied));
+    let paired = match visible(known, device, by) {
+        Ok(Some(paired)) => paired,
+        Ok(None) => return denied(),
+        Err(error) => return Step::unchanged(Err(error)),
+    };
+    let Some(grant) = paired.living_grant(role) else { return denied() };
+    let scopes = scopes.unwrap_or(&grant.scopes);
+    if !grant.scopes.covers_all(scopes) {
+        return denied();
+    }
+    if let Err(error) = by.may_grant(role, scopes) {
+        return Step::unchanged(Err(error));
+    }
+    let own = matches!(by, Approver::Session { device: Some(own), .. } if *own == device);
+    let token = own.then_some(fresh);
+    let kept = token.as_ref().map(|token| DeviceToken {
+        fingerprint: token.fingerprint(),
+        created_at: grant.token.map_or(now, |token| token.created_at),
+        rotated_at: Some(now),
+        last_used_at: None,
+    });
+    let grant = Grant { scopes: scopes.clone(), token: kept, ..grant.clone() };
+    let rotated = Rotated { scopes: scopes.clone(), token };
+    put(paired, role, grant, rotated)
+}
+
+/// Takes the grant of `device` in `role` back; the device must be approved anew.
+pub fn revoke(
+    known: &Known,
+    device: DeviceId,
+    role: Role,
+    by: &Approver,
+    now: UnixMillis,
+) -> Step<Result<UnixMillis, CallError>> {
+    let denied = || Step::unchanged(Err(CallError::TokenRevocationDenied));
+    let paired = match visible(known, device, by) {
+        Ok(Some(paired)) => paired,
+        Ok(None) => return denied(),
+        Err(error) => return Step::unchanged(Err(error)),
+    };
+    let Some(grant) = paired.living_grant(role) else { return denied() };
+    let grant = Grant { token: None, revoked_at: Some(now), ..grant.clone() };
+    put(paired, role, grant, now)
+}
+
+/// The device, if it is paired and `by` may decide about it.
+fn visible<'k>(known: &'k Known, device: DeviceId, by: &Approver) -> Result<Option<&'k PairedDevice>, CallError> {
+    by.needs_pairing()?;
+    Ok(known.device.as_ref().filter(|paired| paired.id() == device && by.sees(&device)))
+}
+
+fn put<T>(paired: &PairedDevice, role: Role, grant: Grant, outcome: T) -> Step<Result<T, CallError>> {
+    let (mut device, id) = (paired.clone(), paired.id());
+    device.grants.insert(role, grant);
+    Step {
+        changes: vec![Change::PutDevice(Box::new(device))],
+        notices: vec![Notice::Close { device: id, role: Some(role) }, Notice::Changed(id)],
+        outcome: Ok(outcome),
+    }
+}
