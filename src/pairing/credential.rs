@@ -31,9 +31,8 @@ impl Shared {
         }
         let Some(gateway) = gateway else { return Self::NotConfigured };
         // Both are compared always, so that time does not tell which one was right.
-        let verdicts = sent.map(|(secret, method)| {
-            (secret.as_ref().is_some_and(|secret| gateway.is(secret.expose())), method)
-        });
+        let verdicts =
+            sent.map(|(secret, method)| (secret.as_ref().is_some_and(|secret| gateway.is(secret.expose())), method));
         let right = verdicts.into_iter().find(|(right, _)| *right);
         right.map_or(Self::Wrong, |(_, method)| Self::Right(method))
     }

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 use std::time::Instant;
 
-use crate::base::limits::FAILURES_MAX;
-use crate::base::limits::FAILURES_OVERFLOW_MAX;
 use crate::base::limits::FAILURE_CLIENTS_MAX;
 use crate::base::limits::FAILURE_WINDOW;
+use crate::base::limits::FAILURES_MAX;
+use crate::base::limits::FAILURES_OVERFLOW_MAX;
 use crate::base::limits::LOCKOUT;
 use crate::net::addr::ClientKey;
 use crate::pairing::device::DeviceId;

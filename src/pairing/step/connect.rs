@@ -5,7 +5,7 @@ use crate::base::limits::PENDING_MAX;
 use crate::base::limits::PENDING_PER_CLIENT_MAX;
 use crate::base::limits::PENDING_RESERVE;
 use crate::base::limits::SEEN_PERIOD_MS;
-use crate::origin::Class;
+use crate::identity::claims::Class;
 use crate::pairing::credential::Shared;
 use crate::pairing::device::Proof;
 use crate::pairing::device::ProvenDevice;
@@ -215,8 +215,7 @@ fn issue(
 fn is_silent(attempt: &Attempt<'_>, paired: Option<&PairedDevice>, method: AuthMethod) -> bool {
     let secret = matches!(method, AuthMethod::Token | AuthMethod::Password);
     let plain = |paired: &PairedDevice| {
-        !paired.grants.contains_key(&Role::Node)
-            && paired.grants.values().all(|grant| grant.revoked_at.is_none())
+        !paired.grants.contains_key(&Role::Node) && paired.grants.values().all(|grant| grant.revoked_at.is_none())
     };
     attempt.origin.local && secret && attempt.connect.role == Role::Operator && paired.is_none_or(plain)
 }

@@ -96,12 +96,7 @@ pub fn expire(requests: &[PendingRequest], now: UnixMillis) -> Step<()> {
 }
 
 /// The request, if it waits and `by` may decide about its device. An invisible one is as unknown as any.
-fn find<'k>(
-    known: &'k Known,
-    id: RequestId,
-    by: &Approver,
-    now: UnixMillis,
-) -> Result<&'k PendingRequest, CallError> {
+fn find<'k>(known: &'k Known, id: RequestId, by: &Approver, now: UnixMillis) -> Result<&'k PendingRequest, CallError> {
     by.needs_pairing()?;
     let request = known.requests.iter().find(|request| request.id == id && !request.is_expired(now));
     let request = request.ok_or(CallError::RequestUnknown)?;
