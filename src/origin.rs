@@ -1,1 +1,120 @@
-//! Who is calling, and how we know: from socket peer, PROXY header and forwarding headers to one origin.
+//! Who is calling, and how we know: from socket peer, PROXY header and forwarding header to one [`Origin`].
+//!
+//! Promise: bytes on the wire never choose the client's address unless their sender is listed for that very
+//! mechanism, they never make anyone local, and a claim that cannot be read ends as *unattributed*, never
+//! as the next best guess. Pure: no socket, no disk, no clock.
+
+pub mod class;
+pub mod forwarded;
+pub mod network;
+pub mod proxy_protocol;
+pub mod request;
+pub mod trail;
+
+mod local;
+mod resolve;
+
+use crate::net::addr::PeerAddr;
+use crate::net::range::Ranges;
+
+pub use self::class::Class;
+pub use self::network::Network;
+pub use self::resolve::ClientAddr;
+pub use self::resolve::Facts;
+pub use self::resolve::Kind;
+pub use self::resolve::Locality;
+pub use self::resolve::Origin;
+pub use self::resolve::Source;
+pub use self::resolve::resolve;
+
+/// What one listener reads, and from whom. The default reads nothing and calls nobody local.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Who may be local here.
+    pub local: LocalRule,
+    /// Whether each connection opens with a PROXY header.
+    pub proxy_protocol: ProxyProtocol,
+    /// The one header that may name the client.
+    pub client_ip_header: ClientIpHeader,
+    /// From whom that header counts.
+    pub trusted_proxies: Ranges,
+}
+
+/// Who may be local on a listener.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum LocalRule {
+    /// A loopback peer whose socket belongs to this process's user, to a person, or to one of `uids`. The
+    /// configuration gives this only to listeners that are bound to loopback alone.
+    Loopback {
+        /// `local_uids`: service accounts that the operator vouches for.
+        uids: Vec<u32>,
+    },
+    /// Nobody.
+    #[default]
+    Never,
+}
+
+/// Whether a listener's connections open with a PROXY header.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum ProxyProtocol {
+    /// They do not: a PROXY signature is garbage.
+    #[default]
+    Off,
+    /// They must, and only these may connect.
+    Required {
+        /// `proxy_protocol_from`.
+        from: Ranges,
+    },
+}
+
+impl ProxyProtocol {
+    /// Whether `peer` may open a connection here at all.
+    pub fn admits(&self, peer: PeerAddr) -> bool {
+        match self {
+            Self::Off => true,
+            Self::Required { from } => from.contains(peer.ip()),
+        }
+    }
+}
+
+/// The header in which trusted proxies name the client.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum ClientIpHeader {
+    /// No header is read: a trusted proxy is the client itself.
+    #[default]
+    None,
+    /// `X-Forwarded-For`.
+    XForwardedFor,
+}
+
+/// The kernel's word on who holds the other end of a loopback connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Owner {
+    /// `explain --batch` has no connection to ask about and takes the condition as met.
+    Assumed,
+    /// The socket belongs to this user.
+    Known {
+        /// Its numeric id.
+        uid: u32,
+    },
+    /// The kernel cannot tell, or was not asked.
+    Unknown,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::range::Width;
+
+    #[test]
+    fn only_listed_senders_are_admitted_where_a_proxy_header_is_required() {
+        let from = Ranges::parse(&["10.0.0.2"], Width::Narrow).unwrap();
+        let required = ProxyProtocol::Required { from };
+        let peer = |text: &str| PeerAddr::from_accept(text.parse().unwrap());
+        assert!(required.admits(peer("10.0.0.2:1")));
+        assert!(required.admits(peer("[::ffff:10.0.0.2]:1")));
+        assert!(!required.admits(peer("10.0.0.3:1")));
+        assert!(!ProxyProtocol::Required { from: Ranges::default() }.admits(peer("127.0.0.1:1")));
+        assert!(ProxyProtocol::Off.admits(peer("10.0.0.3:1")));
+    }
+}

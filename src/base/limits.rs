@@ -44,6 +44,10 @@ pub const BODY_BYTES_MAX: usize = 64 * 1024;
 pub const REQUESTS_PER_CONNECTION_MAX: u32 = 10_000;
 /// Elements of one forwarding header that are walked; more end as unattributed.
 pub const FORWARDED_HOPS_MAX: usize = 32;
+/// Steps of one origin's trail: PROXY header, trust, hops, client, class, local, and room.
+pub const TRAIL_STEPS_MAX: usize = 8;
+/// Default gateways of this machine that are remembered.
+pub const GATEWAYS_MAX: usize = 32;
 /// Bytes of a Host, SNI or Origin value that are read at all.
 pub const AUTHORITY_BYTES_MAX: usize = 300;
 
@@ -173,6 +177,8 @@ pub const ADMIN_LINE_BYTES_MAX: usize = 1024 * 1024;
 pub const ADMIN_WAIT: Duration = Duration::from_secs(10);
 /// Admin commands at once.
 pub const ADMIN_CONNECTIONS_MAX: usize = 16;
+/// Bytes that `explain --batch` reads.
+pub const BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of a configuration file.
 pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
 /// A gateway token that an operator chose is at least this long.

@@ -1,0 +1,267 @@
+//! The one place that answers "who is calling?".
+
+use std::net::IpAddr;
+
+use http::HeaderMap;
+use serde::Deserialize;
+use serde::Serialize;
+
+use super::ClientIpHeader;
+use super::Network;
+use super::Owner;
+use super::ProxyProtocol;
+use super::Settings;
+use super::class::Class;
+use super::class::can_be_claimed;
+use super::class::can_be_peer;
+use super::forwarded;
+use super::local;
+use super::proxy_protocol;
+use super::trail::Step;
+use super::trail::Trail;
+use crate::net::addr::ClientKey;
+use crate::net::addr::PeerAddr;
+use crate::net::host::Authority;
+use crate::net::host::Scheme;
+
+/// What is known of one request, before anyone judges it.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// The other end of our socket.
+    pub peer: PeerAddr,
+    /// The PROXY header with which the connection opened.
+    pub proxy_header: Option<&'a proxy_protocol::Header>,
+    /// The kernel's word on the peer's socket.
+    pub owner: Owner,
+    /// The request's header lines, as they came.
+    pub headers: &'a HeaderMap,
+    /// The request's target, from [`super::request::read_authority`].
+    pub authority: Option<&'a Authority>,
+    /// The request's scheme.
+    pub scheme: Scheme,
+}
+
+/// Who is calling, and how we know.
+///
+/// Invariant: made only by [`resolve`]; `local` is never the outcome of bytes on the wire.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The client, or that nobody can say.
+    pub kind: Kind,
+    /// The client's port, where whoever named the client also named it.
+    pub port: Option<u16>,
+    /// What kind of caller.
+    pub class: Class,
+    /// Whether at this machine.
+    pub local: Locality,
+    /// The other end of our socket.
+    pub peer: PeerAddr,
+    /// Who named the client.
+    pub source: Source,
+    /// What stands between the peer and the client, nearest to us first: a trusted source in the PROXY
+    /// header, then passed hops of the header.
+    pub via: Vec<IpAddr>,
+    /// How it was found.
+    pub trail: Trail,
+}
+
+impl Origin {
+    /// The client's address, if it can be vouched for.
+    pub fn client(&self) -> Option<ClientAddr> {
+        match self.kind {
+            Kind::Ip(client) => Some(client),
+            Kind::Unattributed => None,
+        }
+    }
+
+    /// Under what this caller is counted: its own address, or the peer's when nobody can say.
+    pub fn client_key(&self) -> ClientKey {
+        ClientKey::of(self.client().map_or(self.peer.ip(), ClientAddr::ip))
+    }
+
+    /// Whether the local rule holds.
+    pub fn is_local(&self) -> bool {
+        self.local == Locality::Local
+    }
+}
+
+/// The caller's address, as far as somebody we trust vouches for it.
+///
+/// Invariant: canonical, and made only by [`resolve`].
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct ClientAddr(IpAddr);
+
+impl ClientAddr {
+    /// The address.
+    pub fn ip(self) -> IpAddr {
+        self.0
+    }
+}
+
+/// Whether the caller has an address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// It has this one.
+    Ip(ClientAddr),
+    /// Nobody we trust can say: a stranger.
+    Unattributed,
+}
+
+impl Kind {
+    /// The word used in claims, logs and JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ip(_) => "ip",
+            Self::Unattributed => "unattributed",
+        }
+    }
+}
+
+/// Whether the caller is at this machine.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Locality {
+    /// Anywhere else, or not proven.
+    Elsewhere,
+    /// Proven by every condition of the local rule.
+    Local,
+}
+
+/// Who named the client, or had to and did not.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// The kernel: the client is the other end of our socket.
+    Peer,
+    /// A PROXY header.
+    ProxyProtocol,
+    /// `X-Forwarded-For`.
+    XForwardedFor,
+}
+
+impl Source {
+    /// The word used in claims and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Peer => "peer",
+            Self::ProxyProtocol => "proxy-protocol",
+            Self::XForwardedFor => "x-forwarded-for",
+        }
+    }
+}
+
+/// Finds the caller from `facts`, reading only what `settings` say, on a machine with this `network`.
+pub fn resolve(facts: &Facts<'_>, settings: &Settings, network: &Network) -> Origin {
+    let mut trail = Trail::default();
+    let mut via = Vec::new();
+    let Found { client, source, step } = find(facts, settings, &mut via, &mut trail);
+    trail.push(step);
+    let judged = local::judge(facts, settings, network);
+    let (class, local) = match (client, judged) {
+        (Some(_), Ok(())) => (Class::Local, Locality::Local),
+        (Some((ip, _)), Err(_)) => (Class::of(ip, network), Locality::Elsewhere),
+        (None, _) => (Class::Unattributed, Locality::Elsewhere),
+    };
+    if class == Class::Nat {
+        trail.push(Step::NatHidesCaller);
+    }
+    trail.push(judged.err().unwrap_or(Step::Local));
+    let kind = client.map_or(Kind::Unattributed, |(ip, _)| Kind::Ip(ClientAddr(ip)));
+    Origin { kind, port: client.and_then(|(_, port)| port), class, local, peer: facts.peer, source, via, trail }
+}
+
+/// What the evidence comes to.
+struct Found {
+    client: Option<(IpAddr, Option<u16>)>,
+    source: Source,
+    step: Step,
+}
+
+impl Found {
+    fn nobody(source: Source, step: Step) -> Self {
+        Self { client: None, source, step }
+    }
+}
+
+fn find(facts: &Facts<'_>, settings: &Settings, via: &mut Vec<IpAddr>, trail: &mut Trail) -> Found {
+    let speaker = match Speaker::of(facts, settings, trail) {
+        Ok(speaker) => speaker,
+        Err(nobody) => return nobody,
+    };
+    match settings.client_ip_header {
+        ClientIpHeader::None => trail.push(Step::HeaderNotRead),
+        ClientIpHeader::XForwardedFor if settings.trusted_proxies.contains(speaker.ip) => {
+            trail.push(Step::TrustedProxy);
+            if speaker.source == Source::ProxyProtocol {
+                via.push(speaker.ip);
+            }
+            let passed = via.len();
+            let chain = forwarded::Chain { trusted: &settings.trusted_proxies, via: &mut *via };
+            let walk = forwarded::client(facts.headers, chain);
+            if via.len() > passed {
+                trail.push(Step::HopsPassed);
+            }
+            return of_walk(walk);
+        }
+        ClientIpHeader::XForwardedFor => trail.push(Step::HeaderUntrusted),
+    }
+    speaker.itself()
+}
+
+fn of_walk(walk: forwarded::Walk) -> Found {
+    let source = Source::XForwardedFor;
+    match walk {
+        forwarded::Walk::Absent => Found::nobody(source, Step::HeaderAbsent),
+        forwarded::Walk::AllTrusted => Found::nobody(source, Step::ChainWithoutClient),
+        forwarded::Walk::Client { ip, port } => Found { client: Some((ip, port)), source, step: Step::HopIsClient },
+        forwarded::Walk::NotPossible => Found::nobody(source, Step::HopNotPossible),
+        forwarded::Walk::TooMany => Found::nobody(source, Step::HopsTooMany),
+        forwarded::Walk::Unreadable => Found::nobody(source, Step::HopUnreadable),
+    }
+}
+
+/// Who speaks on this connection: the peer, or the source in a required PROXY header.
+struct Speaker {
+    ip: IpAddr,
+    port: u16,
+    source: Source,
+}
+
+impl Speaker {
+    fn of(facts: &Facts<'_>, settings: &Settings, trail: &mut Trail) -> Result<Self, Found> {
+        let peer = Self { ip: facts.peer.ip(), port: facts.peer.socket().port(), source: Source::Peer };
+        let claimed = match (&settings.proxy_protocol, facts.proxy_header) {
+            (ProxyProtocol::Off, None) => return Ok(peer),
+            (ProxyProtocol::Required { .. }, Some(header)) if settings.proxy_protocol.admits(facts.peer) => {
+                header.source
+            }
+            // The listener closes such a connection; should it ever not, nobody is believed.
+            _ => return Err(Found::nobody(Source::ProxyProtocol, Step::ProxyHeaderMismatch)),
+        };
+        match claimed {
+            proxy_protocol::Source::Address(address) => {
+                trail.push(Step::ProxyHeaderAddress);
+                Ok(Self { ip: address.ip(), port: address.port(), source: Source::ProxyProtocol })
+            }
+            proxy_protocol::Source::Real => {
+                trail.push(Step::ProxyHeaderReal);
+                Ok(peer)
+            }
+        }
+    }
+
+    /// The speaker is the client, if it can be one.
+    fn itself(self) -> Found {
+        let (possible, yes, no) = match self.source {
+            Source::ProxyProtocol => (can_be_claimed(self.ip), Step::ProxyHeaderIsClient, Step::ProxyHeaderNotPossible),
+            Source::Peer | Source::XForwardedFor => (can_be_peer(self.ip), Step::PeerIsClient, Step::PeerNotPossible),
+        };
+        if possible {
+            Found { client: Some((self.ip, Some(self.port))), source: self.source, step: yes }
+        } else {
+            Found::nobody(self.source, no)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! How an origin was found, step by step, in fixed phrases: nothing a stranger sent is ever in them.
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::base::limits::TRAIL_STEPS_MAX;
+
+/// One step of a decision.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// Only trusted proxies are in the chain.
+    ChainWithoutClient,
+    /// The one header is absent.
+    HeaderAbsent,
+    /// The listener reads no header.
+    HeaderNotRead,
+    /// The caller is not in `trusted_proxies`.
+    HeaderUntrusted,
+    /// The nearest untrusted hop.
+    HopIsClient,
+    /// A hop claims loopback or the like.
+    HopNotPossible,
+    /// A hop is no address.
+    HopUnreadable,
+    /// Trusted hops were passed.
+    HopsPassed,
+    /// More trusted hops than are walked.
+    HopsTooMany,
+    /// Every condition of the local rule holds.
+    Local,
+    /// A header of the forwarding family is present.
+    LocalForwarded,
+    /// The Host is not loopback.
+    LocalHost,
+    /// The Origin is not this request's own.
+    LocalOrigin,
+    /// The listener calls nobody local.
+    LocalNever,
+    /// The peer is not loopback.
+    LocalPeer,
+    /// The connection opened with a PROXY header.
+    LocalProxyHeader,
+    /// The peer's socket belongs to a service.
+    LocalService,
+    /// The peer is a trusted proxy.
+    LocalTrustedProxy,
+    /// The kernel does not name the owner of the peer's socket.
+    LocalUnknownOwner,
+    /// The address hides the caller.
+    NatHidesCaller,
+    /// The peer itself.
+    PeerIsClient,
+    /// No TCP peer has such an address.
+    PeerNotPossible,
+    /// The PROXY header's source.
+    ProxyHeaderAddress,
+    /// A PROXY header where none is read, or none where one is required.
+    ProxyHeaderMismatch,
+    /// LOCAL, UNKNOWN, UNSPEC or AF_UNIX.
+    ProxyHeaderReal,
+    /// The source claims loopback or the like.
+    ProxyHeaderNotPossible,
+    /// The source is the client.
+    ProxyHeaderIsClient,
+    /// A trusted proxy is speaking.
+    TrustedProxy,
+}
+
+impl Step {
+    /// The step in words for people.
+    pub fn phrase(self) -> &'static str {
+        match self {
+            Self::ChainWithoutClient => "unattributed: the header names trusted proxies only",
+            Self::HeaderAbsent => "unattributed: the trusted proxy sent no client header",
+            Self::HeaderNotRead => "this listener reads no client header",
+            Self::HeaderUntrusted => "forwarding headers do not count: not in trusted_proxies",
+            Self::HopIsClient => "the nearest hop that is not a trusted proxy is the client",
+            Self::HopNotPossible => "unattributed: a hop claims an address that no caller can have",
+            Self::HopUnreadable => "unattributed: a hop cannot be read",
+            Self::HopsPassed => "trusted proxies in the header were passed",
+            Self::HopsTooMany => "unattributed: more trusted hops than are walked",
+            Self::Local => "local: every condition of the local rule holds",
+            Self::LocalForwarded => "not local: a forwarding header is present",
+            Self::LocalHost => "not local: the Host is not a loopback name",
+            Self::LocalOrigin => "not local: the Origin is not this request's own",
+            Self::LocalNever => "not local: this listener calls nobody local",
+            Self::LocalPeer => "not local: the peer is not loopback",
+            Self::LocalProxyHeader => "not local: the connection opened with a PROXY header",
+            Self::LocalService => "not local: the peer's socket belongs to a service account",
+            Self::LocalTrustedProxy => "not local: the peer is a trusted proxy",
+            Self::LocalUnknownOwner => "not local: the kernel does not name the owner of the peer's socket",
+            Self::NatHidesCaller => "this address hides the caller: a gateway, a tunnel or a port forwarder",
+            Self::PeerIsClient => "the peer of the socket is the client",
+            Self::PeerNotPossible => "unattributed: no peer can have this address",
+            Self::ProxyHeaderAddress => "a listed sender's PROXY header names the source",
+            Self::ProxyHeaderMismatch => "unattributed: the PROXY header does not fit this listener",
+            Self::ProxyHeaderReal => "the PROXY header names no source: the real peer counts",
+            Self::ProxyHeaderNotPossible => "unattributed: the PROXY header claims an address that no caller can have",
+            Self::ProxyHeaderIsClient => "the source in the PROXY header is the client",
+            Self::TrustedProxy => "a trusted proxy speaks for the client",
+        }
+    }
+}
+
+/// The steps in the order they were taken. Lives on the stack: an origin is found for every request.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Trail {
+    steps: [Option<Step>; TRAIL_STEPS_MAX],
+}
+
+impl Trail {
+    /// Adds a step. The longest decision fits; a step beyond would be left out.
+    pub(super) fn push(&mut self, step: Step) {
+        if let Some(free) = self.steps.iter_mut().find(|slot| slot.is_none()) {
+            *free = Some(step);
+        }
+    }
+
+    /// The steps, first to last.
+    pub fn steps(&self) -> impl Iterator<Item = Step> + '_ {
+        self.steps.iter().flatten().copied()
+    }
+
+    /// The steps in words.
+    pub fn phrases(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.steps().map(Step::phrase)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_keep_their_order_and_their_bound() {
+        let mut trail = Trail::default();
+        for _ in 0..TRAIL_STEPS_MAX + 1 {
+            trail.push(Step::PeerIsClient);
+        }
+        assert_eq!(trail.steps().count(), TRAIL_STEPS_MAX);
+        let mut trail = Trail::default();
+        trail.push(Step::PeerIsClient);
+        trail.push(Step::LocalNever);
+        assert_eq!(trail.phrases().collect::<Vec<_>>(), [Step::PeerIsClient.phrase(), Step::LocalNever.phrase()]);
+    }
+
+    #[test]
+    fn a_trail_fits_in_a_few_words() {
+        assert!(size_of::<Trail>() <= 16);
+    }
+}
