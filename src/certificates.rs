@@ -1,1 +1,172 @@
 //! Which certificate is shown to whom: from files for the names they cover, from the local CA for all others.
+//!
+//! One resolver for all listeners, swapped whole, so that a handshake sees the old set or the new. Each listener has a
+//! `ServerConfig` and a ticketer of its own: what one listener let in cannot be resumed at another.
+
+pub mod files;
+pub mod local_ca;
+pub mod resolver;
+pub mod x509;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::server::NoServerSessionStorage;
+use rustls::version::{TLS12, TLS13};
+use thiserror::Error;
+use tracing::warn;
+
+use crate::base::clock::UnixMillis;
+use crate::certificates::files::{FileError, FilePair};
+use crate::certificates::local_ca::{LocalCa, LocalCaError};
+use crate::certificates::resolver::{Resolver, Served};
+use crate::net::host::Host;
+
+/// The CA's certificate among the operator's own, for people to find.
+const CA_COPY_FILE: &str = "local-ca.crt";
+
+/// What is shown, and where it is kept.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Where our own keys are kept.
+    pub state_dir: PathBuf,
+    /// `certificates.dir`: where people find the CA's certificate.
+    pub dir: PathBuf,
+    /// `edge.names`.
+    pub names: Vec<Host>,
+    /// `[[certificates.file]]`.
+    pub files: Vec<FilePair>,
+}
+
+/// All certificates of this edge.
+#[derive(Debug)]
+pub struct Certificates {
+    settings: Settings,
+    ca: LocalCa,
+    files: Vec<Arc<files::Loaded>>,
+    resolver: Arc<Resolver>,
+    /// One renewal at a time.
+    renewing: Mutex<()>,
+}
+
+impl Certificates {
+    /// Reads the files and the local CA; makes the latter on first start, and a leaf when one is due.
+    ///
+    /// # Errors
+    /// [`CertificateError`] with the file and the way out.
+    pub fn open(settings: Settings, now: UnixMillis) -> Result<Self, CertificateError> {
+        let files = settings.files.iter().map(|pair| files::load(pair, now).map(Arc::new));
+        let files = files.collect::<Result<Vec<_>, _>>()?;
+        let ca = LocalCa::open(&settings.state_dir, &settings.names, now)?;
+        let local = ca.leaf(&local_names(&settings.names, &files, &ca), now)?;
+        if let Err(error) = publish(&settings.dir, ca.certificate_pem()) {
+            let folder = settings.dir.display();
+            warn!(%folder, %error, "local ca certificate not copied; it is served at /doorward/ca all the same");
+        }
+        let resolver = Arc::new(Resolver::new(Served::new(&files, local.certified)));
+        Ok(Self { settings, ca, files, resolver, renewing: Mutex::default() })
+    }
+
+    /// Issues the local leaf anew if it is due, and shows it from the next handshake on. To be called daily.
+    ///
+    /// # Errors
+    /// [`CertificateError`]; then what was shown is shown on.
+    pub fn renew(&self, now: UnixMillis) -> Result<Renewal, CertificateError> {
+        let _one = self.renewing.lock().unwrap_or_else(PoisonError::into_inner);
+        let local = self.ca.leaf(&local_names(&self.settings.names, &self.files, &self.ca), now)?;
+        if local.issued == local_ca::Issued::Anew {
+            self.resolver.replace(Served::new(&self.files, local.certified));
+            return Ok(Renewal::Renewed);
+        }
+        Ok(Renewal::NotDue)
+    }
+
+    /// What the listeners' configurations ask.
+    pub fn resolver(&self) -> Arc<Resolver> {
+        Arc::clone(&self.resolver)
+    }
+
+    /// The local CA's certificate in PEM, for devices that are to trust it.
+    pub fn ca_pem(&self) -> &str {
+        self.ca.certificate_pem()
+    }
+}
+
+/// Whether a renewal was due.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Renewal {
+    /// Nothing to do.
+    NotDue,
+    /// A new leaf is shown.
+    Renewed,
+}
+
+/// The names the local leaf is to carry: all of ours, but for those that the CA may not sign and a file covers anyway.
+fn local_names(names: &[Host], files: &[Arc<files::Loaded>], ca: &LocalCa) -> Vec<Host> {
+    let is_covered = |name: &Host| files.iter().any(|file| file.names.covers(name));
+    names.iter().filter(|name| ca.permits(name) || !is_covered(name)).cloned().collect()
+}
+
+fn publish(folder: &Path, pem: &str) -> std::io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let path = folder.join(CA_COPY_FILE);
+    if fs::read_to_string(&path).is_ok_and(|text| text == pem) {
+        return Ok(());
+    }
+    fs::write(path, pem)
+}
+
+/// The TLS settings of one listener: TLS 1.2 and 1.3, the certificates of `resolver`, `alpn` in order of preference, no early data,
+/// and tickets that only this listener can read.
+///
+/// # Errors
+/// When the kernel gives no random bytes for the ticketer.
+pub fn server_config(resolver: Arc<Resolver>, alpn: &[&str]) -> Result<Arc<ServerConfig>, CertificateError> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .map_err(CertificateError::Tls)?
+        .with_no_client_auth()
+        .with_cert_resolver(resolver);
+    config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(CertificateError::Tls)?;
+    // Stateless tickets only: a session cache would grow with strangers.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 1;
+    Ok(Arc::new(config))
+}
+
+/// The cryptography that TLS uses here, named rather than left to whatever was installed for the process.
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// Why there is no certificate to show. The operator's to mend.
+#[derive(Debug, Error)]
+pub enum CertificateError {
+    /// A configured pair.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The local CA.
+    #[error(transparent)]
+    LocalCa(#[from] LocalCaError),
+    /// TLS itself.
+    #[error("tls: {0}")]
+    Tls(rustls::Error),
+}
+
+impl CertificateError {
+    /// The command or the act that mends it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::File(error) => error.hint(),
+            Self::LocalCa(error) => error.hint(),
+            Self::Tls(_) => "start again".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

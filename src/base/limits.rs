@@ -156,8 +156,6 @@ pub const FAILURE_CLIENTS_MAX: usize = 10_000;
 
 /// Life of a local leaf, its backdated hour included; browsers refuse more than 398 days.
 pub const LEAF_LIFE: Duration = Duration::from_secs(397 * 24 * 3600);
-/// A leaf is issued anew when this much of its life is left.
-pub const LEAF_RENEW_BEFORE: Duration = Duration::from_secs(132 * 24 * 3600);
 /// Life of the local CA.
 pub const LOCAL_CA_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// Certificates begin this much in the past, for clients whose clock is late.

@@ -1,0 +1,269 @@
+//! A certificate and its key from PEM files that the operator names. What would fail in a browser is refused at the start,
+//! with the exact way to mend it.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{CWD, Mode, OFlags};
+use rustls::crypto::ring::sign::any_supported_type;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SigningKey};
+use thiserror::Error;
+use zeroize::Zeroize;
+
+use crate::base::clock::UnixMillis;
+use crate::base::limits::{CHAIN_CERTIFICATES_MAX, KEY_FILE_BYTES_MAX};
+use crate::base::secret::Secret;
+use crate::certificates::x509::{self, Names, Validity};
+
+/// `[[certificates.file]]`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FilePair {
+    /// The certificate, then those that lead to its root.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// A pair that is good to be shown.
+pub struct Loaded {
+    /// For rustls.
+    pub certified: Arc<CertifiedKey>,
+    /// The names it is for.
+    pub names: Names,
+}
+
+impl std::fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Loaded").field(&self.names).finish()
+    }
+}
+
+/// Reads `pair` and checks that a client would take it at `now`.
+///
+/// # Errors
+/// [`FileError`] for the first thing that is wrong.
+pub fn load(pair: &FilePair, now: UnixMillis) -> Result<Loaded, FileError> {
+    let chain = read_chain(&pair.cert)?;
+    let key = read_key(&pair.key)?;
+    let parsed = chain.iter().map(|der| x509::parse(der)).collect::<Option<Vec<_>>>();
+    let parsed = parsed.ok_or_else(|| FileError::NotACertificate(pair.cert.clone()))?;
+    let Some((leaf, above)) = parsed.split_first() else { return Err(FileError::NoCertificate(pair.cert.clone())) };
+
+    let own = key.public_key().ok_or_else(|| FileError::KeyKind(pair.key.clone()))?;
+    let is_own =
+        |certificate: &x509_parser::certificate::X509Certificate<'_>| certificate.public_key().raw == own.as_ref();
+    if !is_own(leaf) {
+        return Err(match above.iter().any(is_own) {
+            true => FileError::Order(pair.cert.clone()),
+            false => FileError::Mismatch { cert: pair.cert.clone(), key: pair.key.clone() },
+        });
+    }
+    let linked = |pair: &[x509_parser::certificate::X509Certificate<'_>]| match pair {
+        [below, above] => below.issuer().as_raw() == above.subject().as_raw(),
+        _ => true,
+    };
+    if !parsed.windows(2).all(linked) {
+        return Err(FileError::Order(pair.cert.clone()));
+    }
+    let (validity, now) = (Validity::of(leaf), now.0.div_euclid(1000));
+    if now > validity.ends {
+        return Err(FileError::Expired(pair.cert.clone()));
+    }
+    if now < validity.begins {
+        return Err(FileError::NotYetValid(pair.cert.clone()));
+    }
+    let purposes = leaf.extended_key_usage().ok().flatten();
+    if purposes.is_some_and(|purposes| !purposes.value.server_auth && !purposes.value.any) {
+        return Err(FileError::NotForServers(pair.cert.clone()));
+    }
+    let names = Names::of(leaf);
+    if names.exact.is_empty() && names.wildcards.is_empty() {
+        return Err(FileError::NoNames(pair.cert.clone()));
+    }
+    drop(parsed);
+    Ok(Loaded { certified: Arc::new(CertifiedKey::new(chain, key)), names })
+}
+
+fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
+    let text = read(path, open(path)?)?;
+    let chain = CertificateDer::pem_slice_iter(text.expose()).take(CHAIN_CERTIFICATES_MAX + 1);
+    let chain = chain.collect::<Result<Vec<_>, _>>().map_err(|_| FileError::NotACertificate(path.to_owned()))?;
+    if chain.is_empty() {
+        return Err(FileError::NoCertificate(path.to_owned()));
+    }
+    if chain.len() > CHAIN_CERTIFICATES_MAX {
+        return Err(FileError::TooLong(path.to_owned()));
+    }
+    Ok(chain)
+}
+
+fn read_key(path: &Path) -> Result<Arc<dyn SigningKey>, FileError> {
+    let file = open(path)?;
+    check_private(path, &file)?;
+    let text = read(path, file)?;
+    match PrivateKeyDer::from_pem_slice(text.expose()) {
+        Ok(der) => any_supported_type(&der).map_err(|_| FileError::KeyKind(path.to_owned())),
+        Err(_) if contains(text.expose(), b"ENCRYPTED") => Err(FileError::KeyEncrypted(path.to_owned())),
+        Err(_) => Err(FileError::NoKey(path.to_owned())),
+    }
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+/// Follows links, because ACME clients keep the current pair behind one (`live/…/privkey.pem`); NONBLOCK for a FIFO in its place.
+fn open(path: &Path) -> Result<File, FileError> {
+    let io = |cause: io::Error| FileError::Io { path: path.to_owned(), cause };
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file: File = rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(|cause| io(cause.into()))?.into();
+    if !file.metadata().map_err(io)?.is_file() {
+        return Err(FileError::NotAFile(path.to_owned()));
+    }
+    Ok(file)
+}
+
+fn read(path: &Path, file: File) -> Result<Secret<Vec<u8>>, FileError> {
+    let mut bytes = Vec::new();
+    let result = file.take(KEY_FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
+    if let Err(cause) = result {
+        bytes.zeroize();
+        return Err(FileError::Io { path: path.to_owned(), cause });
+    }
+    let bytes = Secret::new(bytes);
+    if bytes.expose().len() as u64 > KEY_FILE_BYTES_MAX { Err(FileError::TooLong(path.to_owned())) } else { Ok(bytes) }
+}
+
+/// The key must be its owner's alone, and the owner we or root; so must the owner of a link to it, who could point it elsewhere.
+fn check_private(path: &Path, file: &File) -> Result<(), FileError> {
+    let io = |cause: io::Error| FileError::Io { path: path.to_owned(), cause };
+    let own = rustix::process::geteuid().as_raw();
+    let (target, link) = (file.metadata().map_err(io)?, fs::symlink_metadata(path).map_err(io)?);
+    if let Some(uid) = [target.uid(), link.uid()].into_iter().find(|uid| *uid != own && *uid != 0) {
+        return Err(FileError::KeyOwner { path: path.to_owned(), uid });
+    }
+    if target.mode() & 0o077 != 0 {
+        return Err(FileError::KeyMode { path: path.to_owned(), mode: target.mode() & 0o7777 });
+    }
+    Ok(())
+}
+
+/// A configured pair that is not shown. The operator's to mend.
+#[derive(Debug, Error)]
+pub enum FileError {
+    /// Its time is over.
+    #[error("certificate has expired: {}", .0.display())]
+    Expired(PathBuf),
+    /// The system refused.
+    #[error("{cause}: {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// The key asks for a passphrase.
+    #[error("private key is encrypted: {}", .0.display())]
+    KeyEncrypted(PathBuf),
+    /// A kind of key that TLS here cannot use.
+    #[error("private key is of an unsupported kind: {}", .0.display())]
+    KeyKind(PathBuf),
+    /// Others may read the key.
+    #[error("private key has mode {mode:o}, must be 600 or less: {}", path.display())]
+    KeyMode {
+        /// The file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// Another user could change the key, or the link to it.
+    #[error("private key belongs to uid {uid}: {}", path.display())]
+    KeyOwner {
+        /// The file.
+        path: PathBuf,
+        /// Its owner, or its link's.
+        uid: u32,
+    },
+    /// The key is not the certificate's.
+    #[error("certificate {} and private key {} do not belong together", cert.display(), key.display())]
+    Mismatch {
+        /// The certificate's file.
+        cert: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+    },
+    /// No certificate in the file.
+    #[error("no certificate in the file: {}", .0.display())]
+    NoCertificate(PathBuf),
+    /// No private key in the file.
+    #[error("no private key in the file: {}", .0.display())]
+    NoKey(PathBuf),
+    /// No client could match a name.
+    #[error("certificate names no host (no subject alternative name): {}", .0.display())]
+    NoNames(PathBuf),
+    /// Not a certificate in PEM.
+    #[error("not a certificate in pem: {}", .0.display())]
+    NotACertificate(PathBuf),
+    /// A folder, a device, a FIFO.
+    #[error("not a regular file: {}", .0.display())]
+    NotAFile(PathBuf),
+    /// Its extended key usage forbids servers.
+    #[error("certificate is not for servers: {}", .0.display())]
+    NotForServers(PathBuf),
+    /// Its time has not begun.
+    #[error("certificate is not valid yet: {}", .0.display())]
+    NotYetValid(PathBuf),
+    /// The chain does not start with the key's certificate, or a link is missing.
+    #[error("certificates are in the wrong order, or one is missing: {}", .0.display())]
+    Order(PathBuf),
+    /// Larger than any such file.
+    #[error("file is larger than {KEY_FILE_BYTES_MAX} bytes or holds more than {CHAIN_CERTIFICATES_MAX} certificates: {}", .0.display())]
+    TooLong(PathBuf),
+}
+
+impl FileError {
+    /// The command or the act that mends it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Expired(path) => {
+                format!("renew {} at its issuer, or take the pair out of `[[certificates.file]]`", path.display())
+            }
+            Self::Io { path, .. } => format!("see that {} is there and that this user may read it", path.display()),
+            Self::KeyEncrypted(path) => {
+                format!("umask 077; openssl pkey -in {0} -out {0}.plain, and name that file", path.display())
+            }
+            Self::KeyKind(_) => "use a P-256, P-384, Ed25519 or RSA (2048 bits and up) key".to_owned(),
+            Self::KeyMode { path, .. } => format!("chmod 600 {}", path.display()),
+            Self::KeyOwner { path, .. } => format!("chown -h $(id -u) {}, and the file it points to", path.display()),
+            Self::Mismatch { cert, .. } => {
+                format!(
+                    "compare `openssl x509 -noout -pubkey -in {}` with `openssl pkey -pubout` of the key",
+                    cert.display()
+                )
+            }
+            Self::NoCertificate(path) => {
+                format!("`cert` names the certificate, `key` its key; {} may be the other one", path.display())
+            }
+            Self::NoKey(path) => {
+                format!("`key` names the private key in pem; {} may be the certificate", path.display())
+            }
+            Self::NoNames(_) => "have it issued anew with its names as subject alternative names".to_owned(),
+            Self::NotACertificate(path) => {
+                format!("openssl x509 -inform der -in {0} -out {0}.pem, if it is der", path.display())
+            }
+            Self::NotAFile(path) => format!("name the file itself, not {}", path.display()),
+            Self::NotForServers(_) => "have it issued anew for server authentication".to_owned(),
+            Self::NotYetValid(_) => "see that this machine's clock is right: date".to_owned(),
+            Self::Order(path) => format!(
+                "put the server's certificate first in {}, then each issuer after what it issued",
+                path.display()
+            ),
+            Self::TooLong(path) => format!("leave only the certificate and its chain in {}", path.display()),
+        }
+    }
+}

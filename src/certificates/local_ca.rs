@@ -1,0 +1,251 @@
+//! A certificate authority of this house alone, for names that no public one will sign.
+//!
+//! A device that trusts it trusts it for little: its constraints, fixed when it is made, permit local names, private and loopback
+//! addresses, and the names configured then. Whoever steals its key can be no bank.
+
+pub mod issue;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rcgen::{Issuer, KeyPair};
+use rustls::RootCertStore;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::ring::sign::any_supported_type;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
+use thiserror::Error;
+
+use crate::base::clock::UnixMillis;
+use crate::base::limits::LEAF_NAMES_MAX;
+use crate::base::secret::Secret;
+use crate::certificates::provider;
+use crate::certificates::x509::{self, Permitted, Validity};
+use crate::net::host::Host;
+use crate::store::keys::private_file::{self, Fault, PrivateFileError};
+
+/// The local CA, from its file.
+pub struct LocalCa {
+    /// `<state>/local-ca`.
+    folder: PathBuf,
+    issuer: Issuer<'static, KeyPair>,
+    certificate: CertificateDer<'static>,
+    pem: String,
+    permitted: Permitted,
+    ends: i64,
+}
+
+impl std::fmt::Debug for LocalCa {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("LocalCa").field(&self.permitted).finish()
+    }
+}
+
+/// The certificate for names that no file covers.
+#[derive(Debug)]
+pub struct Leaf {
+    /// For rustls.
+    pub certified: Arc<CertifiedKey>,
+    /// Whether it is new.
+    pub issued: Issued,
+}
+
+/// Whether a leaf was issued just now.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Issued {
+    /// It was.
+    Anew,
+    /// The stored one is still good.
+    Before,
+}
+
+impl LocalCa {
+    /// Reads the CA under `state_dir`; makes it on first start, permitted to sign `names` besides what is local.
+    ///
+    /// # Errors
+    /// [`LocalCaError`] with the file and the way out; a CA that devices may trust already is never replaced.
+    pub fn open(state_dir: &Path, names: &[Host], now: UnixMillis) -> Result<Self, LocalCaError> {
+        let folder = state_dir.join("local-ca");
+        private_file::ensure_folder(&folder)?;
+        let path = folder.join("ca.pem");
+        let text = match private_file::read(&path) {
+            Err(error) if error.is_absent() => {
+                let text = issue::authority(names, now)?;
+                private_file::create(&path, &text)?;
+                text
+            }
+            read => read?,
+        };
+        let ca = Self::from_pem(folder, &text).map_err(|what| PrivateFileError::new(&path, Fault::Garbage(what)))?;
+        if now.0.div_euclid(1000) > ca.ends { Err(LocalCaError::Expired(path)) } else { Ok(ca) }
+    }
+
+    fn from_pem(folder: PathBuf, text: &Secret<String>) -> Result<Self, &'static str> {
+        const WHAT: &str = "a ca certificate and its private key in pem";
+        let (key, certificate) = read_pair(text).ok_or(WHAT)?;
+        let parsed = x509::parse(&certificate).filter(|parsed| parsed.is_ca()).ok_or(WHAT)?;
+        let key = KeyPair::try_from(&key).map_err(|_| WHAT)?;
+        if rcgen::PublicKeyData::subject_public_key_info(&key) != parsed.public_key().raw {
+            return Err("a ca certificate and the private key of that same certificate");
+        }
+        let (permitted, ends) = (Permitted::of(&parsed), Validity::of(&parsed).ends);
+        drop(parsed);
+        let issuer = Issuer::from_ca_cert_der(&certificate, key).map_err(|_| WHAT)?;
+        let pem = issue::to_pem("CERTIFICATE", &certificate).expose().clone();
+        Ok(Self { folder, issuer, certificate, pem, permitted, ends })
+    }
+
+    /// The certificate, for devices that are to trust it.
+    pub fn certificate_pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// Whether devices would believe a leaf for `name`.
+    pub fn permits(&self, name: &Host) -> bool {
+        self.permitted.permits(name)
+    }
+
+    /// The leaf for what is always local and `names`: the stored one, or a new one if that is due or for other names.
+    ///
+    /// # Errors
+    /// [`LocalCaError::NotPermitted`] for a name that this CA may not sign.
+    pub fn leaf(&self, names: &[Host], now: UnixMillis) -> Result<Leaf, LocalCaError> {
+        let wanted = issue::leaf_names(names);
+        if wanted.len() > LEAF_NAMES_MAX {
+            return Err(LocalCaError::TooManyNames);
+        }
+        if let Some(name) = wanted.iter().find(|name| !self.permits(name)) {
+            return Err(LocalCaError::NotPermitted { name: name.clone(), folder: self.folder.clone() });
+        }
+        let path = self.folder.join("leaf.pem");
+        if let Some(certified) = self.stored_leaf(&path, &wanted, now)? {
+            return Ok(Leaf { certified, issued: Issued::Before });
+        }
+        let text = issue::leaf(&self.issuer, &wanted, self.ends, now)?;
+        // What no client would believe is never shown, nor put in place of what some client believes.
+        let certified = self.certified(&text, &wanted, now)?;
+        private_file::replace(&path, &text)?;
+        Ok(Leaf { certified, issued: Issued::Anew })
+    }
+
+    /// The stored leaf, unless it is to be issued anew: nothing but time and names is lost by that.
+    fn stored_leaf(
+        &self,
+        path: &Path,
+        wanted: &[Host],
+        now: UnixMillis,
+    ) -> Result<Option<Arc<CertifiedKey>>, LocalCaError> {
+        let text = match private_file::read(path) {
+            Ok(text) => text,
+            Err(error) if error.is_absent() => return Ok(None),
+            Err(PrivateFileError { fault: Fault::Empty | Fault::NotText | Fault::TooLong, .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let Some((_, certificate)) = read_pair(&text) else { return Ok(None) };
+        let Some(parsed) = x509::parse(&certificate) else { return Ok(None) };
+        let names = x509::Names::of(&parsed);
+        let has_same_names = names.exact.len() == wanted.len() && wanted.iter().all(|name| names.exact.contains(name));
+        if !has_same_names || Validity::of(&parsed).is_due(now) {
+            return Ok(None);
+        }
+        Ok(self.certified(&text, wanted, now).ok())
+    }
+
+    /// Reads a leaf and its key, and looks at it as a client does: our CA its only root, each name in turn.
+    fn certified(
+        &self,
+        text: &Secret<String>,
+        names: &[Host],
+        now: UnixMillis,
+    ) -> Result<Arc<CertifiedKey>, LocalCaError> {
+        let unreadable = || LocalCaError::Unbelievable(rustls::Error::General("leaf unreadable".to_owned()));
+        let (key, certificate) = read_pair(text).ok_or_else(unreadable)?;
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.clone()).map_err(LocalCaError::Unbelievable)?;
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build();
+        let verifier = verifier.map_err(|_| unreadable())?;
+        let seconds = std::time::Duration::from_secs(now.seconds());
+        for name in names {
+            let name = server_name(name).ok_or_else(unreadable)?;
+            verifier
+                .verify_server_cert(&certificate, &[], &name, &[], UnixTime::since_unix_epoch(seconds))
+                .map_err(LocalCaError::Unbelievable)?;
+        }
+        let key = any_supported_type(&key).map_err(LocalCaError::Unbelievable)?;
+        let certified = CertifiedKey::new(vec![certificate], key);
+        certified.keys_match().map_err(LocalCaError::Unbelievable)?;
+        Ok(Arc::new(certified))
+    }
+}
+
+fn read_pair(text: &Secret<String>) -> Option<(PrivateKeyDer<'static>, CertificateDer<'static>)> {
+    let text = text.expose().as_bytes();
+    Some((PrivateKeyDer::from_pem_slice(text).ok()?, CertificateDer::from_pem_slice(text).ok()?))
+}
+
+fn server_name(host: &Host) -> Option<ServerName<'static>> {
+    match host {
+        Host::Address(ip) => Some(ServerName::IpAddress((*ip).into())),
+        Host::Name(name) => ServerName::try_from(name.clone()).ok(),
+    }
+}
+
+/// Why the local CA signs nothing. The operator's to mend.
+#[derive(Debug, Error)]
+pub enum LocalCaError {
+    /// The CA's own time is over.
+    #[error("local ca has expired: {}", .0.display())]
+    Expired(PathBuf),
+    /// A file cannot be read or written.
+    #[error("local ca: {0}")]
+    File(#[from] PrivateFileError),
+    /// A certificate could not be made.
+    #[error("local ca: {0}")]
+    Issue(#[from] rcgen::Error),
+    /// A name outside what devices let this CA sign.
+    #[error("local ca may not sign for a name that was not configured when it was made: {name}")]
+    NotPermitted {
+        /// The name.
+        name: Host,
+        /// Where the CA is.
+        folder: PathBuf,
+    },
+    /// No random bytes.
+    #[error("no random bytes from the kernel: {0}")]
+    Random(#[from] getrandom::Error),
+    /// More names than one certificate carries.
+    #[error("more than {LEAF_NAMES_MAX} names for the local certificate")]
+    TooManyNames,
+    /// A leaf that no client would believe.
+    #[error("local certificate would not be believed: {0}")]
+    Unbelievable(rustls::Error),
+}
+
+impl LocalCaError {
+    /// The command or the act that mends it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Expired(path) => {
+                format!("mv {0} {0}.old and start again; devices must then trust the new one", path.display())
+            }
+            Self::File(error) => error.hint(),
+            Self::Issue(_) | Self::Random(_) => "start again".to_owned(),
+            Self::NotPermitted { name, folder } => format!(
+                "give {name} a certificate by `[[certificates.file]]`, or mv {0} {0}.old and start again; devices must then trust the new ca",
+                folder.display()
+            ),
+            Self::TooManyNames => "shorten `edge.names`".to_owned(),
+            Self::Unbelievable(_) => "see that this machine's clock is right: date".to_owned(),
+        }
+    }
+}
+
+/// A leaf of the CA in `ca_pem` for whatever `names`, its constraints or not, as whoever holds its key can make.
+#[cfg(test)]
+pub(crate) fn tests_leaf(ca_pem: &str, names: &[Host], now: UnixMillis) -> String {
+    let text = Secret::new(ca_pem.to_owned());
+    let ca = LocalCa::from_pem(PathBuf::new(), &text).unwrap();
+    issue::leaf(&ca.issuer, names, ca.ends, now).unwrap().expose().clone()
+}
