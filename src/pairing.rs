@@ -9,5 +9,6 @@ pub mod credential;
 pub mod device;
 pub mod paired;
 pub mod request;
+pub mod shown;
 pub mod step;
 pub mod throttle;

@@ -147,6 +147,8 @@ pub const FAILURES_MAX: u32 = 10;
 pub const FAILURE_WINDOW: Duration = Duration::from_secs(60);
 /// How long a client that guessed too often is refused.
 pub const LOCKOUT: Duration = Duration::from_secs(300);
+/// The table of failures is swept at most this often.
+pub const FAILURE_SWEEP_PERIOD: Duration = Duration::from_secs(1);
 /// Wrong secrets within [`FAILURE_WINDOW`] from all those together for whom no place is left in the table.
 pub const FAILURES_OVERFLOW_MAX: u32 = 100;
 /// Clients whose wrong secrets are remembered.

@@ -113,19 +113,23 @@ impl DevicePublicKey {
     /// # Errors
     /// [`DeviceTextError::PublicKey`] when it is anything else.
     pub fn parse(text: &str) -> Result<Self, DeviceTextError> {
+        Self::from_bytes(Self::raw(text).ok_or(DeviceTextError::PublicKey)?)
+    }
+
+    /// The 32 bytes that `text` spells, be they a key or not.
+    fn raw(text: &str) -> Option<[u8; 32]> {
         // SubjectPublicKeyInfo of an Ed25519 key is this and the 32 bytes (RFC 8410 §10.1).
         const DER_HEAD: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
         let text = text.trim();
         let raw = match text.strip_prefix("-----BEGIN PUBLIC KEY-----") {
             Some(rest) => {
-                let body = rest.strip_suffix("-----END PUBLIC KEY-----").ok_or(DeviceTextError::PublicKey)?;
+                let body = rest.strip_suffix("-----END PUBLIC KEY-----")?;
                 let body: String = body.split_ascii_whitespace().collect();
-                let der = decode(&body).ok_or(DeviceTextError::PublicKey)?;
-                der.strip_prefix(&DER_HEAD).ok_or(DeviceTextError::PublicKey)?.to_vec()
+                decode(&body)?.strip_prefix(&DER_HEAD)?.to_vec()
             }
-            None => decode(text).ok_or(DeviceTextError::PublicKey)?,
+            None => decode(text)?,
         };
-        Self::from_bytes(raw.try_into().map_err(|_| DeviceTextError::PublicKey)?)
+        raw.try_into().ok()
     }
 
     /// The raw bytes.
@@ -241,11 +245,13 @@ fn judge(
     challenge: &Challenge,
     now: UnixMillis,
 ) -> Result<ProvenDevice, ProofFault> {
-    let key = DevicePublicKey::parse(&claim.public_key).map_err(|_| ProofFault::PublicKeyInvalid)?;
-    let id = key.id();
+    // As the gateway does: what is no key has no id, so it cannot be the claimed one.
+    let raw = DevicePublicKey::raw(&claim.public_key).ok_or(ProofFault::IdMismatch)?;
+    let id = DeviceId(Fingerprint::of(&raw));
     if claim.id.parse() != Ok(id) {
         return Err(ProofFault::IdMismatch);
     }
+    let key = DevicePublicKey::from_bytes(raw).map_err(|_| ProofFault::PublicKeyInvalid)?;
     if now.since(UnixMillis(claim.signed_at)).unsigned_abs() > SIGNED_AT_SKEW_MS.unsigned_abs() {
         return Err(ProofFault::SignatureStale);
     }

@@ -1,9 +1,11 @@
 //! The decisions. What is known of one device, an event and `now` go in; the changes to make durable in one
 //! transaction, what others are told, and the outcome come out.
 
+mod admit;
 mod connect;
 mod decide;
 mod token;
+mod wait;
 
 pub use connect::connect;
 pub use decide::approve;

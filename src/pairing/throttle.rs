@@ -5,13 +5,21 @@ use std::time::Duration;
 use std::time::Instant;
 
 use crate::base::limits::FAILURE_CLIENTS_MAX;
+use crate::base::limits::FAILURE_SWEEP_PERIOD;
 use crate::base::limits::FAILURE_WINDOW;
 use crate::base::limits::FAILURES_MAX;
 use crate::base::limits::FAILURES_OVERFLOW_MAX;
 use crate::base::limits::LOCKOUT;
+use crate::base::secret::Fingerprint;
+use crate::identity::claims::OriginClaim;
 use crate::net::addr::ClientKey;
+use crate::pairing::credential::Shared;
 use crate::pairing::device::DeviceId;
+use crate::pairing::device::Proof;
+use crate::pairing::paired::PairedDevice;
+use crate::pairing::request::client_of;
 use crate::pairing::step::Verdict;
+use crate::protocol::connect::Auth;
 
 /// Who is counted.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -22,6 +30,16 @@ pub enum Subject {
     Device(DeviceId),
 }
 
+impl Subject {
+    /// Who is counted for a connect from `origin` with this `proof`, where `paired` is what is stored under its id.
+    pub fn of(origin: &OriginClaim, proof: &Proof, paired: Option<&PairedDevice>) -> Self {
+        match (proof, paired) {
+            (Proof::Proven(device), Some(paired)) if paired.key == device.key() => Self::Device(device.id()),
+            _ => Self::Client(client_of(origin)),
+        }
+    }
+}
+
 /// The counts.
 ///
 /// Invariant: failures and reservations of one subject never exceed [`FAILURES_MAX`] within [`FAILURE_WINDOW`], so
@@ -30,23 +48,34 @@ pub enum Subject {
 pub struct Throttle {
     subjects: HashMap<Subject, Count>,
     overflow: Count,
+    swept_at: Option<Instant>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Count {
-    /// Start of the window and failures in it.
-    window: Option<(Instant, u32)>,
-    /// Secrets being judged now.
-    reserved: u32,
+    /// When each failure within the window happened, oldest first.
+    failures: Vec<Instant>,
+    /// When leave was given for each secret that is still being judged.
+    reserved: Vec<Instant>,
     locked_until: Option<Instant>,
 }
 
-/// Leave to judge one secret. It counts as a failure until [`Throttle::settle`] says otherwise.
+/// Leave to judge one secret. Until [`Throttle::settle`] says otherwise it counts as a failure.
 #[derive(Debug)]
 #[must_use = "an unsettled reservation stays counted"]
 pub struct Reservation {
     subject: Subject,
-    overflow: bool,
+    place: Place,
+    at: Instant,
+}
+
+/// Where a subject is counted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Place {
+    /// Together with all for whom the table had no room.
+    Overflow,
+    /// By itself.
+    Own,
 }
 
 /// No secret is judged for this subject now.
@@ -64,44 +93,65 @@ impl Locked {
 }
 
 impl Throttle {
+    /// Judges the shared secret in `auth`, if `subject` may have one judged. The reservation must be settled with
+    /// the verdict of the decision; there is none where nothing was judged.
+    pub fn judge(
+        &mut self,
+        subject: Subject,
+        auth: &Auth,
+        gateway: Option<&Fingerprint>,
+        now: Instant,
+    ) -> (Shared, Option<Reservation>) {
+        if auth.is_empty() {
+            return (Shared::Missing, None);
+        }
+        match self.reserve(subject, now) {
+            Ok(reservation) => (Shared::judge(auth, gateway), Some(reservation)),
+            Err(locked) => (Shared::Locked { retry_after_ms: locked.retry_after_ms() }, None),
+        }
+    }
+
     /// Asks for leave to judge a secret of `subject`.
     ///
     /// # Errors
     /// [`Locked`]; then the secret must not be looked at, right or wrong.
     pub fn reserve(&mut self, subject: Subject, now: Instant) -> Result<Reservation, Locked> {
-        let overflow = !self.subjects.contains_key(&subject) && !self.make_room(now);
-        let (count, most) = self.count(subject, overflow);
+        let place =
+            if self.subjects.contains_key(&subject) || self.has_room(now) { Place::Own } else { Place::Overflow };
+        let (count, most) = self.count(subject, place);
         count.forget(now);
         if let Some(until) = count.locked_until {
             return Err(Locked { remaining: until.saturating_duration_since(now) });
         }
-        let failures = count.window.map_or(0, |(_, failures)| failures);
-        if failures.saturating_add(count.reserved) >= most {
-            return Err(Locked { remaining: FAILURE_WINDOW });
+        if count.failures.len() + count.reserved.len() >= most {
+            let oldest = count.failures.first().or(count.reserved.first()).copied().unwrap_or(now);
+            return Err(Locked { remaining: FAILURE_WINDOW.saturating_sub(now.saturating_duration_since(oldest)) });
         }
-        count.reserved += 1;
-        Ok(Reservation { subject, overflow })
+        count.reserved.push(now);
+        Ok(Reservation { subject, place, at: now })
     }
 
     /// Says what came of it.
     pub fn settle(&mut self, reservation: Reservation, verdict: Verdict, now: Instant) {
-        let Reservation { subject, overflow } = reservation;
-        let (count, most) = self.count(subject, overflow);
-        count.reserved = count.reserved.saturating_sub(1);
+        let Reservation { subject, place, at } = reservation;
+        let (count, most) = self.count(subject, place);
+        if let Some(index) = count.reserved.iter().position(|reserved| *reserved == at) {
+            count.reserved.swap_remove(index);
+        }
         count.forget(now);
-        match verdict {
-            Verdict::Unjudged => {}
-            Verdict::Right if overflow => {}
-            Verdict::Right => count.window = None,
-            Verdict::Wrong => {
-                let (start, failures) = count.window.unwrap_or((now, 0));
-                count.window = Some((start, failures.saturating_add(1)));
-                if failures.saturating_add(1) >= most {
-                    (count.window, count.locked_until) = (None, Some(now + LOCKOUT));
+        match (verdict, place) {
+            (Verdict::Right, Place::Own) => count.failures.clear(),
+            // One who knows the secret does not speak for the others.
+            (Verdict::Right, Place::Overflow) | (Verdict::Unjudged, _) => {}
+            (Verdict::Wrong, _) => {
+                count.failures.push(now);
+                if count.failures.len() >= most {
+                    count.failures.clear();
+                    count.locked_until = Some(now + LOCKOUT);
                 }
             }
         }
-        if !overflow && self.subjects.get(&subject).is_some_and(Count::is_clean) {
+        if place == Place::Own && self.subjects.get(&subject).is_some_and(Count::is_clean) {
             self.subjects.remove(&subject);
         }
     }
@@ -116,35 +166,42 @@ impl Throttle {
         self.subjects.is_empty()
     }
 
-    fn count(&mut self, subject: Subject, overflow: bool) -> (&mut Count, u32) {
-        if overflow {
-            (&mut self.overflow, FAILURES_OVERFLOW_MAX)
-        } else {
-            (self.subjects.entry(subject).or_default(), FAILURES_MAX)
-        }
+    fn count(&mut self, subject: Subject, place: Place) -> (&mut Count, usize) {
+        let (count, most) = match place {
+            Place::Overflow => (&mut self.overflow, FAILURES_OVERFLOW_MAX),
+            Place::Own => (self.subjects.entry(subject).or_default(), FAILURES_MAX),
+        };
+        (count, usize::try_from(most).unwrap_or(usize::MAX))
     }
 
     /// Whether one more subject can be remembered, after the clean ones are forgotten. Who is locked, or being judged,
     /// or has failed within the window, is never forgotten: else a flood of addresses would wash locks away.
-    fn make_room(&mut self, now: Instant) -> bool {
-        if self.subjects.len() < FAILURE_CLIENTS_MAX {
-            return true;
+    fn has_room(&mut self, now: Instant) -> bool {
+        let full = self.subjects.len() >= FAILURE_CLIENTS_MAX;
+        let due = self.swept_at.is_none_or(|swept| now.saturating_duration_since(swept) >= FAILURE_SWEEP_PERIOD);
+        if full && due {
+            self.swept_at = Some(now);
+            self.subjects.retain(|_, count| {
+                count.forget(now);
+                !count.is_clean()
+            });
         }
-        self.subjects.retain(|_, count| {
-            count.forget(now);
-            !count.is_clean()
-        });
         self.subjects.len() < FAILURE_CLIENTS_MAX
     }
 }
 
 impl Count {
     fn forget(&mut self, now: Instant) {
-        self.window = self.window.filter(|(start, _)| now.saturating_duration_since(*start) < FAILURE_WINDOW);
+        let recent = |at: &Instant| now.saturating_duration_since(*at) < FAILURE_WINDOW;
+        self.failures.retain(recent);
+        self.reserved.retain(recent);
         self.locked_until = self.locked_until.filter(|until| now < *until);
     }
 
     fn is_clean(&self) -> bool {
-        self.window.is_none() && self.reserved == 0 && self.locked_until.is_none()
+        self.failures.is_empty() && self.reserved.is_empty() && self.locked_until.is_none()
     }
 }
+
+#[cfg(test)]
+mod tests;

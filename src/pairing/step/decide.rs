@@ -13,7 +13,7 @@ use crate::pairing::step::Known;
 use crate::pairing::step::Notice;
 use crate::pairing::step::RequestEnd;
 use crate::pairing::step::Step;
-use crate::pairing::step::connect::granted;
+use crate::pairing::step::admit::granted;
 use crate::protocol::call::CallError;
 use crate::protocol::event::Decision;
 
@@ -37,7 +37,7 @@ pub fn approve(
     }
     let paired = known.device.as_ref().filter(|paired| paired.key == request.key);
     let profile = request.profile.clone();
-    let device = granted(request, paired, profile, request.role, &request.scopes, ApprovedVia::Owner, now);
+    let device = granted(request.key, paired, profile, request.role, &request.scopes, ApprovedVia::Owner, now);
     Step {
         changes: vec![
             Change::DropRequest { id: request.id, end: RequestEnd::Approved },

@@ -1,0 +1,143 @@
+//! Waiting for a person: one request for each device and role, under one id as long as it says one thing.
+
+use crate::base::clock::UnixMillis;
+use crate::base::limits::PENDING_MAX;
+use crate::base::limits::PENDING_PER_CLIENT_MAX;
+use crate::base::limits::PENDING_RESERVE;
+use crate::base::limits::SCOPES_MAX;
+use crate::identity::claims::Class;
+use crate::pairing::device::ProvenDevice;
+use crate::pairing::paired::PairedDevice;
+use crate::pairing::paired::Profile;
+use crate::pairing::request::PendingRequest;
+use crate::pairing::request::Repair;
+use crate::pairing::request::client_of;
+use crate::pairing::step::Admitted;
+use crate::pairing::step::Attempt;
+use crate::pairing::step::Change;
+use crate::pairing::step::Known;
+use crate::pairing::step::Notice;
+use crate::pairing::step::RequestEnd;
+use crate::pairing::step::Step;
+use crate::protocol::connect::ClientId;
+use crate::protocol::event::Decision;
+use crate::protocol::refusal::Failure;
+use crate::protocol::refusal::PairingReason;
+use crate::protocol::refusal::PairingRequired;
+use crate::protocol::refusal::PendingLimit;
+use crate::protocol::refusal::Retry;
+use crate::protocol::scope::Role;
+use crate::protocol::scope::Scopes;
+
+/// How long a refresh of a pending request may stay unwritten: a client in a loop shall not wear out the disk.
+const REFRESH_MS: i64 = 1_000;
+
+/// Not approved for this: the request waits, under one id as long as nothing in its digest changes.
+pub(super) fn wait(
+    known: &Known,
+    device: &ProvenDevice,
+    paired: Option<&PairedDevice>,
+    attempt: &Attempt<'_>,
+    now: UnixMillis,
+) -> Step<Result<Admitted, Failure>> {
+    let (role, asked) = (attempt.connect.role, &attempt.connect.scopes.set());
+    let own: Vec<&PendingRequest> = known.requests.iter().filter(|request| request.role == role).collect();
+    let mut step = Step::unchanged(Err(Failure::Internal));
+    let living = own.iter().copied().find(|request| !request.is_expired(now) && request.key == device.key());
+    let mut request = PendingRequest {
+        id: attempt.fresh.request,
+        key: device.key(),
+        profile: living.map_or_else(|| Profile::of(&attempt.connect.client), |living| living.profile.clone()),
+        role,
+        scopes: living.map_or_else(|| asked.clone(), |living| merged(&living.scopes, asked)),
+        origin: attempt.origin.clone(),
+        repair: if paired.is_some() { Repair::Yes } else { Repair::No },
+        created_at: now,
+        refreshed_at: now,
+    };
+    match living {
+        // What it asks now is covered by what it asked before: the same request, seen again.
+        Some(living) if living.scopes.covers_all(asked) && same_sight(living, &request) => {
+            request = PendingRequest { origin: request.origin, refreshed_at: now, ..living.clone() };
+            if now.since(living.refreshed_at).abs() >= REFRESH_MS {
+                step.changes.push(Change::PutRequest(Box::new(request.clone())));
+            }
+        }
+        _ => {
+            if let Some(limit) = full(known, living, paired, attempt) {
+                step.outcome = Err(Failure::PendingFull(limit));
+                return step;
+            }
+            for old in own {
+                replace(&mut step, old, now);
+            }
+            step.changes.push(Change::PutRequest(Box::new(request.clone())));
+            step.notices.push(Notice::Requested(Box::new(request.clone())));
+        }
+    }
+    step.outcome = Err(Failure::PairingRequired(Box::new(answer(&request, paired, attempt))));
+    step
+}
+
+/// What a request asks for that takes another's place: both, as the newer gateway has it, unless a device that asks
+/// for something else each time would make the list grow without end.
+fn merged(before: &Scopes, asked: &Scopes) -> Scopes {
+    let both = before.union(asked);
+    if both.iter().count() > SCOPES_MAX { asked.clone() } else { both }
+}
+
+/// Whether an operator would read the same about both, scopes apart.
+fn same_sight(living: &PendingRequest, seen: &PendingRequest) -> bool {
+    let seen = PendingRequest { scopes: living.scopes.clone(), ..seen.clone() };
+    living.digest() == seen.digest()
+}
+
+/// Ends `old`, whose place another request or an approval takes.
+pub(super) fn replace(step: &mut Step<Result<Admitted, Failure>>, old: &PendingRequest, now: UnixMillis) {
+    let end = if old.is_expired(now) { RequestEnd::Expired } else { RequestEnd::Superseded };
+    step.changes.push(Change::DropRequest { id: old.id, end });
+    step.notices.push(Notice::Resolved { request: old.id, device: old.device(), decision: Decision::Rejected });
+}
+
+/// Whether no further request may wait. One that takes another's place needs no new one in all, but may be
+/// the first from its address. Some places are kept for the owner's own networks and for known devices.
+fn full(
+    known: &Known,
+    living: Option<&PendingRequest>,
+    paired: Option<&PairedDevice>,
+    attempt: &Attempt<'_>,
+) -> Option<PendingLimit> {
+    let near = matches!(attempt.origin.class, Class::Local | Class::Private | Class::Tailnet);
+    let places = if near || paired.is_some() { PENDING_MAX } else { PENDING_MAX - PENDING_RESERVE };
+    let client = client_of(attempt.origin);
+    let replaced_here = living.is_some_and(|living| living.client() == client);
+    if living.is_none() && known.waiting.all >= places {
+        Some(PendingLimit::All)
+    } else if !replaced_here && known.waiting.client >= PENDING_PER_CLIENT_MAX {
+        Some(PendingLimit::Client)
+    } else {
+        None
+    }
+}
+
+fn answer(request: &PendingRequest, paired: Option<&PairedDevice>, attempt: &Attempt<'_>) -> PairingRequired {
+    let reason = match paired {
+        None => PairingReason::NotPaired,
+        Some(paired) if paired.living_grant(request.role).is_none() => PairingReason::RoleUpgrade,
+        Some(_) => PairingReason::ScopeUpgrade,
+    };
+    let approved = paired.map(|paired| {
+        let scopes = paired.living_grant(request.role).map(|grant| grant.scopes.clone());
+        (paired.living_roles(), scopes.unwrap_or_default())
+    });
+    let waits = attempt.connect.client.id == ClientId::ControlUi && request.role == Role::Operator;
+    PairingRequired {
+        reason,
+        request_id: request.id.to_string(),
+        device_id: request.device().to_string(),
+        role: request.role,
+        scopes: attempt.connect.scopes.as_slice().to_vec(),
+        approved,
+        retry: if waits { Retry::Wait } else { Retry::Manual },
+    }
+}
