@@ -1,3 +1,205 @@
 //! What must survive: devices, requests, audit and keys, durable before they are acknowledged.
+//!
+//! One SQLite file with one writer. A change is a transaction of its own that is on the disk when
+//! [`Store::commit`] returns; one that fails leaves everything as it was.
 
+mod audit;
+mod devices;
+mod error;
+mod file;
 pub mod keys;
+mod requests;
+mod row;
+mod schema;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+use sqlx::Connection;
+use sqlx::SqliteConnection;
+
+use crate::base::clock::UnixMillis;
+use crate::net::addr::ClientKey;
+use crate::pairing::device::DeviceId;
+use crate::pairing::paired::PairedDevice;
+use crate::pairing::request::PendingRequest;
+use crate::pairing::request::RequestId;
+use crate::pairing::step::Change;
+use crate::pairing::step::Known;
+use crate::pairing::step::Waiting;
+use crate::protocol::scope::Role;
+
+pub use audit::Act;
+pub use audit::AuditRow;
+pub use error::StoreError;
+
+/// The store's file under the state folder.
+pub const FILE_NAME: &str = "doorward.sqlite";
+
+/// The store: cheap to clone, one connection behind it. SQLite works on a thread of its own, never on an event loop.
+#[derive(Clone, Debug)]
+pub struct Store {
+    path: Arc<PathBuf>,
+    connection: Arc<tokio::sync::Mutex<SqliteConnection>>,
+    /// Sights of devices that are written with the next change, or by [`Store::flush`].
+    seen: Arc<Mutex<HashMap<(DeviceId, Role), UnixMillis>>>,
+}
+
+impl Store {
+    /// Opens the store at `path`, or makes it if there is none. What is there and cannot be read stays untouched.
+    ///
+    /// # Errors
+    /// [`StoreError`] names the file; its hint says what to do.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        let connection = file::open(path).await?;
+        Ok(Self {
+            path: Arc::new(path.to_owned()),
+            connection: Arc::new(tokio::sync::Mutex::new(connection)),
+            seen: Arc::default(),
+        })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What is known of `device`, as a caller at `client` meets it.
+    ///
+    /// # Errors
+    /// [`StoreError`]; never an empty answer in its place.
+    pub async fn known(&self, device: &DeviceId, client: &ClientKey, now: UnixMillis) -> Result<Known, StoreError> {
+        let mut connection = self.connection.lock().await;
+        Ok(Known {
+            device: devices::load(&mut connection, device).await?,
+            requests: requests::of_device(&mut connection, device).await?,
+            waiting: requests::waiting(&mut connection, client, now).await?,
+        })
+    }
+
+    /// What is known of `device`, to whoever decides about it.
+    ///
+    /// # Errors
+    /// As [`Store::known`].
+    pub async fn known_device(&self, device: &DeviceId) -> Result<Known, StoreError> {
+        let mut connection = self.connection.lock().await;
+        Ok(Known {
+            device: devices::load(&mut connection, device).await?,
+            requests: requests::of_device(&mut connection, device).await?,
+            waiting: Waiting::default(),
+        })
+    }
+
+    /// The request of this id, expired or not.
+    ///
+    /// # Errors
+    /// As [`Store::known`].
+    pub async fn request(&self, id: &RequestId) -> Result<Option<PendingRequest>, StoreError> {
+        requests::load(&mut *self.connection.lock().await, id).await
+    }
+
+    /// All requests, the newest first, expired ones too.
+    ///
+    /// # Errors
+    /// As [`Store::known`].
+    pub async fn requests(&self) -> Result<Vec<PendingRequest>, StoreError> {
+        requests::all(&mut *self.connection.lock().await).await
+    }
+
+    /// All paired devices, the last approved first.
+    ///
+    /// # Errors
+    /// As [`Store::known`].
+    pub async fn devices(&self) -> Result<Vec<PairedDevice>, StoreError> {
+        let mut devices = devices::all(&mut *self.connection.lock().await).await?;
+        let seen = self.seen();
+        for device in &mut devices {
+            let sights = device.grants.keys().filter_map(|role| seen.get(&(device.id(), *role)).copied());
+            device.last_seen_at = sights.chain(device.last_seen_at).max();
+        }
+        Ok(devices)
+    }
+
+    /// How many devices are paired. The cheapest question that the store answers only if it works.
+    ///
+    /// # Errors
+    /// As [`Store::known`].
+    pub async fn devices_count(&self) -> Result<usize, StoreError> {
+        let count = devices::count(&mut *self.connection.lock().await).await?;
+        Ok(usize::try_from(count).unwrap_or_default())
+    }
+
+    /// The last `rows_max` rows of the audit log, the newest first.
+    ///
+    /// # Errors
+    /// As [`Store::known`].
+    pub async fn audit(&self, rows_max: u32) -> Result<Vec<AuditRow>, StoreError> {
+        audit::latest(&mut *self.connection.lock().await, rows_max).await
+    }
+
+    /// Makes `changes` durable, all or none, with their rows in the audit log. A sight of a device alone waits for
+    /// the next change or [`Store::flush`]: losing it to a crash lets nobody in and locks nobody out.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`]; then nothing was changed.
+    pub async fn commit(&self, changes: &[Change], act: &Act) -> Result<(), StoreError> {
+        let mut lasting = Vec::new();
+        for change in changes {
+            match change {
+                Change::Seen { device, role, at } => drop(self.seen().insert((*device, *role), *at)),
+                _ => lasting.push(change),
+            }
+        }
+        if lasting.is_empty() { Ok(()) } else { self.write(&lasting, act).await }
+    }
+
+    /// Writes the sights that wait.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn flush(&self, act: &Act) -> Result<(), StoreError> {
+        if self.seen().is_empty() { Ok(()) } else { self.write(&[], act).await }
+    }
+
+    async fn write(&self, changes: &[&Change], act: &Act) -> Result<(), StoreError> {
+        let mut connection = self.connection.lock().await;
+        let seen: Vec<_> = self.seen().iter().map(|(key, at)| (*key, *at)).collect();
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::Write)?;
+        // A sight is older than what changes now: it must not be written over it.
+        for ((device, role), at) in &seen {
+            devices::seen(&mut transaction, device, *role, *at).await.map_err(StoreError::Write)?;
+        }
+        for change in changes {
+            apply(&mut transaction, change).await.map_err(StoreError::Write)?;
+            audit::append(&mut transaction, act, change).await.map_err(StoreError::Write)?;
+        }
+        transaction.commit().await.map_err(StoreError::Write)?;
+        let mut waiting = self.seen();
+        for (key, at) in &seen {
+            if waiting.get(key) == Some(at) {
+                waiting.remove(key);
+            }
+        }
+        Ok(())
+    }
+
+    fn seen(&self) -> MutexGuard<'_, HashMap<(DeviceId, Role), UnixMillis>> {
+        // Nothing that holds this lock can panic halfway.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn apply(connection: &mut SqliteConnection, change: &Change) -> Result<(), sqlx::Error> {
+    match change {
+        Change::DropDevice(device) => devices::drop(connection, device).await,
+        Change::DropRequest { id, .. } => requests::drop(connection, id).await,
+        Change::PutDevice(device) => devices::put(connection, device).await,
+        Change::PutRequest(request) => requests::put(connection, request).await,
+        Change::Seen { device, role, at } => devices::seen(connection, device, *role, *at).await,
+    }
+}

@@ -82,6 +82,10 @@ pub const SIGNING_KEYS_MAX: usize = 16;
 
 /// A WebSocket must send `connect` within this time (the newer gateway: 15 s).
 pub const CONNECT_WAIT: Duration = Duration::from_secs(10);
+/// What is read from a socket at once; kept by every idle one.
+pub const SOCKET_READ_BYTES: usize = 1_024;
+/// Frames that may arrive while `connect` is looked at.
+pub const FRAMES_BEFORE_HELLO_MAX: usize = 15;
 /// A frame before `hello-ok`.
 pub const FRAME_BYTES_BEFORE_HELLO_MAX: usize = 64 * 1024;
 /// A message after `hello-ok`: `policy.maxPayload`.
@@ -153,6 +157,11 @@ pub const FAILURE_SWEEP_PERIOD: Duration = Duration::from_secs(1);
 pub const FAILURES_OVERFLOW_MAX: u32 = 100;
 /// Clients whose wrong secrets are remembered.
 pub const FAILURE_CLIENTS_MAX: usize = 10_000;
+
+// ---- The store ---------------------------------------------------------------------------
+
+/// How long a statement waits for another process that has the store locked.
+pub const STORE_BUSY_WAIT: Duration = Duration::from_secs(5);
 
 // ---- Certificates ------------------------------------------------------------------------
 

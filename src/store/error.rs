@@ -1,0 +1,141 @@
+//! What can go wrong with the store. Each variant names the file and, through [`StoreError::hint`], what to do.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// Why the store could not be opened, read or written.
+///
+/// Whatever it is, the file was left as it was: unreadable state is never taken for empty state.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The file is there, but its content is not whole.
+    #[error("the store is damaged ({detail}): {}", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What the check found first.
+        detail: String,
+    },
+    /// A new store could not be made.
+    #[error("the store cannot be created ({cause}): {}", path.display())]
+    Create {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: String,
+    },
+    /// The file is there and holds nothing.
+    #[error("the store is empty, which doorward never leaves behind: {}", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A database, but not one of ours.
+    #[error("the file is not a doorward store: {}", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file's mode lets others read or write it.
+    #[error("the store is open to others (mode {mode:o}): {}", path.display())]
+    Mode {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Written by a newer doorward; nothing was touched.
+    #[error("the store has schema {found}, this doorward knows up to {known}: {}", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The file's schema.
+        found: i64,
+        /// The newest schema this program knows.
+        known: i64,
+    },
+    /// A link, folder, pipe or device in the store's place.
+    #[error("the store is not a regular file: {}", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The system or another process keeps us from opening it.
+    #[error("the store cannot be opened ({cause}): {}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        cause: String,
+    },
+    /// A write-ahead log without its store: the main file was taken away.
+    #[error("the store is missing but its write-ahead log is there: {}", path.display())]
+    Orphan {
+        /// The log.
+        path: PathBuf,
+    },
+    /// The file belongs to another user.
+    #[error("the store belongs to uid {owner}: {}", path.display())]
+    Owner {
+        /// The file.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+    },
+    /// The system does not let us look at the file.
+    #[error("the store cannot be read ({source}): {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A question was not answered.
+    #[error("the store could not be read: {0}")]
+    Query(#[source] sqlx::Error),
+    /// A row that cannot have been written by us.
+    #[error("the store holds a value that cannot be: {table}.{column}")]
+    Value {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+    },
+    /// A change was not made durable, and nothing of it was applied.
+    #[error("the store could not be written, nothing was changed: {0}")]
+    Write(#[source] sqlx::Error),
+}
+
+impl StoreError {
+    /// What the operator can do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Corrupt { path, .. } | Self::Empty { path } => format!(
+                "stop doorward, move {0} and its -wal and -shm files aside and put a backup in their place; \
+                 without a backup every device has to be paired again",
+                path.display()
+            ),
+            Self::Create { path, .. } => {
+                format!("make the folder of {} writable for the user that runs doorward", path.display())
+            }
+            Self::Foreign { path } => format!("set state_dir to a folder of its own, or move {} away", path.display()),
+            Self::Mode { path, .. } => format!("chmod 600 {}", path.display()),
+            Self::Newer { .. } => "run the newer doorward, or restore the backup made before the upgrade".to_owned(),
+            Self::NotAFile { path } => format!("remove {} and put the store itself there", path.display()),
+            Self::Orphan { path } => {
+                let store = path.with_extension("sqlite");
+                format!("put {} back beside {}, they belong together", store.display(), path.display())
+            }
+            Self::Owner { path, .. } => format!("chown the file to the user that runs doorward: {}", path.display()),
+            Self::Open { path, .. } | Self::Read { path, .. } => {
+                format!("let the user that runs doorward read and write {}", path.display())
+            }
+            Self::Query(_) | Self::Write(_) => {
+                "look at the disk: full, read-only or failing; doorward goes on as soon as it can write".to_owned()
+            }
+            Self::Value { .. } => "the file was changed by something else: restore a backup".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Opening the file, or making it, so that no fault in between ever looks like an empty store.
+//!
+//! A new store is built whole under another name and then renamed into place: a file of our name is
+//! therefore always a whole store, and one that is not stops the start.
+
+use std::fs;
+use std::io;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::path::PathBuf;
+
+use sqlx::ConnectOptions;
+use sqlx::Connection;
+use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::sqlite::SqliteJournalMode;
+use sqlx::sqlite::SqliteSynchronous;
+
+use crate::base::limits::STORE_BUSY_WAIT;
+use crate::store::error::StoreError;
+use crate::store::schema;
+
+/// The first bytes of every SQLite file (SQLite file format §1.3).
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
+/// Opens the store at `path`, makes it if there is none.
+pub(super) async fn open(path: &Path) -> Result<SqliteConnection, StoreError> {
+    match judge(path)? {
+        Found::Nothing => create(path).await?,
+        Found::Store => check(path).await?,
+    }
+    let mut connection = writable(path).connect().await.map_err(|error| damaged(path, &error))?;
+    migrate(&mut connection).await?;
+    Ok(connection)
+}
+
+/// What lies where the store belongs.
+#[derive(Debug)]
+enum Found {
+    Nothing,
+    Store,
+}
+
+/// Looks at the file without SQLite, which would write: kind, owner, mode, and the header's schema version.
+fn judge(path: &Path) -> Result<Found, StoreError> {
+    let read = |source| StoreError::Read { path: path.to_owned(), source };
+    let metadata = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let log = beside(path, "-wal");
+            return match fs::symlink_metadata(&log) {
+                Ok(_) => Err(StoreError::Orphan { path: log }),
+                Err(_) => Ok(Found::Nothing),
+            };
+        }
+        Err(error) => return Err(read(error)),
+    };
+    if !metadata.file_type().is_file() {
+        return Err(StoreError::NotAFile { path: path.to_owned() });
+    }
+    let owner = metadata.uid();
+    if owner != rustix::process::geteuid().as_raw() {
+        return Err(StoreError::Owner { path: path.to_owned(), owner });
+    }
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(StoreError::Mode { path: path.to_owned(), mode });
+    }
+    if metadata.len() == 0 {
+        return Err(StoreError::Empty { path: path.to_owned() });
+    }
+    let mut header = [0; 100];
+    let mut file = fs::File::open(path).map_err(read)?;
+    file.read_exact(&mut header).map_err(|_| corrupt(path, "the header is cut short"))?;
+    let (magic, rest) = header.split_at(MAGIC.len());
+    if magic != MAGIC {
+        return Err(StoreError::Foreign { path: path.to_owned() });
+    }
+    // SQLite file format §1.3: the user version is the big-endian number at offset 60.
+    let version = rest.get(44..48).and_then(|bytes| bytes.try_into().ok()).map(i32::from_be_bytes);
+    refuse_newer(path, version.map(i64::from).unwrap_or_default())?;
+    Ok(Found::Store)
+}
+
+/// Looks at the content through a connection that cannot write: whose file it is, its schema (the log may know
+/// better than the header), and whether it is whole.
+async fn check(path: &Path) -> Result<(), StoreError> {
+    let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(STORE_BUSY_WAIT);
+    let fault = |error: sqlx::Error| damaged(path, &error);
+    let mut connection = options.disable_statement_logging().connect().await.map_err(fault)?;
+    let application: i64 = pragma(&mut connection, "PRAGMA application_id").await.map_err(fault)?;
+    let version: i64 = pragma(&mut connection, "PRAGMA user_version").await.map_err(fault)?;
+    let verdict: String =
+        sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut connection).await.map_err(fault)?;
+    // Errors on closing a connection that only read say nothing about the file.
+    let _closed = connection.close().await;
+    if application != schema::APPLICATION_ID || version == 0 {
+        return Err(StoreError::Foreign { path: path.to_owned() });
+    }
+    refuse_newer(path, version)?;
+    if verdict == "ok" { Ok(()) } else { Err(corrupt(path, &verdict)) }
+}
+
+/// Builds a store with all tables under another name, and renames it into place when it is on the disk.
+async fn create(path: &Path) -> Result<(), StoreError> {
+    let fresh = beside(path, ".new");
+    let failed = |cause: String| StoreError::Create { path: path.to_owned(), cause };
+    // What an interrupted first start left behind; it was never the store.
+    for leftover in ["", "-wal", "-shm", "-journal"] {
+        match fs::remove_file(beside(&fresh, leftover)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error.to_string())),
+            _ => {}
+        }
+    }
+    fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&fresh)
+        .map_err(|error| failed(error.to_string()))?;
+    let mut connection = writable(&fresh).connect().await.map_err(|error| failed(error.to_string()))?;
+    sqlx::query(schema::SET_APPLICATION_ID)
+        .execute(&mut connection)
+        .await
+        .map_err(|error| failed(error.to_string()))?;
+    migrate(&mut connection).await?;
+    // Closing the only connection moves the log into the file and removes it.
+    connection.close().await.map_err(|error| failed(error.to_string()))?;
+    let rename = || {
+        fs::File::open(&fresh)?.sync_all()?;
+        fs::rename(&fresh, path)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    };
+    rename().map_err(|error: io::Error| failed(error.to_string()))
+}
+
+/// Applies the migrations that the file lacks, each in a transaction of its own.
+async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let version: i64 = pragma(connection, "PRAGMA user_version").await.map_err(StoreError::Query)?;
+    let done = usize::try_from(version).unwrap_or_default();
+    for migration in schema::MIGRATIONS.iter().skip(done) {
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::Write)?;
+        for statement in migration.iter() {
+            sqlx::query(*statement).execute(&mut *transaction).await.map_err(StoreError::Write)?;
+        }
+        transaction.commit().await.map_err(StoreError::Write)?;
+    }
+    Ok(())
+}
+
+fn writable(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(false)
+        .journal_mode(SqliteJournalMode::Wal)
+        // NORMAL loses the last commits in a power cut; an acknowledged change must survive one.
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(STORE_BUSY_WAIT)
+        .foreign_keys(true)
+        .pragma("trusted_schema", "OFF")
+        .pragma("cell_size_check", "ON")
+        .disable_statement_logging()
+}
+
+async fn pragma(connection: &mut SqliteConnection, sql: &'static str) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar(sql).fetch_one(connection).await
+}
+
+fn refuse_newer(path: &Path, found: i64) -> Result<(), StoreError> {
+    if found > schema::VERSION {
+        return Err(StoreError::Newer { path: path.to_owned(), found, known: schema::VERSION });
+    }
+    Ok(())
+}
+
+/// SQLite's own complaint: what it says about the content is damage, anything else is the system's refusal.
+fn damaged(path: &Path, error: &sqlx::Error) -> StoreError {
+    // SQLITE_CORRUPT and SQLITE_NOTADB, with any extension (https://sqlite.org/rescode.html).
+    let code = error.as_database_error().and_then(|error| error.code());
+    match code.and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff) {
+        Some(11 | 26) => corrupt(path, &error.to_string()),
+        _ => StoreError::Open { path: path.to_owned(), cause: error.to_string() },
+    }
+}
+
+fn corrupt(path: &Path, detail: &str) -> StoreError {
+    StoreError::Corrupt { path: path.to_owned(), detail: detail.to_owned() }
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
