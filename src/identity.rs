@@ -10,3 +10,6 @@ pub mod jwks;
 pub mod replay;
 pub mod signer;
 pub mod verifier;
+
+#[cfg(test)]
+pub(crate) mod testing;

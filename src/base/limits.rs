@@ -53,8 +53,10 @@ pub const AUTHORITY_BYTES_MAX: usize = 300;
 
 // ---- The assertion -----------------------------------------------------------------------
 
-/// Life of an assertion, `exp - iat`.
+/// Longest life of an assertion, `exp - iat`, and that of a shared one.
 pub const ASSERTION_LIFE_SECONDS: u64 = 30;
+/// Life of a single-use assertion: it is read at once, and the shorter it lives the more of them the replay memory holds.
+pub const ASSERTION_SINGLE_LIFE_SECONDS: u64 = 10;
 /// Rounding allowed between edge and core on one host, whose clock is the same.
 pub const ASSERTION_LEEWAY_SAME_HOST_SECONDS: u64 = 2;
 /// Clock difference allowed between edge and core on different hosts.

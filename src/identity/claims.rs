@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use http::header::{CONNECTION, HOST, SEC_WEBSOCKET_KEY, UPGRADE};
+use http::header::{CONNECTION, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, Method};
 use ring::digest;
@@ -14,7 +14,13 @@ use thiserror::Error;
 
 use crate::base::limits::ASSERTION_WORD_BYTES_MAX;
 use crate::identity::jose;
-use crate::net::host::{Authority, HostError};
+use crate::origin::ClientAddr;
+use crate::origin::Origin;
+use crate::origin::Source;
+use crate::origin::request::HostRefusal;
+use crate::origin::request::read_authority;
+
+pub use crate::origin::Class;
 
 /// `sub` of a caller nobody has identified.
 pub const ANONYMOUS: &str = "anonymous";
@@ -75,9 +81,10 @@ pub struct OriginClaim {
     pub peer: IpAddr,
     /// The listener's name.
     pub listener: String,
-    /// What named the client.
-    pub source: String,
-    /// The trusted hops in between, nearest to the client first.
+    /// Who named the client.
+    #[serde(deserialize_with = "jose::word")]
+    pub source: Source,
+    /// The trusted hops in between, nearest to us first.
     pub via: Vec<IpAddr>,
 }
 
@@ -91,31 +98,29 @@ pub enum OriginKind {
     Unattributed,
 }
 
-/// The closed set of classes an origin is one of.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Class {
-    /// A neighbour on our own container network.
-    Container,
-    /// This machine's own user.
-    Local,
-    /// A bridge gateway that hides the caller.
-    Nat,
-    /// A private address.
-    Private,
-    /// A public address.
-    Public,
-    /// A tailnet's member.
-    Tailnet,
-    /// Nobody could say.
-    Unattributed,
-}
-
 impl OriginClaim {
+    /// What `origin` says, with the name of the listener it came in by.
+    pub fn of(origin: &Origin, listener: &str) -> Self {
+        let ip = origin.client().map(ClientAddr::ip);
+        Self {
+            kind: if ip.is_some() { OriginKind::Ip } else { OriginKind::Unattributed },
+            ip,
+            port: origin.port,
+            class: origin.class,
+            local: origin.is_local(),
+            peer: origin.peer.ip(),
+            listener: listener.to_owned(),
+            source: origin.source,
+            via: origin.via.clone(),
+        }
+    }
+
     /// Whether the members agree: an address exactly when there is one, and nobody unknown is local.
     pub fn is_consistent(&self) -> bool {
         match self.kind {
-            OriginKind::Ip => self.ip.is_some() && self.class != Class::Unattributed,
+            OriginKind::Ip => {
+                self.ip.is_some() && self.class != Class::Unattributed && self.local == (self.class == Class::Local)
+            }
             OriginKind::Unattributed => {
                 self.ip.is_none() && self.port.is_none() && !self.local && self.class == Class::Unattributed
             }
@@ -188,7 +193,7 @@ impl RequestClaim {
     /// # Errors
     /// [`RequestClaimError`] for a head of which no claim can be made.
     pub fn of(request: &Parts) -> Result<Self, RequestClaimError> {
-        let authority = read_authority(request)?;
+        let authority = read_authority(&request.headers, &request.uri, request.version)?;
         let path = request.uri.path_and_query().map_or("", |path| path.as_str());
         let method = request.method.as_str();
         if method.len() > ASSERTION_WORD_BYTES_MAX {
@@ -221,17 +226,6 @@ fn asks_for_upgrade(request: &Parts) -> bool {
         || request.headers.get_all(CONNECTION).iter().any(names_upgrade)
 }
 
-fn read_authority(request: &Parts) -> Result<Option<Authority>, HostError> {
-    let mut hosts = request.headers.get_all(HOST).iter();
-    let host =
-        hosts.next().map(|host| host.to_str().map_err(|_| HostError::Name).and_then(Authority::parse)).transpose()?;
-    if hosts.next().is_some() {
-        return Err(HostError::Name);
-    }
-    let target = request.uri.authority().map(|authority| Authority::parse(authority.as_str())).transpose()?;
-    Ok(target.or(host))
-}
-
 fn websocket_key(headers: &HeaderMap) -> Result<Option<String>, RequestClaimError> {
     let mut lines = headers.get_all(SEC_WEBSOCKET_KEY).iter();
     let Some(line) = lines.next() else { return Ok(None) };
@@ -250,7 +244,7 @@ fn websocket_key(headers: &HeaderMap) -> Result<Option<String>, RequestClaimErro
 pub enum RequestClaimError {
     /// It does not name one host.
     #[error(transparent)]
-    Host(#[from] HostError),
+    Host(#[from] HostRefusal),
     /// A method longer than any.
     #[error("method longer than {ASSERTION_WORD_BYTES_MAX} bytes")]
     MethodTooLong,
@@ -260,4 +254,89 @@ pub enum RequestClaimError {
     /// More than one `Sec-WebSocket-Key` line.
     #[error("more than one sec-websocket-key")]
     WebSocketKeyRepeated,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::testing::{self, opening, parts};
+
+    #[test]
+    fn an_origin_claim_says_what_its_words_are() {
+        assert_eq!(
+            serde_json::to_string(&testing::subject().origin).unwrap(),
+            r#"{"kind":"ip","ip":"203.0.113.9","port":40000,"class":"public","local":false,"peer":"203.0.113.9","listener":"public","source":"peer","via":[]}"#
+        );
+    }
+
+    #[test]
+    fn claims_that_contradict_each_other_are_inconsistent() {
+        let of = |change: &dyn Fn(&mut OriginClaim)| {
+            let mut claim = testing::subject().origin;
+            change(&mut claim);
+            claim.is_consistent()
+        };
+        let unattributed = |claim: &mut OriginClaim| {
+            (claim.kind, claim.ip, claim.port, claim.class) =
+                (OriginKind::Unattributed, None, None, Class::Unattributed);
+        };
+        assert!(of(&|_| {}));
+        assert!(of(&unattributed));
+        assert!(of(&|claim| (claim.class, claim.local) = (Class::Local, true)));
+        assert!(!of(&|claim| claim.ip = None));
+        assert!(!of(&|claim| claim.class = Class::Unattributed));
+        assert!(!of(&|claim| claim.kind = OriginKind::Unattributed));
+        assert!(!of(&|claim| claim.local = true));
+        assert!(!of(&|claim| claim.class = Class::Local));
+        assert!(!of(&|claim| {
+            unattributed(claim);
+            claim.local = true;
+        }));
+    }
+
+    #[test]
+    fn a_claim_binds_every_part_of_its_request() {
+        let own = RequestClaim::of(&opening()).unwrap();
+        assert_eq!((own.method.as_str(), own.authority.as_str(), own.upgrade), ("GET", "claw.example", true));
+        assert_eq!(own.ws_key.as_deref(), Some("dGhlIHNhbXBsZSBub25jZQ=="));
+        // SHA-256 of `/chat?x=1`.
+        assert_eq!(own.path_sha256, "hM6rThPdl_jtjSgWqefHT52OmbNjFCRwYujPED90p14");
+        // An absolute target names the same path.
+        let absolute = parts("GET", "http://claw.example/chat?x=1", &[("host", "claw.example")]);
+        assert_eq!(RequestClaim::of(&absolute).unwrap().path_sha256, own.path_sha256);
+        for other in ["/chat", "/chat?x=2", "/chat?x=1&", "/Chat?x=1", "//chat?x=1", "/%63hat?x=1"] {
+            let other = RequestClaim::of(&parts("GET", other, &[("host", "claw.example")])).unwrap();
+            assert_ne!(other.path_sha256, own.path_sha256);
+        }
+    }
+
+    #[test]
+    fn only_what_changes_nothing_is_shareable() {
+        let with =
+            |method: &str, name: &str, value: &str| is_shareable(&parts(method, "/", &[("host", "a"), (name, value)]));
+        assert!(with("GET", "accept", "*/*"));
+        assert!(with("HEAD", "connection", "keep-alive"));
+        for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "get", "QUERY"] {
+            assert!(!with(method, "accept", "*/*"), "{method}");
+        }
+        assert!(!with("GET", "upgrade", "h2c"));
+        assert!(!with("GET", "connection", "keep-alive, Upgrade"));
+        assert!(!with("GET", "sec-websocket-key", "x"));
+        assert!(!is_shareable(&parts("CONNECT", "a:443", &[])));
+    }
+
+    #[test]
+    fn of_an_ambiguous_head_no_claim_is_made() {
+        let long = "x".repeat(ASSERTION_WORD_BYTES_MAX + 1);
+        let of = |method: &str, headers: &[(&str, &str)]| RequestClaim::of(&parts(method, "/", headers)).unwrap_err();
+        assert_eq!(of("GET", &[]), RequestClaimError::Host(HostRefusal::Missing));
+        assert_eq!(of("GET", &[("host", "a"), ("host", "b")]), RequestClaimError::Host(HostRefusal::Repeated));
+        assert_eq!(of(&long, &[("host", "a")]), RequestClaimError::MethodTooLong);
+        assert_eq!(of("GET", &[("host", "a"), ("sec-websocket-key", &long)]), RequestClaimError::WebSocketKey);
+        assert_eq!(of("GET", &[("host", "a"), ("sec-websocket-key", "é")]), RequestClaimError::WebSocketKey);
+        assert_eq!(
+            of("GET", &[("host", "a"), ("sec-websocket-key", "x"), ("sec-websocket-key", "x")]),
+            RequestClaimError::WebSocketKeyRepeated
+        );
+    }
 }

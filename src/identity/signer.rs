@@ -15,7 +15,7 @@ use thiserror::Error;
 use zeroize::Zeroize;
 
 use crate::base::clock::Clock;
-use crate::base::limits::{ASSERTION_BYTES_MAX, ASSERTION_LIFE_SECONDS};
+use crate::base::limits::{ASSERTION_BYTES_MAX, ASSERTION_LIFE_SECONDS, ASSERTION_SINGLE_LIFE_SECONDS};
 use crate::base::secret::Secret;
 use crate::identity::claims::{ANONYMOUS, IdentityClaim, OriginClaim, RequestClaim, TlsClaim};
 use crate::identity::jose;
@@ -156,12 +156,13 @@ impl Signer {
     /// [`SignError`] when it would be longer than the core reads.
     pub fn sign(&self, subject: &Subject, request: Option<&RequestClaim>) -> Result<String, SignError> {
         let now = self.clock.now().seconds();
+        let life = if request.is_some() { ASSERTION_SINGLE_LIFE_SECONDS } else { ASSERTION_LIFE_SECONDS };
         let payload = Payload {
             iss: &self.issuer,
             aud: &self.audience,
             iat: now,
             nbf: now,
-            exp: now.saturating_add(ASSERTION_LIFE_SECONDS),
+            exp: now.saturating_add(life),
             jti: format!("{}.{:x}", self.jti_prefix, self.jti_next.fetch_add(1, Ordering::Relaxed)),
             cid: &subject.cid,
             sub: subject.identity.as_ref().map_or(ANONYMOUS, |identity| &identity.login),
@@ -229,4 +230,89 @@ pub enum SigningKeyError {
     /// No random bytes.
     #[error("no random bytes from the kernel: {0}")]
     Random(getrandom::Error),
+}
+
+#[cfg(test)]
+impl SigningKey {
+    /// The key of a seed that tests know.
+    pub(crate) fn of_seed(seed: [u8; 32]) -> Self {
+        Self::from_pem(to_pem(&seed).expose()).unwrap()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::UnixMillis;
+    use crate::identity::claims::Assertion;
+    use crate::identity::testing;
+
+    #[test]
+    fn a_key_survives_its_own_notation() {
+        let (key, pem) = SigningKey::generate().unwrap();
+        assert_eq!(SigningKey::from_pem(pem.expose()).unwrap().kid(), key.kid());
+        assert_ne!(SigningKey::generate().unwrap().0.kid(), key.kid());
+        assert!(!format!("{key:?}").contains("PRIVATE"));
+    }
+
+    #[test]
+    fn the_key_of_rfc_8037_is_read() {
+        // Appendix A.1, as PKCS #8.
+        let pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n";
+        assert_eq!(SigningKey::from_pem(pem).unwrap().kid(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+    }
+
+    #[test]
+    fn what_is_no_key_signs_nothing() {
+        let (_, pem) = SigningKey::generate().unwrap();
+        for (bad, cause) in [
+            (String::new(), SigningKeyError::Pem),
+            (pem.expose().replace("PRIVATE KEY", "PUBLIC KEY"), SigningKeyError::Pem),
+            (pem.expose().replace("MC4C", "MC4D"), SigningKeyError::Key),
+        ] {
+            assert_eq!(SigningKey::from_pem(&bad).map(|_| ()).unwrap_err(), cause, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_shared_assertion_lives_longer_than_a_single_one() {
+        let signer = signer();
+        let request = testing::request_claim();
+        let shared = read(&signer.sign(&testing::subject(), None).unwrap());
+        let single = read(&signer.sign(&testing::subject(), Some(&request)).unwrap());
+        assert_eq!((shared.exp - shared.iat, single.exp - single.iat), (30, 10));
+        assert_eq!((shared.iat, shared.nbf), (1_800_000_000, 1_800_000_000));
+        assert_eq!((shared.sub.as_str(), shared.req, single.req), (ANONYMOUS, None, Some(request)));
+        assert_ne!(shared.jti, single.jti);
+    }
+
+    #[test]
+    fn a_verified_identity_is_the_subject() {
+        let mut subject = testing::subject();
+        subject.identity = Some(IdentityClaim { provider: "tailscale".into(), login: "owner@x".into(), name: None });
+        assert_eq!(read(&signer().sign(&subject, None).unwrap()).sub, "owner@x");
+    }
+
+    #[test]
+    fn two_signers_never_share_a_jti() {
+        let (one, two) = (signer(), signer());
+        let jti = |signer: &Signer| read(&signer.sign(&testing::subject(), None).unwrap()).jti;
+        assert_ne!(jti(&one), jti(&two));
+    }
+
+    #[test]
+    fn what_the_core_would_not_read_is_not_signed() {
+        let mut subject = testing::subject();
+        subject.cid = "c".repeat(ASSERTION_BYTES_MAX);
+        assert!(matches!(signer().sign(&subject, None), Err(SignError::TooLong)));
+    }
+
+    fn signer() -> Signer {
+        let key = Arc::new(SigningKey::of_seed([7; 32]));
+        Signer::new(key, "edge", "core", Clock::fixed(UnixMillis(1_800_000_000_000))).unwrap()
+    }
+
+    fn read(token: &str) -> Assertion {
+        jose::object_from_slice(&jose::decode(token.split('.').nth(1).unwrap()).unwrap()).unwrap()
+    }
 }
