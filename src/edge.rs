@@ -1,1 +1,115 @@
-//! HTTP at the edge: origin, limits, route, strip, sign, core, access log.
+//! HTTP at the edge: limits, Host, origin, route, strip, sign, core, access log.
+//!
+//! Promise: nothing reaches the core but a request whose origin we found and signed; every refusal has one
+//! stable reason and a next step, and every request, refused ones too, has one line in the access log.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+
+use crate::base::clock::Clock;
+use crate::core::Core;
+use crate::identity::jwks::JwkSet;
+use crate::identity::signer::Signer;
+use crate::net::host::{Host, WebOrigin};
+use crate::origin::Network;
+
+pub mod access_log;
+pub mod assertion;
+pub mod body;
+pub mod context;
+pub mod host;
+pub mod proxy;
+pub mod respond;
+pub mod route;
+pub mod upgrade;
+pub mod workers;
+
+/// `[edge]` of the configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The edge's name: `iss` of its assertions.
+    pub id: String,
+    /// The only Hosts that are answered, loopback names on local listeners apart.
+    pub names: Vec<Host>,
+    /// Further pages that may open WebSockets and change things.
+    pub origins: Vec<WebOrigin>,
+    /// Where redirects lead.
+    pub https_port: u16,
+    /// SIGTERM to exit.
+    pub drain_seconds: u64,
+}
+
+/// What all event loops share; cheap to clone.
+#[derive(Clone)]
+pub struct Edge(Arc<Shared>);
+
+struct Shared {
+    settings: Settings,
+    signer: Arc<Signer>,
+    core: Core,
+    network: ArcSwap<Network>,
+    clock: Clock,
+    jwks: ArcSwap<Bytes>,
+    draining: AtomicBool,
+}
+
+impl Edge {
+    /// An edge in front of `core`, which believes `signer`; `keys` is what the JWK Set endpoint shows.
+    pub fn new(
+        settings: Settings,
+        signer: Arc<Signer>,
+        keys: &JwkSet,
+        core: Core,
+        network: Network,
+        clock: Clock,
+    ) -> Self {
+        Self(Arc::new(Shared {
+            settings,
+            signer,
+            core,
+            network: ArcSwap::from_pointee(network),
+            clock,
+            jwks: ArcSwap::from_pointee(Bytes::from(keys.to_json())),
+            draining: AtomicBool::new(false),
+        }))
+    }
+
+    /// Its settings.
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// The core behind it.
+    pub fn core(&self) -> &Core {
+        &self.0.core
+    }
+
+    /// Judges later requests by what is known of this machine's network now.
+    pub fn replace_network(&self, network: Network) {
+        self.0.network.store(Arc::new(network));
+    }
+
+    /// Shows `keys` from now on.
+    pub fn replace_keys(&self, keys: &JwkSet) {
+        self.0.jwks.store(Arc::new(Bytes::from(keys.to_json())));
+    }
+
+    /// Whether new work is taken.
+    pub fn is_ready(&self) -> bool {
+        !self.0.draining.load(Ordering::Acquire)
+    }
+
+    fn stop_taking(&self) {
+        self.0.draining.store(true, Ordering::Release);
+    }
+}
+
+impl fmt::Debug for Edge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Edge").field("settings", &self.0.settings).finish_non_exhaustive()
+    }
+}

@@ -23,8 +23,17 @@ pub const CONNECTIONS_MAX: usize = 20_000;
 pub const CONNECTIONS_RESERVE: usize = 64;
 /// Open connections from one client address (an IPv6 /64 counts as one). Loopback is exempt.
 pub const CONNECTIONS_PER_CLIENT_MAX: usize = 1_024;
+/// Descriptors kept for everything but connections: store, log, admin socket, listeners.
+pub const DESCRIPTORS_RESERVE: usize = 256;
+/// Sockets of a `/proc/net` table that are read.
+pub const PROC_SOCKETS_MAX: usize = 100_000;
+/// Descriptors of one process that are looked at to find who holds a port.
+pub const PROC_DESCRIPTORS_MAX: usize = 4_096;
 /// Pause after `accept` failed for want of descriptors, so that the loop never spins.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A fault that repeats is logged this often.
+pub const WARN_PERIOD: Duration = Duration::from_secs(10);
 
 // ---- HTTP --------------------------------------------------------------------------------
 
@@ -34,6 +43,14 @@ pub const HEAD_WAIT: Duration = Duration::from_secs(5);
 pub const IDLE_WAIT: Duration = Duration::from_secs(60);
 /// A request's body, from head to last byte, on routes we answer ourselves.
 pub const BODY_WAIT: Duration = Duration::from_secs(30);
+/// Bytes that are read and thrown away after a refusal, so that the caller sees the refusal and not a reset.
+pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
+/// How long such bytes are waited for.
+pub const LINGER_WAIT: Duration = Duration::from_secs(1);
+/// An answer, from its first byte to its last.
+pub const ANSWER_WAIT: Duration = Duration::from_secs(30);
+/// Plain bytes gathered into one TLS record and one system call.
+pub const CORK_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of one request's head.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Header lines of one request.
@@ -180,6 +197,8 @@ pub const LEAF_NAMES_MAX: usize = 100;
 
 // ---- People ------------------------------------------------------------------------------
 
+/// How often a drain looks whether all connections are closed.
+pub const DRAIN_POLL: Duration = Duration::from_millis(20);
 /// SIGTERM to exit, unless `edge.drain_seconds` says otherwise.
 pub const DRAIN_SECONDS: u64 = 30;
 /// One line on the admin socket, either way.

@@ -1,0 +1,255 @@
+//! The one place where a refusal becomes an answer, and where answers are written.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, SEC_WEBSOCKET_VERSION, UPGRADE, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderValue, Method, Response, StatusCode};
+use pingora_core::protocols::http::ServerSession;
+use pingora_core::{Error, ErrorType, Result};
+use pingora_http::ResponseHeader;
+use thiserror::Error;
+use tokio::time::timeout;
+
+use crate::base::limits::ANSWER_WAIT;
+use crate::identity::claims::RequestClaimError;
+use crate::identity::signer::SignError;
+use crate::origin::request::{HostRefusal, OriginRefusal};
+
+/// Why a request is not served. The peer is at fault, but for [`Refusal::Sign`] and [`Refusal::Draining`].
+#[derive(Debug, Error)]
+pub enum Refusal {
+    /// The body is larger than we read.
+    #[error("body too large")]
+    BodyTooLarge,
+    /// The body did not come in time.
+    #[error("body too slow")]
+    BodyTooSlow,
+    /// The body breaks its own framing.
+    #[error("malformed body")]
+    BodyUnreadable,
+    /// No claim can be made of the head.
+    #[error("unclaimable head: {0}")]
+    Claim(#[from] RequestClaimError),
+    /// We are about to stop.
+    #[error("draining")]
+    Draining,
+    /// An expectation other than 100-continue (RFC 9110 §10.1.1).
+    #[error("unknown expectation")]
+    Expectation,
+    /// Not one readable authority.
+    #[error("host: {0}")]
+    Host(#[from] HostRefusal),
+    /// HTTP/1.0 without a Host.
+    #[error("no host header")]
+    HostAbsent,
+    /// CONNECT, TRACE, or a method that this route does not have.
+    #[error("method not allowed")]
+    Method {
+        /// What is allowed.
+        allow: &'static str,
+    },
+    /// A name that is not served here.
+    #[error("host is not served here")]
+    Misdirected,
+    /// The Host is not the name that TLS was asked for.
+    #[error("host is not the tls server name")]
+    MisdirectedByTls,
+    /// A page of another site.
+    #[error("web origin: {0}")]
+    Origin(#[from] OriginRefusal),
+    /// The assertion could not be signed.
+    #[error("sign: {0}")]
+    Sign(#[from] SignError),
+    /// A target that is no path.
+    #[error("target is not a path")]
+    Target,
+    /// More header lines than we read.
+    #[error("too many header lines")]
+    TooManyHeaders,
+    /// A transfer coding other than chunked.
+    #[error("unknown transfer coding")]
+    TransferCoding,
+    /// A WebSocket over something that cannot carry one, or with a body.
+    #[error("not a websocket handshake: {0}")]
+    Upgrade(&'static str),
+    /// A WebSocket version other than 13.
+    #[error("websocket version is not 13")]
+    UpgradeVersion,
+}
+
+impl Refusal {
+    /// The status, the stable reason, and what to do.
+    fn words(&self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "send at most 64 KiB"),
+            Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "body-too-slow", "send the whole body within 30 seconds"),
+            Self::BodyUnreadable => (StatusCode::BAD_REQUEST, "malformed-body", "send a body as its framing says"),
+            Self::Claim(_) => (StatusCode::BAD_REQUEST, "malformed-request", "send one short value for each header"),
+            Self::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining", "this instance is stopping; try again shortly"),
+            Self::Expectation => {
+                (StatusCode::EXPECTATION_FAILED, "unknown-expectation", "send no Expect but 100-continue")
+            }
+            Self::Host(_) | Self::HostAbsent => (StatusCode::BAD_REQUEST, "bad-host", "send exactly one readable Host"),
+            Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "see the Allow header"),
+            Self::Misdirected => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "misdirected-host",
+                "this name is not served here; its owner adds it to edge.names in doorward.toml",
+            ),
+            Self::MisdirectedByTls => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "misdirected-connection",
+                "open a new connection whose tls server name is the Host",
+            ),
+            Self::Origin(_) => (
+                StatusCode::FORBIDDEN,
+                "foreign-web-origin",
+                "open the page from this server's own address; its owner allows others in edge.origins",
+            ),
+            Self::Sign(_) => (StatusCode::INTERNAL_SERVER_ERROR, "not-signed", "see the server's log"),
+            Self::Target => (StatusCode::BAD_REQUEST, "bad-target", "ask for a path"),
+            Self::TooManyHeaders => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "too-many-headers",
+                "send at most 100 header lines",
+            ),
+            Self::TransferCoding => {
+                (StatusCode::NOT_IMPLEMENTED, "unknown-transfer-coding", "send no Transfer-Encoding but chunked")
+            }
+            Self::Upgrade(_) => {
+                (StatusCode::BAD_REQUEST, "bad-websocket-handshake", "send a handshake as RFC 6455 section 4.1 has it")
+            }
+            Self::UpgradeVersion => {
+                (StatusCode::UPGRADE_REQUIRED, "websocket-version", "send Sec-WebSocket-Version: 13")
+            }
+        }
+    }
+
+    /// The stable reason, for the access log.
+    pub fn reason(&self) -> &'static str {
+        self.words().1
+    }
+
+    /// The answer.
+    pub fn response(&self) -> Response<Bytes> {
+        let (status, reason, next) = self.words();
+        let mut response = text(status, format!("{reason}: {next}\n"));
+        let headers = response.headers_mut();
+        match self {
+            Self::Method { allow } => {
+                headers.insert(ALLOW, HeaderValue::from_static(allow));
+            }
+            Self::UpgradeVersion => {
+                headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+                headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+/// A short text that nobody keeps.
+pub fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Bytes> {
+    typed(status, "text/plain; charset=utf-8", body.into())
+}
+
+/// A short JSON document that nobody keeps.
+pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Bytes> {
+    typed(status, "application/json", body.into())
+}
+
+/// 308 to `location`.
+pub fn redirect(location: HeaderValue) -> Response<Bytes> {
+    let mut response = text(StatusCode::PERMANENT_REDIRECT, "use-https: this server speaks https\n");
+    response.headers_mut().insert(LOCATION, location);
+    response
+}
+
+fn typed(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Bytes> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// Writes `response` whole; returns how many body bytes that were.
+///
+/// # Errors
+/// When the caller is gone, or does not take the answer in time; the connection is then over.
+pub async fn write(session: &mut ServerSession, response: Response<Bytes>, method: &Method) -> Result<usize> {
+    within(ANSWER_WAIT, write_whole(session, response, method)).await
+}
+
+/// `work`, or an error when it takes longer than `wait`.
+pub(super) async fn within<T>(wait: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+    timeout(wait, work).await.unwrap_or_else(|_| Err(Error::new_down(ErrorType::WriteTimedout)))
+}
+
+async fn write_whole(session: &mut ServerSession, response: Response<Bytes>, method: &Method) -> Result<usize> {
+    let (parts, body) = response.into_parts();
+    let mut header = ResponseHeader::build(parts.status, Some(parts.headers.len()))?;
+    for (name, value) in &parts.headers {
+        header.append_header(name.clone(), value.clone())?;
+    }
+    if !matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        header.insert_header(CONTENT_LENGTH, body.len())?;
+    }
+    session.write_response_header(Box::new(header)).await?;
+    let body = if method == Method::HEAD { Bytes::new() } else { body };
+    let bytes = body.len();
+    // Finishing here, not after the log line, keeps the last flush within the deadline.
+    session.write_response_body(body, true).await?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_refusal_has_a_reason_and_a_next_step() {
+        let all = [
+            Refusal::BodyTooLarge,
+            Refusal::BodyTooSlow,
+            Refusal::BodyUnreadable,
+            Refusal::Draining,
+            Refusal::Expectation,
+            Refusal::HostAbsent,
+            Refusal::Method { allow: "GET, HEAD" },
+            Refusal::Misdirected,
+            Refusal::MisdirectedByTls,
+            Refusal::Origin(OriginRefusal::Foreign),
+            Refusal::Target,
+            Refusal::TooManyHeaders,
+            Refusal::TransferCoding,
+            Refusal::Upgrade("key"),
+            Refusal::UpgradeVersion,
+        ];
+        let mut reasons = HashSet::new();
+        for refusal in &all {
+            let response = refusal.response();
+            assert!(response.status().is_client_error() || response.status().is_server_error());
+            let body = String::from_utf8(response.body().to_vec()).unwrap();
+            assert!(body.starts_with(&format!("{}: ", refusal.reason())) && body.ends_with('\n'), "{body}");
+            assert_eq!(response.headers()[X_CONTENT_TYPE_OPTIONS], "nosniff");
+            assert!(reasons.insert(refusal.reason()), "{refusal:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_what_would_be_right() {
+        let method = Refusal::Method { allow: "GET, HEAD" }.response();
+        assert_eq!(method.headers()[ALLOW], "GET, HEAD");
+        let version = Refusal::UpgradeVersion.response();
+        assert_eq!((version.status().as_u16(), version.headers()[SEC_WEBSOCKET_VERSION].as_bytes()), (426, &b"13"[..]));
+    }
+}

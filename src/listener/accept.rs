@@ -1,0 +1,97 @@
+//! The accept loop: one for each socket, on the event loop that serves what it takes.
+
+use std::io;
+
+use rustix::io::Errno;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use tracing::{debug, warn};
+
+use super::caps::Caps;
+use super::connection::{Door, establish};
+use super::io::EdgeIo;
+use crate::base::limits::{ACCEPT_PAUSE, WARN_PERIOD};
+use crate::net::addr::PeerAddr;
+
+/// Who serves the connections that were established.
+pub trait Serve: Clone + Send + 'static {
+    /// Serves one connection to its end.
+    fn serve(&self, io: Box<EdgeIo>) -> impl Future<Output = ()> + Send;
+}
+
+/// Accepts on `socket` until `closing` is true; each connection runs in its own task of this event loop.
+pub async fn accept<S: Serve>(socket: TcpListener, door: Door, caps: Caps, service: S, closing: watch::Receiver<bool>) {
+    let mut closing = closing;
+    let mut warned: Option<Instant> = None;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = closing.wait_for(|closing| *closing) => return,
+            accepted = socket.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => greet(stream, PeerAddr::from_accept(peer), &door, &caps, &service),
+            Err(error) if is_of_one_connection(&error) => debug!(%error, "connection gone before accept"),
+            Err(error) => {
+                // No descriptors or no memory: the connection stays in the queue and `accept` would fail
+                // again at once, so the loop pauses instead of spinning.
+                if warned.is_none_or(|at| at.elapsed() >= WARN_PERIOD) {
+                    warned = Some(Instant::now());
+                    warn!(listener = %door.settings.name, %error, "cannot accept connections; raise the limit of open files (ulimit -n)");
+                }
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn greet<S: Serve>(stream: TcpStream, peer: PeerAddr, door: &Door, caps: &Caps, service: &S) {
+    let seat = match caps.admit(peer) {
+        Ok(seat) => seat,
+        Err(error) => {
+            debug!(peer = %peer.socket(), %error, "connection refused");
+            return;
+        }
+    };
+    let (door, service) = (door.clone(), service.clone());
+    tokio::spawn(async move {
+        match establish(stream, peer, seat, &door).await {
+            Ok(io) => service.serve(io).await,
+            Err(error) => debug!(listener = %door.settings.name, peer = %peer.socket(), %error, "connection refused"),
+        }
+    });
+}
+
+/// What `accept(2)` reports about the connection it was to return, not about us.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    const PASSING: [Errno; 11] = [
+        Errno::CONNABORTED,
+        Errno::CONNRESET,
+        Errno::HOSTDOWN,
+        Errno::HOSTUNREACH,
+        Errno::INTR,
+        Errno::NETDOWN,
+        Errno::NETUNREACH,
+        Errno::NONET,
+        Errno::NOPROTOOPT,
+        Errno::PERM,
+        Errno::PROTO,
+    ];
+    Errno::from_io_error(error).is_some_and(|errno| PASSING.contains(&errno))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn want_of_descriptors_is_ours_and_a_reset_is_theirs() {
+        for ours in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::INVAL] {
+            assert!(!is_of_one_connection(&ours.into()), "{ours}");
+        }
+        for theirs in [Errno::CONNABORTED, Errno::PROTO, Errno::HOSTUNREACH] {
+            assert!(is_of_one_connection(&theirs.into()), "{theirs}");
+        }
+    }
+}

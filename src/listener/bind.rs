@@ -1,0 +1,212 @@
+//! Binding: one address at a time, first without `SO_REUSEPORT`, so that a taken port or a second
+//! instance is noticed; then one more socket for each further event loop.
+//!
+//! Why the first socket is kept: it holds the address while the others join it. Whoever else wants the
+//! address exclusively, another instance included, is refused from the first `listen` on; there is no
+//! moment in between.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use thiserror::Error;
+
+use super::owner::proc;
+use crate::base::limits::ACCEPT_BACKLOG;
+
+/// One address, listening: a socket for each event loop.
+#[derive(Debug)]
+pub struct Bound {
+    /// The address as the kernel knows it; a port 0 has become a real one.
+    pub address: SocketAddr,
+    /// As many as there are event loops, the same for all addresses.
+    pub sockets: Vec<TcpListener>,
+}
+
+/// An address could not be bound.
+#[derive(Debug, Error)]
+pub enum BindError {
+    /// Ports below 1024 need a capability.
+    #[error("not allowed to listen on {address}")]
+    Denied {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// Anything else the kernel said.
+    #[error("cannot listen on {address}: {cause}")]
+    Failed {
+        /// The address.
+        address: SocketAddr,
+        /// What the kernel said.
+        cause: io::Error,
+    },
+    /// Somebody listens there.
+    #[error("{address} is taken{}", by(.holder.as_ref()))]
+    Taken {
+        /// The address.
+        address: SocketAddr,
+        /// Who it is, where /proc tells.
+        holder: Option<Holder>,
+    },
+    /// No interface of this machine has the address.
+    #[error("this machine does not have the address {address}")]
+    Unavailable {
+        /// The address.
+        address: SocketAddr,
+    },
+}
+
+/// The process that listens on an address.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Holder {
+    /// Its process id, where we may look into its descriptors.
+    pub process: Option<u32>,
+    /// Its name, made printable.
+    pub name: Option<String>,
+    /// The user it runs as.
+    pub uid: u32,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.name, self.process) {
+            (Some(name), Some(process)) => write!(f, "{name} (process {process}, uid {})", self.uid),
+            (_, Some(process)) => write!(f, "process {process} (uid {})", self.uid),
+            _ => write!(f, "a process of uid {}", self.uid),
+        }
+    }
+}
+
+/// Binds all `addresses`, or none: `sockets` listening sockets for each.
+///
+/// # Errors
+/// [`BindError`] for the first address that cannot be had.
+pub fn bind(addresses: &[SocketAddr], sockets: usize) -> Result<Vec<Bound>, BindError> {
+    let held = addresses.iter().map(|address| hold(*address)).collect::<Result<Vec<_>, _>>()?;
+    held.into_iter().map(|first| share(first, sockets)).collect()
+}
+
+/// Takes `address` for us alone.
+fn hold(address: SocketAddr) -> Result<Socket, BindError> {
+    let held = || {
+        let socket = socket(address)?;
+        socket.bind(&address.into())?;
+        socket.listen(ACCEPT_BACKLOG)?;
+        Ok(socket)
+    };
+    held().map_err(|cause| refused(address, cause))
+}
+
+/// Lets further sockets join the one that holds the address.
+fn share(first: Socket, sockets: usize) -> Result<Bound, BindError> {
+    let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+    let address = first.local_addr().ok().and_then(|address| address.as_socket()).unwrap_or(unknown);
+    let join = || {
+        let socket = socket(address)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(ACCEPT_BACKLOG)?;
+        Ok(socket.into())
+    };
+    let shared = || {
+        let more = sockets.saturating_sub(1);
+        if more > 0 {
+            first.set_reuse_port(true)?;
+        }
+        let others = (0..more).map(|_| join()).collect::<io::Result<Vec<TcpListener>>>()?;
+        let mut all = vec![TcpListener::from(first)];
+        all.extend(others);
+        Ok(all)
+    };
+    Ok(Bound { address, sockets: shared().map_err(|cause| refused(address, cause))? })
+}
+
+fn socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // Only TIME_WAIT is passed over by this; a listening socket still refuses us.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // One socket, one family: `[::]` never answers for 0.0.0.0 by accident.
+        socket.set_only_v6(true)?;
+    }
+    // Accepted sockets inherit it.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+fn refused(address: SocketAddr, cause: io::Error) -> BindError {
+    match cause.kind() {
+        io::ErrorKind::AddrInUse => BindError::Taken { address, holder: proc::holder(address) },
+        io::ErrorKind::AddrNotAvailable => BindError::Unavailable { address },
+        io::ErrorKind::PermissionDenied => BindError::Denied { address },
+        _ => BindError::Failed { address, cause },
+    }
+}
+
+fn by(holder: Option<&Holder>) -> String {
+    holder.map(|holder| format!(" by {holder}")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANY: &str = "127.0.0.1:0";
+
+    #[test]
+    fn every_event_loop_has_its_socket_on_the_same_port() {
+        let bound = bind(&[ANY.parse().unwrap(), "[::1]:0".parse().unwrap()], 3).unwrap();
+        for bound in &bound {
+            assert_eq!(bound.sockets.len(), 3);
+            assert_ne!(bound.address.port(), 0);
+            assert!(bound.sockets.iter().all(|socket| socket.local_addr().unwrap() == bound.address));
+        }
+    }
+
+    #[test]
+    fn a_second_instance_is_noticed_in_spite_of_reuseport() {
+        let first = bind(&[ANY.parse().unwrap()], 2).unwrap();
+        let address = first[0].address;
+        match bind(&[address], 2).unwrap_err() {
+            BindError::Taken { address: taken, holder: Some(holder) } => {
+                assert_eq!(taken, address);
+                assert_eq!(holder.process, Some(std::process::id()));
+                assert!(holder.name.is_some());
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_taken_wildcard_is_noticed_too() {
+        let other = TcpListener::bind("0.0.0.0:0").unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], other.local_addr().unwrap().port()));
+        assert!(matches!(bind(&[address], 1), Err(BindError::Taken { holder: Some(_), .. })));
+    }
+
+    #[test]
+    fn all_addresses_or_none() {
+        let other = TcpListener::bind(ANY).unwrap();
+        let free = { TcpListener::bind(ANY).unwrap().local_addr().unwrap() };
+        assert!(bind(&[free, other.local_addr().unwrap()], 1).is_err());
+        assert!(TcpListener::bind(free).is_ok(), "the free one was let go");
+    }
+
+    #[test]
+    fn an_address_of_another_machine_is_unavailable() {
+        let error = bind(&["192.0.2.1:0".parse().unwrap()], 1).unwrap_err();
+        assert!(matches!(error, BindError::Unavailable { .. }), "{error:?}");
+    }
+
+    #[test]
+    fn connections_reach_every_socket() {
+        let bound = bind(&[ANY.parse().unwrap()], 2).unwrap().remove(0);
+        let callers: Vec<_> = (0..64).map(|_| std::net::TcpStream::connect(bound.address).unwrap()).collect();
+        let taken = |socket: &TcpListener| std::iter::from_fn(|| socket.accept().ok()).count();
+        let counts: Vec<_> = bound.sockets.iter().map(taken).collect();
+        assert_eq!(counts.iter().sum::<usize>(), callers.len());
+        assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+    }
+}

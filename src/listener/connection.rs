@@ -1,0 +1,218 @@
+//! From an accepted socket to a stream with its facts: PROXY header, owner, TLS, each within its deadline.
+
+use std::io;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::ServerConnection;
+use thiserror::Error;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::caps::{CapError, Seat};
+use super::facts::{Alpn, ConnectionFacts, ConnectionId, Progress, TlsFacts, TlsVersion};
+use super::io::{EdgeIo, Transport};
+use super::{Protocol, Settings, owner};
+use crate::base::limits::{HANDSHAKE_WAIT, PROXY_HEADER_WAIT, PROXY_V2_BYTES_MAX};
+use crate::net::addr::PeerAddr;
+use crate::net::host::{Host, HostError};
+use crate::origin::proxy_protocol::{Decoded, Header, ProxyProtocolError, Source, decode};
+use crate::origin::{LocalRule, Owner, ProxyProtocol};
+
+/// A listener as its connections see it.
+#[derive(Clone, Debug)]
+pub struct Door {
+    /// Its settings.
+    pub settings: Arc<Settings>,
+    /// How it ends TLS; none on a plain listener.
+    pub tls: Option<Arc<ServerConfig>>,
+}
+
+/// Why a connection did not come to its first request. All of these are the peer's doing, but `Random` and `Unconfigured`.
+#[derive(Debug, Error)]
+pub enum ConnectionError {
+    /// Its client holds too many.
+    #[error(transparent)]
+    Cap(#[from] CapError),
+    /// Handshake or PROXY header not whole in time.
+    #[error("handshake too slow")]
+    Deadline,
+    /// The socket failed, or the peer went away.
+    #[error("connection lost: {0}")]
+    Io(#[from] io::Error),
+    /// Plain HTTP on a TLS port.
+    #[error("plain http on a tls port")]
+    PlainHttp,
+    /// Not a PROXY header as this listener requires it.
+    #[error("bad proxy header: {0}")]
+    ProxyHeader(#[from] ProxyProtocolError),
+    /// A PROXY header that does not end.
+    #[error("proxy header too long")]
+    ProxyHeaderTooLong,
+    /// A peer that may not send PROXY headers, on a listener where they are mandatory.
+    #[error("peer is not in proxy_protocol_from")]
+    ProxySender,
+    /// The kernel gave no random bytes.
+    #[error("no random bytes: {0}")]
+    Random(#[from] getrandom::Error),
+    /// An SNI that is no host.
+    #[error("unreadable sni: {0}")]
+    Sni(#[from] HostError),
+    /// The TLS handshake failed.
+    #[error("tls: {0}")]
+    Tls(io::Error),
+    /// TLS on a listener that has no certificates.
+    #[error("tls is not set up on this listener")]
+    Unconfigured,
+    /// ALPN chose what is not HTTP.
+    #[error("not http by alpn")]
+    UnknownAlpn,
+}
+
+/// Brings a fresh connection from `peer` to its first request.
+///
+/// # Errors
+/// [`ConnectionError`]: the connection is closed, and nothing of it was believed.
+pub async fn establish(
+    stream: TcpStream,
+    peer: PeerAddr,
+    seat: Seat,
+    door: &Door,
+) -> Result<Box<EdgeIo>, ConnectionError> {
+    timeout(HANDSHAKE_WAIT, shake_hands(stream, peer, seat, door)).await.map_err(|_| ConnectionError::Deadline)?
+}
+
+async fn shake_hands(
+    mut stream: TcpStream,
+    peer: PeerAddr,
+    mut seat: Seat,
+    door: &Door,
+) -> Result<Box<EdgeIo>, ConnectionError> {
+    let rules = &door.settings.origin;
+    let mut proxy_header = None;
+    let mut owner = Owner::Unknown;
+    match &rules.proxy_protocol {
+        ProxyProtocol::Required { from } if !from.contains(peer.ip()) => return Err(ConnectionError::ProxySender),
+        ProxyProtocol::Required { .. } => {
+            let read = timeout(PROXY_HEADER_WAIT, read_proxy_header(&mut stream)).await;
+            let header = read.map_err(|_| ConnectionError::Deadline)??;
+            if let Source::Address(client) = &header.source {
+                seat.count_for(client.ip())?;
+            }
+            proxy_header = Some(header);
+        }
+        ProxyProtocol::Off => {
+            // Asked before anything is awaited: the caller may be gone the next moment.
+            if matches!(rules.local, LocalRule::Loopback { .. }) && peer.ip().is_loopback() {
+                owner = owner::owner(peer, stream.local_addr()?).await;
+            }
+            // A proxy's connection carries many clients.
+            if !rules.trusted_proxies.contains(peer.ip()) {
+                seat.count_for(peer.ip())?;
+            }
+        }
+    }
+    let (transport, tls) = match protocol(&stream, door).await? {
+        Protocol::Https => {
+            let stream = end_tls(stream, door).await?;
+            let facts = tls_facts(stream.get_ref().1)?;
+            (Transport::Tls(Box::new(stream)), Some(facts))
+        }
+        Protocol::Auto | Protocol::Http => (Transport::Plain(stream), None),
+    };
+    let facts = ConnectionFacts {
+        id: ConnectionId::random()?,
+        listener: Arc::clone(&door.settings),
+        peer,
+        proxy_header,
+        owner,
+        tls,
+        progress: Progress::default(),
+    };
+    Ok(Box::new(EdgeIo::new(transport, Arc::new(facts), seat)))
+}
+
+/// Reads exactly the header and not a byte more: what is behind it belongs to TLS or HTTP.
+async fn read_proxy_header(stream: &mut TcpStream) -> Result<Header, ConnectionError> {
+    let mut header = [0; PROXY_V2_BYTES_MAX];
+    let mut known = 0_usize;
+    loop {
+        // A look, not a read: an incomplete header is ours to the last byte, a whole one may have followers.
+        let room = header.get_mut(known..).filter(|room| !room.is_empty()).ok_or(ConnectionError::ProxyHeaderTooLong)?;
+        let seen = stream.peek(room).await?;
+        if seen == 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+        let end = known.saturating_add(seen);
+        let decoded = decode(header.get(..end).unwrap_or_default())?;
+        let take = match &decoded {
+            Decoded::Incomplete => end,
+            Decoded::Whole { bytes, .. } => *bytes,
+        };
+        stream.read_exact(header.get_mut(known..take).unwrap_or_default()).await?;
+        match decoded {
+            Decoded::Incomplete => known = end,
+            Decoded::Whole { header, .. } => return Ok(header),
+        }
+    }
+}
+
+/// The first byte of a TLS handshake record (RFC 8446 §5.1).
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// What this connection speaks: never [`Protocol::Auto`].
+async fn protocol(stream: &TcpStream, door: &Door) -> Result<Protocol, ConnectionError> {
+    if door.settings.protocol != Protocol::Auto {
+        return Ok(door.settings.protocol);
+    }
+    let mut first = [0];
+    match stream.peek(&mut first).await? {
+        0 => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+        _ if first == [TLS_HANDSHAKE] => Ok(Protocol::Https),
+        _ => Ok(Protocol::Http),
+    }
+}
+
+async fn end_tls(stream: TcpStream, door: &Door) -> Result<TlsStream<TcpStream>, ConnectionError> {
+    let config = door.tls.as_ref().ok_or(ConnectionError::Unconfigured)?;
+    let accepted = TlsAcceptor::from(Arc::clone(config)).accept(stream).into_fallible().await;
+    let (error, mut stream) = match accepted {
+        Ok(stream) => return Ok(stream),
+        Err(failed) => failed,
+    };
+    if !is_plain(&error) {
+        return Err(ConnectionError::Tls(error));
+    }
+    // Best effort: the connection ends either way.
+    let _ = stream.write_all(PLAIN_ON_TLS).await;
+    let _ = stream.shutdown().await;
+    Err(ConnectionError::PlainHttp)
+}
+
+/// Behind rustls's alert, which a plain client skips over or shows.
+const PLAIN_ON_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\
+    content-type: text/plain; charset=utf-8\r\n\r\nplain-http: this port speaks https; use https://\n";
+
+fn is_plain(error: &io::Error) -> bool {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    matches!(cause, Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)))
+}
+
+fn tls_facts(connection: &ServerConnection) -> Result<TlsFacts, ConnectionError> {
+    let version = match connection.protocol_version() {
+        Some(rustls::ProtocolVersion::TLSv1_2) => TlsVersion::V1_2,
+        _ => TlsVersion::V1_3,
+    };
+    let alpn = match connection.alpn_protocol() {
+        None => None,
+        Some(b"h2") => Some(Alpn::H2),
+        Some(b"http/1.1") => Some(Alpn::Http11),
+        // `acme-tls/1` ends here: its certificate was the answer.
+        Some(_) => return Err(ConnectionError::UnknownAlpn),
+    };
+    let sni = connection.server_name().map(Host::parse).transpose()?;
+    Ok(TlsFacts { version, sni, alpn })
+}

@@ -1,0 +1,143 @@
+//! What is known about a connection before its first request, and what its stream and its edge tell each
+//! other while it lasts.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use super::Settings;
+use super::head::HeadFault;
+use crate::net::addr::PeerAddr;
+use crate::net::host::{Host, Scheme};
+use crate::origin::Owner;
+use crate::origin::proxy_protocol::Header;
+
+/// One connection, from the end of its handshake to its end.
+#[derive(Debug)]
+pub struct ConnectionFacts {
+    /// Its name in logs and assertions.
+    pub id: ConnectionId,
+    /// The listener it came in by.
+    pub listener: Arc<Settings>,
+    /// The other end of the socket.
+    pub peer: PeerAddr,
+    /// The PROXY header, on a listener that requires one.
+    pub proxy_header: Option<Header>,
+    /// Who owns the peer's socket, where that was asked.
+    pub owner: Owner,
+    /// TLS, unless the connection is plain.
+    pub tls: Option<TlsFacts>,
+    pub(super) progress: Progress,
+}
+
+/// Which of the connection's heads the edge has taken and finished, and how the last one failed.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    taken: AtomicU64,
+    done: AtomicU64,
+    fault: OnceLock<HeadFault>,
+}
+
+/// The name of a connection: 64 random bits in hexadecimal.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct ConnectionId(String);
+
+/// What TLS agreed on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TlsFacts {
+    /// The protocol version.
+    pub version: TlsVersion,
+    /// The name the caller asked for.
+    pub sni: Option<Host>,
+    /// The protocol above.
+    pub alpn: Option<Alpn>,
+}
+
+/// A version of TLS that we speak.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    V1_2,
+    /// TLS 1.3.
+    V1_3,
+}
+
+/// An application protocol (RFC 7301) that we speak.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Alpn {
+    /// `h2`.
+    H2,
+    /// `http/1.1`.
+    Http11,
+}
+
+impl ConnectionFacts {
+    /// Whether HTTP/2 was agreed on.
+    pub fn is_h2(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.alpn == Some(Alpn::H2))
+    }
+
+    /// The scheme of this socket; a trusted proxy in front may have spoken another.
+    pub fn scheme(&self) -> Scheme {
+        if self.tls.is_some() { Scheme::Https } else { Scheme::Http }
+    }
+
+    /// The edge says: it has a request of this connection in hand.
+    pub fn take_head(&self) {
+        self.progress.taken.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The edge says: the request is answered; the next bytes are a head again.
+    pub fn finish_head(&self) {
+        self.progress.done.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Why the last head of this connection did not become a request.
+    pub fn head_fault(&self) -> Option<HeadFault> {
+        self.progress.fault.get().copied()
+    }
+
+    pub(super) fn heads_taken(&self) -> u64 {
+        self.progress.taken.load(Ordering::Acquire)
+    }
+
+    pub(super) fn heads_done(&self) -> u64 {
+        self.progress.done.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_head_fault(&self, fault: HeadFault) {
+        // The first fault ends the connection; a second one is only its echo.
+        let _ = self.progress.fault.set(fault);
+    }
+}
+
+impl ConnectionId {
+    /// A new one.
+    ///
+    /// # Errors
+    /// When the kernel gives no random bytes.
+    pub fn random() -> Result<Self, getrandom::Error> {
+        getrandom::u64().map(|bits| Self(format!("{bits:016x}")))
+    }
+
+    /// The 16 characters.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Alpn {
+    /// As on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::H2 => "h2",
+            Self::Http11 => "http/1.1",
+        }
+    }
+}
