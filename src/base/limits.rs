@@ -197,6 +197,8 @@ pub const LEAF_NAMES_MAX: usize = 100;
 
 // ---- People ------------------------------------------------------------------------------
 
+/// Of a drain's window, kept for the sockets that were told last to close.
+pub const DRAIN_RESERVE: Duration = Duration::from_secs(3);
 /// How often a drain looks whether all connections are closed.
 pub const DRAIN_POLL: Duration = Duration::from_millis(20);
 /// SIGTERM to exit, unless `edge.drain_seconds` says otherwise.
@@ -209,6 +211,10 @@ pub const ADMIN_WAIT: Duration = Duration::from_secs(10);
 pub const ADMIN_CONNECTIONS_MAX: usize = 16;
 /// Bytes that `explain --batch` reads.
 pub const BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Characters of a path in the access log.
+pub const LOG_PATH_CHARS_MAX: usize = 512;
+/// Characters of a method or another single word in the access log.
+pub const LOG_WORD_CHARS_MAX: usize = 32;
 /// Bytes of a configuration file.
 pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
 /// A gateway token that an operator chose is at least this long.

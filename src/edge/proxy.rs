@@ -1,0 +1,195 @@
+//! The request: every one is answered in pingora's request phase, by us or by the core in this process, or leaves
+//! HTTP as a WebSocket. There is no upstream half.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+use pingora_core::modules::http::HttpModules;
+use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::http::v2::server::default_h2_options;
+use pingora_core::server::configuration::ServerConf;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::{Error, ErrorType, Result};
+use pingora_core::apps::HttpServerOptions;
+use pingora_proxy::{FailToProxy, HttpProxy, ProxyHttp, Session, http_proxy};
+
+use super::Edge;
+use super::access_log::Line;
+use super::context::Connection;
+use super::respond::{self, Refusal};
+use super::route::{Route, https_location};
+use super::upgrade::{self, Handshake};
+use super::{assertion, body, host};
+use crate::base::limits::{HEAD_LINES_MAX, IDLE_WAIT, REQUESTS_PER_CONNECTION_MAX};
+use crate::core::Admission;
+use crate::listener::Serve;
+use crate::origin::request::{check_web_origin, read_authority, read_scheme};
+use crate::origin::{Facts, resolve};
+
+/// Our half of pingora's proxy.
+#[derive(Debug)]
+pub struct Proxy(Edge);
+
+/// A proxy for one event loop.
+pub fn build(edge: Edge) -> HttpProxy<Proxy> {
+    let conf = ServerConf { threads: 1, ..ServerConf::default() };
+    let mut proxy = http_proxy(&Arc::new(conf), Proxy(edge));
+    let mut options = HttpServerOptions::default();
+    options.keepalive_request_limit = Some(REQUESTS_PER_CONNECTION_MAX);
+    options.h2_idle_timeout = Some(IDLE_WAIT);
+    // Not to proxy it: to refuse it ourselves, with a reason and a line in the log.
+    options.allow_connect_method_proxying = true;
+    proxy.server_options = Some(options);
+    // Options of one's own drop pingora's bounds, unless they start from these.
+    proxy.h2_options = Some(default_h2_options());
+    proxy
+}
+
+#[async_trait]
+impl ProxyHttp for Proxy {
+    type CTX = ();
+
+    fn new_ctx(&self) -> Self::CTX {}
+
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
+    async fn upstream_peer(&self, _session: &mut Session, _ctx: &mut Self::CTX) -> Result<Box<HttpPeer>> {
+        // Never: the request filter answers everything.
+        Error::e_explain(ErrorType::InternalError, "no upstream")
+    }
+
+    async fn request_filter(&self, session: &mut Session, _ctx: &mut Self::CTX) -> Result<bool> {
+        let session = session.as_downstream_mut();
+        let connection = Connection::of(session).ok_or_else(|| Error::new_in(ErrorType::InternalError))?;
+        connection.facts().take_head();
+        session.set_keepalive(self.0.is_ready().then_some(IDLE_WAIT.as_secs()));
+        self.0.serve(session, &connection).await.map(|()| true)
+    }
+
+    async fn logging(&self, session: &mut Session, _error: Option<&Error>, _ctx: &mut Self::CTX) {
+        // After a WebSocket was taken the session is dead: `of` finds no connection there, and nothing else may be asked.
+        if let Some(connection) = Connection::of(session.as_downstream()) {
+            connection.facts().finish_head();
+        }
+    }
+
+    fn suppress_error_log(&self, _session: &Session, _ctx: &Self::CTX, _error: &Error) -> bool {
+        true
+    }
+
+    async fn fail_to_proxy(&self, _session: &mut Session, _error: &Error, _ctx: &mut Self::CTX) -> FailToProxy {
+        // We fail only when the caller is gone.
+        FailToProxy { error_code: 0, can_reuse_downstream: false }
+    }
+}
+
+/// What becomes of a request.
+enum Outcome {
+    Answer(Response<Bytes>),
+    Socket(Handshake, Admission),
+}
+
+impl Edge {
+    async fn serve(&self, session: &mut ServerSession, connection: &Connection) -> Result<()> {
+        let head: Parts = Parts::clone(session.req_header());
+        let method = head.method.clone();
+        let mut line = Line::of(&head, connection.facts());
+        let response = match self.decide(session, head, connection, &mut line).await {
+            Ok(Outcome::Answer(response)) => response,
+            Ok(Outcome::Socket(handshake, admission)) => {
+                let taken = upgrade::take(session, &handshake).await;
+                line.finish(StatusCode::SWITCHING_PROTOCOLS, taken.as_ref().ok().map(|_| 0));
+                let taken = taken?;
+                let core = self.core().clone();
+                // Boxed io, and a task of its own: pingora's half of the connection is freed at once.
+                tokio::spawn(async move { core.serve_socket(admission, taken.io, taken.early).await });
+                return Ok(());
+            }
+            Err(refusal) => {
+                line.reason(refusal.reason());
+                if let Refusal::Sign(error) = &refusal {
+                    tracing::error!(%error, "cannot sign assertions");
+                }
+                refusal.response()
+            }
+        };
+        let status = response.status();
+        let written = respond::write(session, response, &method).await;
+        line.finish(status, written.as_ref().ok().copied());
+        written.map(drop)
+    }
+
+    async fn decide(
+        &self,
+        session: &mut ServerSession,
+        head: Parts,
+        connection: &Connection,
+        line: &mut Line,
+    ) -> Result<Outcome, Refusal> {
+        if head.headers.len() > HEAD_LINES_MAX {
+            return Err(Refusal::TooManyHeaders);
+        }
+        body::check_framing(&head.headers, head.version)?;
+        let facts = connection.facts();
+        let route = Route::of(&head.method, &head.uri)?;
+        if facts.listener.serve == Serve::All && route.takes_any_host() {
+            return Ok(Outcome::Answer(self.health(route)));
+        }
+        let authority = read_authority(&head.headers, &head.uri, head.version)?.ok_or(Refusal::HostAbsent)?;
+        line.host(&authority);
+        if facts.listener.serve == Serve::Redirect {
+            let location = https_location(&authority, &head.uri, self.settings())?;
+            return Ok(Outcome::Answer(respond::redirect(location)));
+        }
+        host::check(&authority, facts.tls.as_ref(), &facts.listener, self.settings())?;
+        let rules = &facts.listener.origin;
+        let proxy_header = facts.proxy_header.as_ref();
+        let scheme = read_scheme(facts.scheme(), &head.headers, facts.peer, proxy_header, rules);
+        let asks_socket = upgrade::is_asked(&head);
+        if asks_socket || !is_safe(&head.method) {
+            check_web_origin(&head.headers, Some(&authority), scheme, &self.settings().origins)?;
+        }
+        let said = Facts {
+            peer: facts.peer,
+            proxy_header,
+            owner: facts.owner,
+            headers: &head.headers,
+            authority: Some(&authority),
+            scheme,
+        };
+        let origin = resolve(&said, rules, &self.0.network.load());
+        line.origin(&origin);
+        if route == Route::Keys {
+            return Ok(Outcome::Answer(respond::json(StatusCode::OK, Bytes::clone(&self.0.jwks.load()))));
+        }
+        if !asks_socket {
+            let body = body::read(session).await?;
+            let head = assertion::seal(head, &authority, &origin, connection, self)?;
+            return Ok(Outcome::Answer(self.core().answer(Request::from_parts(head, body)).await));
+        }
+        let handshake = Handshake::read(&head)?;
+        if !self.is_ready() {
+            return Err(Refusal::Draining);
+        }
+        let head = assertion::seal(head, &authority, &origin, connection, self)?;
+        Ok(match self.core().admit_socket(&head) {
+            Ok(admission) => Outcome::Socket(handshake, admission),
+            Err(response) => Outcome::Answer(response),
+        })
+    }
+
+    fn health(&self, route: Route) -> Response<Bytes> {
+        if route == Route::Readiness && !self.is_ready() {
+            return Refusal::Draining.response();
+        }
+        respond::text(StatusCode::OK, "ok\n")
+    }
+}
+
+/// Methods that change nothing (RFC 9110 §9.2.1).
+fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
