@@ -89,8 +89,13 @@ mod tests {
 
     fn judge(host: &str, tls: Option<&TlsFacts>, local: LocalRule) -> Result<(), Refusal> {
         let names = ["claw.example.com", "second.example.com", "192.168.1.10"].map(|name| Host::parse(name).unwrap());
-        let settings =
-            Settings { id: "edge".to_owned(), names: names.into(), origins: Vec::new(), https_port: 443, drain_seconds: 1 };
+        let settings = Settings {
+            id: "edge".to_owned(),
+            names: names.into(),
+            origins: Vec::new(),
+            https_port: 443,
+            drain_seconds: 1,
+        };
         let listener = listener::Settings {
             name: "main".to_owned(),
             bind: Vec::new(),

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, SEC_WEBSOCKET_VERSION, UPGRADE, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, SEC_WEBSOCKET_VERSION, UPGRADE,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderValue, Method, Response, StatusCode};
 use pingora_core::protocols::http::ServerSession;
@@ -85,10 +86,14 @@ impl Refusal {
     fn words(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "send at most 64 KiB"),
-            Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "body-too-slow", "send the whole body within 30 seconds"),
+            Self::BodyTooSlow => {
+                (StatusCode::REQUEST_TIMEOUT, "body-too-slow", "send the whole body within 30 seconds")
+            }
             Self::BodyUnreadable => (StatusCode::BAD_REQUEST, "malformed-body", "send a body as its framing says"),
             Self::Claim(_) => (StatusCode::BAD_REQUEST, "malformed-request", "send one short value for each header"),
-            Self::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining", "this instance is stopping; try again shortly"),
+            Self::Draining => {
+                (StatusCode::SERVICE_UNAVAILABLE, "draining", "this instance is stopping; try again shortly")
+            }
             Self::Expectation => {
                 (StatusCode::EXPECTATION_FAILED, "unknown-expectation", "send no Expect but 100-continue")
             }
@@ -111,11 +116,9 @@ impl Refusal {
             ),
             Self::Sign(_) => (StatusCode::INTERNAL_SERVER_ERROR, "not-signed", "see the server's log"),
             Self::Target => (StatusCode::BAD_REQUEST, "bad-target", "ask for a path"),
-            Self::TooManyHeaders => (
-                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                "too-many-headers",
-                "send at most 100 header lines",
-            ),
+            Self::TooManyHeaders => {
+                (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too-many-headers", "send at most 100 header lines")
+            }
             Self::TransferCoding => {
                 (StatusCode::NOT_IMPLEMENTED, "unknown-transfer-coding", "send no Transfer-Encoding but chunked")
             }

@@ -141,7 +141,8 @@ async fn read_proxy_header(stream: &mut TcpStream) -> Result<Header, ConnectionE
     let mut known = 0_usize;
     loop {
         // A look, not a read: an incomplete header is ours to the last byte, a whole one may have followers.
-        let room = header.get_mut(known..).filter(|room| !room.is_empty()).ok_or(ConnectionError::ProxyHeaderTooLong)?;
+        let room =
+            header.get_mut(known..).filter(|room| !room.is_empty()).ok_or(ConnectionError::ProxyHeaderTooLong)?;
         let seen = stream.peek(room).await?;
         if seen == 0 {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());

@@ -93,8 +93,14 @@ fn answer(fault: HeadFault) -> &'static [u8] {
     macro_rules! answer {
         ($status:literal, $reason:literal, $next:literal) => {
             concat!(
-                "HTTP/1.1 ", $status, "\r\nconnection: close\r\ncache-control: no-store\r\ncontent-type: text/plain; charset=utf-8\r\n",
-                "x-content-type-options: nosniff\r\n\r\n", $reason, ": ", $next, "\n"
+                "HTTP/1.1 ",
+                $status,
+                "\r\nconnection: close\r\ncache-control: no-store\r\ncontent-type: text/plain; charset=utf-8\r\n",
+                "x-content-type-options: nosniff\r\n\r\n",
+                $reason,
+                ": ",
+                $next,
+                "\n"
             )
             .as_bytes()
         };

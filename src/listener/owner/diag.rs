@@ -69,6 +69,7 @@ fn uid(found: &InetResponse, caller: SocketAddr, called: SocketAddr) -> Option<u
     let header = &found.header;
     let id = &header.socket_id;
     let end = |ip: IpAddr, port: u16| SocketAddr::new(ip.to_canonical(), port);
-    let same = end(id.source_address, id.source_port) == caller && end(id.destination_address, id.destination_port) == called;
+    let same =
+        end(id.source_address, id.source_port) == caller && end(id.destination_address, id.destination_port) == called;
     (same && header.state == TCP_ESTABLISHED && header.inode != 0).then_some(header.uid)
 }

@@ -32,7 +32,8 @@ pub(super) fn owner(caller: SocketAddr, called: SocketAddr) -> Option<u32> {
 pub(crate) fn holder(address: SocketAddr) -> Option<Holder> {
     let covers = |row: &Row| {
         let ip = row.local.ip();
-        row.local.port() == address.port() && (ip == address.ip() || ip.is_unspecified() || address.ip().is_unspecified())
+        row.local.port() == address.port()
+            && (ip == address.ip() || ip.is_unspecified() || address.ip().is_unspecified())
     };
     let row = rows(LISTEN).find(covers)?;
     let process = process_with(row.inode);
@@ -98,14 +99,16 @@ mod tests {
 
     #[test]
     fn rows_are_read_as_the_kernel_writes_them() {
-        let line = "   1: 0100007F:1F90 0A00A8C0:C350 01 00000000:00000000 00:00000000 00000000  1000        0 54321 1 0";
+        let line =
+            "   1: 0100007F:1F90 0A00A8C0:C350 01 00000000:00000000 00:00000000 00000000  1000        0 54321 1 0";
         let row = read(line, ESTABLISHED).unwrap();
         assert_eq!(row.local, "127.0.0.1:8080".parse().unwrap());
         assert_eq!(row.remote, "192.168.0.10:50000".parse().unwrap());
         assert_eq!((row.uid, row.inode), (1000, 54321));
         assert_eq!(read(line, LISTEN), None);
 
-        let line = "  0: 00000000000000000000000001000000:0050 0000000000000000FFFF00000100007F:0051 01 0:0 0:0 0 7 0 9";
+        let line =
+            "  0: 00000000000000000000000001000000:0050 0000000000000000FFFF00000100007F:0051 01 0:0 0:0 0 7 0 9";
         let row = read(line, ESTABLISHED).unwrap();
         assert_eq!((row.local, row.remote), ("[::1]:80".parse().unwrap(), "127.0.0.1:81".parse().unwrap()));
         for bad in ["", "sl local_address rem_address st", "1: x:y z:w 01 0 0 0 0 0 0", "1: 01:1 01:1 01 0 0 0 0 0 0"] {
