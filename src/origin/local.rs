@@ -55,3 +55,133 @@ pub(super) fn judge(facts: &Facts<'_>, settings: &Settings, network: &Network) -
 fn is_person(uid: u32) -> bool {
     uid >= PERSON_UID_MIN && !NO_PERSON_UIDS.contains(&uid) && !DYNAMIC_SERVICE_UIDS.contains(&uid)
 }
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use http::HeaderName;
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::net::addr::PeerAddr;
+    use crate::net::host::Authority;
+    use crate::net::host::Scheme;
+    use crate::net::range::Ranges;
+    use crate::net::range::Width;
+    use crate::origin::proxy_protocol;
+
+    const OWN_UID: u32 = 990;
+
+    #[test]
+    fn a_person_at_this_machine_is_local() {
+        for (peer, host) in [
+            ("127.0.0.1", "localhost:18789"),
+            ("127.8.9.10", "127.0.0.1"),
+            ("::1", "[::1]:18789"),
+            ("::ffff:127.0.0.1", "LOCALHOST."),
+        ] {
+            assert_eq!(Try { peer, host: Some(host), ..Try::default() }.judge(), Ok(()), "{peer} {host}");
+        }
+        let page = Try { headers: &[("origin", "http://localhost:18789")], ..Try::default() };
+        assert_eq!(page.judge(), Ok(()));
+    }
+
+    #[test]
+    fn each_condition_alone_can_refuse() {
+        let peer = |peer| Try { peer, ..Try::default() };
+        let host = |host| Try { host, ..Try::default() };
+        let header = |header| Try { headers: header, ..Try::default() };
+        for (case, expected) in [
+            (Try { rule: LocalRule::Never, ..Try::default() }, Step::LocalNever),
+            (peer("10.0.0.1"), Step::LocalPeer),
+            (peer("172.17.0.1"), Step::LocalPeer),
+            (peer("::7f00:1"), Step::LocalPeer),
+            (peer("0.0.0.0"), Step::LocalPeer),
+            (Try { proxy_header: Some(proxy_protocol::Source::Real), ..Try::default() }, Step::LocalProxyHeader),
+            (Try { proxy_required: true, ..Try::default() }, Step::LocalProxyHeader),
+            (Try { trusted: &["127.0.0.1"], ..Try::default() }, Step::LocalTrustedProxy),
+            (header(&[("x-forwarded-for", "")]), Step::LocalForwarded),
+            (header(&[("x_forwarded_for", "127.0.0.1")]), Step::LocalForwarded),
+            (header(&[("via", "1.1 caddy")]), Step::LocalForwarded),
+            (host(None), Step::LocalHost),
+            (host(Some("localhost.evil.example")), Step::LocalHost),
+            (host(Some("127.0.0.1.nip.io")), Step::LocalHost),
+            (host(Some("claw.example.com")), Step::LocalHost),
+            (header(&[("origin", "https://evil.example")]), Step::LocalOrigin),
+            (header(&[("origin", "null")]), Step::LocalOrigin),
+            (header(&[("origin", "https://localhost:18789")]), Step::LocalOrigin),
+            (header(&[("origin", "http://localhost")]), Step::LocalOrigin),
+            (header(&[("origin", "http://127.0.0.1:18789")]), Step::LocalOrigin),
+            (Try { owner: Owner::Unknown, ..Try::default() }, Step::LocalUnknownOwner),
+            (Try { owner: Owner::Known { uid: 33 }, ..Try::default() }, Step::LocalService),
+        ] {
+            assert_eq!(case.judge(), Err(expected), "{case:?}");
+        }
+    }
+
+    #[test]
+    fn the_owner_is_ourselves_a_person_or_one_the_operator_names() {
+        for uid in [OWN_UID, 998, 1_000, 59_999, 60_001, 61_183, 65_520, 100_999, 1_000_000] {
+            assert_eq!(Try { owner: Owner::Known { uid }, ..Try::default() }.judge(), Ok(()), "{uid}");
+        }
+        for uid in [0, 33, 999, 61_184, 65_519, 65_534, 65_535, u32::MAX] {
+            let case = Try { owner: Owner::Known { uid }, ..Try::default() };
+            assert_eq!(case.judge(), Err(Step::LocalService), "{uid}");
+        }
+    }
+
+    #[derive(Debug)]
+    struct Try {
+        rule: LocalRule,
+        peer: &'static str,
+        proxy_header: Option<proxy_protocol::Source>,
+        proxy_required: bool,
+        trusted: &'static [&'static str],
+        headers: &'static [(&'static str, &'static str)],
+        host: Option<&'static str>,
+        owner: Owner,
+    }
+
+    impl Default for Try {
+        fn default() -> Self {
+            Self {
+                rule: LocalRule::Loopback { uids: vec![998] },
+                peer: "127.0.0.1",
+                proxy_header: None,
+                proxy_required: false,
+                trusted: &[],
+                headers: &[],
+                host: Some("localhost:18789"),
+                owner: Owner::Known { uid: 1_000 },
+            }
+        }
+    }
+
+    impl Try {
+        fn judge(&self) -> Result<(), Step> {
+            let ranges = |entries: &[&str]| Ranges::parse(entries, Width::Narrow).unwrap();
+            let header = |(name, value): &(&'static str, &'static str)| {
+                (HeaderName::from_static(name), HeaderValue::from_static(value))
+            };
+            let headers: HeaderMap = self.headers.iter().map(header).collect();
+            let proxy_header = self.proxy_header.map(|source| proxy_protocol::Header { source });
+            let authority = self.host.map(|text| Authority::parse(text).unwrap());
+            let facts = Facts {
+                peer: PeerAddr::from_accept(std::net::SocketAddr::new(self.peer.parse().unwrap(), 1)),
+                proxy_header: proxy_header.as_ref(),
+                owner: self.owner,
+                headers: &headers,
+                authority: authority.as_ref(),
+                scheme: Scheme::Http,
+            };
+            let required = ProxyProtocol::Required { from: ranges(&["127.0.0.1"]) };
+            let settings = Settings {
+                local: self.rule.clone(),
+                proxy_protocol: if self.proxy_required { required } else { ProxyProtocol::Off },
+                trusted_proxies: ranges(self.trusted),
+                ..Settings::default()
+            };
+            judge(&facts, &settings, &Network::new([], OWN_UID))
+        }
+    }
+}

@@ -143,7 +143,8 @@ mod tests {
     fn a_request_has_one_authority_or_none() {
         let bad = |cause| Err(HostRefusal::Unreadable(cause));
         let own = |text: &str| Ok(Some(text.to_owned()));
-        let cases: [(&str, &[&str], Version, Result<Option<String>, HostRefusal>); 17] = [
+        type Case = (&'static str, &'static [&'static str], Version, Result<Option<String>, HostRefusal>);
+        let cases: [Case; 17] = [
             ("/", &["Claw.example:443"], Version::HTTP_11, own("claw.example:443")),
             ("/", &[" claw.example "], Version::HTTP_11, own("claw.example")),
             ("/", &[], Version::HTTP_11, Err(HostRefusal::Missing)),

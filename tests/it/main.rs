@@ -5,4 +5,5 @@ mod kill_nine;
 mod namespaces;
 mod real_openclaw;
 mod real_proxies;
+mod client_ip;
 mod support;

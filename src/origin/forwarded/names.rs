@@ -63,6 +63,8 @@ const NAMES: &[Entry] = &[
     Family(b"akamai-"),
     Family(b"cdn-"),
     Family(b"cf-"),
+    // RFC 9440.
+    Family(b"client-cert"),
     Exactly(b"client-ip"),
     Family(b"cloudfront-"),
     Exactly(b"do-connecting-ip"),
@@ -75,6 +77,7 @@ const NAMES: &[Entry] = &[
     Family(b"ngrok-"),
     Exactly(b"proxy-client-ip"),
     Family(b"remote-"),
+    Family(b"ssl-client-"),
     Family(b"tailscale-"),
     Exactly(b"true-client-ip"),
     Exactly(b"via"),
@@ -93,7 +96,9 @@ const X_NAMES: &[Entry] = &[
     Family(b"authentik-"),
     Family(b"authenticated-"),
     Family(b"azure-"),
-    Family(b"client-"),
+    Family(b"client-cert"),
+    Exactly(b"client-ip"),
+    Family(b"client-verify"),
     Exactly(b"cloud-trace-context"),
     Family(b"cluster-client-"),
     Exactly(b"coming-from"),
@@ -102,10 +107,12 @@ const X_NAMES: &[Entry] = &[
     // `X-Forwarded`, `X-Forwarded-For` and all of that family.
     Family(b"forwarded"),
     Family(b"goog-"),
+    Family(b"haproxy-"),
     Exactly(b"host"),
     Family(b"iap-"),
     Family(b"ms-client-principal"),
     Exactly(b"nf-client-connection-ip"),
+    Family(b"nginx-"),
     Family(b"original-"),
     Family(b"originating-"),
     Family(b"pomerium-"),
@@ -117,6 +124,7 @@ const X_NAMES: &[Entry] = &[
     Family(b"ssl-"),
     Exactly(b"sucuri-clientip"),
     Exactly(b"url-scheme"),
+    Exactly(b"varnish"),
     Family(b"vercel-"),
 ];
 

@@ -1,1 +1,257 @@
 //! Tables and properties of the resolution.
+
+use std::net::SocketAddr;
+
+use http::HeaderName;
+use http::HeaderValue;
+use proptest::prelude::*;
+
+use super::*;
+use crate::net::range::Ranges;
+use crate::net::range::Width;
+use crate::origin::LocalRule;
+use crate::origin::proxy_protocol::Header;
+
+const X_FORWARDED_FOR: &str = "x-forwarded-for";
+
+#[test]
+fn the_peer_is_the_client_where_nobody_else_is_trusted() {
+    let origin = call("198.51.100.7").header(X_FORWARDED_FOR, "127.0.0.1").resolve();
+    assert_eq!(shown(&origin), "198.51.100.7 Some(4711) public peer");
+    let steps: Vec<_> = origin.trail.steps().collect();
+    assert_eq!(steps, [Step::HeaderUntrusted, Step::PeerIsClient, Step::LocalPeer]);
+    assert!(origin.via.is_empty());
+    assert_eq!(origin.client_key(), ClientKey::of("198.51.100.7".parse().unwrap()));
+}
+
+#[test]
+fn a_trusted_proxy_names_the_client() {
+    let origin = call("10.0.0.2").header(X_FORWARDED_FOR, "6.6.6.6, 2001:db8::9").header(X_FORWARDED_FOR, "10.0.0.7");
+    let origin = origin.resolve();
+    assert_eq!(shown(&origin), "2001:db8::9 None public x-forwarded-for");
+    assert_eq!(origin.via, ["10.0.0.7".parse::<IpAddr>().unwrap()]);
+    assert_eq!(origin.client_key().to_string(), "2001:db8::/64");
+    let steps: Vec<_> = origin.trail.steps().collect();
+    assert_eq!(steps, [Step::TrustedProxy, Step::HopsPassed, Step::HopIsClient, Step::LocalPeer]);
+}
+
+#[test]
+fn what_cannot_be_told_is_nobody_and_counts_as_the_peer() {
+    let cases = [
+        (call("10.0.0.2"), Step::HeaderAbsent),
+        (call("10.0.0.2").header("x-real-ip", "6.6.6.6"), Step::HeaderAbsent),
+        (call("10.0.0.2").header(X_FORWARDED_FOR, "6.6.6.6, unknown"), Step::HopUnreadable),
+        (call("10.0.0.2").header(X_FORWARDED_FOR, "6.6.6.6, 127.0.0.1"), Step::HopNotPossible),
+        (call("10.0.0.2").header(X_FORWARDED_FOR, "10.0.0.9"), Step::ChainWithoutClient),
+        (call("10.0.0.2").header(X_FORWARDED_FOR, &["10.0.0.9"; 40].join(",")), Step::HopsTooMany),
+        (call("0.0.0.0"), Step::PeerNotPossible),
+        (call("224.0.0.1"), Step::PeerNotPossible),
+    ];
+    for (case, step) in cases {
+        let origin = case.resolve();
+        assert_eq!(
+            (origin.kind, origin.class, origin.port),
+            (Kind::Unattributed, Class::Unattributed, None),
+            "{step:?}"
+        );
+        assert!(origin.trail.steps().any(|taken| taken == step), "{step:?}: {:?}", origin.trail);
+        assert_eq!(origin.client_key(), ClientKey::of(origin.peer.ip()));
+        assert!(!origin.is_local());
+    }
+}
+
+#[test]
+fn a_required_proxy_header_replaces_the_peer() {
+    let address = |text: &str| proxy_protocol::Source::Address(text.parse().unwrap());
+    let through = |source| call("192.0.2.1").proxy(source);
+    for (case, expected) in [
+        (through(address("203.0.113.9:7")), "203.0.113.9 Some(7) public proxy-protocol"),
+        (through(proxy_protocol::Source::Real), "192.0.2.1 Some(4711) public peer"),
+        (through(address("127.0.0.1:7")), "nobody None unattributed proxy-protocol"),
+        (through(address("0.0.0.0:7")), "nobody None unattributed proxy-protocol"),
+        (through(address("[::7f00:1]:7")), "nobody None unattributed proxy-protocol"),
+        // The source is judged like a peer: a stranger's header is ignored, a trusted proxy's is read.
+        (
+            through(address("203.0.113.9:7")).header(X_FORWARDED_FOR, "6.6.6.6"),
+            "203.0.113.9 Some(7) public proxy-protocol",
+        ),
+        (
+            through(address("10.0.0.7:7")).header(X_FORWARDED_FOR, "203.0.113.9"),
+            "203.0.113.9 None public x-forwarded-for",
+        ),
+        (through(address("10.0.0.7:7")), "nobody None unattributed x-forwarded-for"),
+        // Only listed senders are believed, even if the listener should let others in.
+        (call("192.0.2.9").proxy(address("203.0.113.9:7")), "nobody None unattributed proxy-protocol"),
+    ] {
+        assert_eq!(shown(&case.resolve()), expected);
+    }
+    let chained = through(address("10.0.0.7:7")).header(X_FORWARDED_FOR, "203.0.113.9, 10.0.0.8").resolve();
+    let via: Vec<String> = chained.via.iter().map(IpAddr::to_string).collect();
+    assert_eq!(via, ["10.0.0.7", "10.0.0.8"]);
+}
+
+#[test]
+fn a_proxy_header_that_does_not_fit_the_listener_is_believed_by_nobody() {
+    let mut missing = call("192.0.2.1").proxy(proxy_protocol::Source::Real);
+    missing.proxy_header = None;
+    let mut unasked = call("192.0.2.1").proxy(proxy_protocol::Source::Address("203.0.113.9:7".parse().unwrap()));
+    unasked.settings.proxy_protocol = ProxyProtocol::Off;
+    for case in [missing, unasked] {
+        assert_eq!(shown(&case.resolve()), "nobody None unattributed proxy-protocol");
+    }
+}
+
+#[test]
+fn without_a_header_to_read_a_trusted_proxy_is_its_own_client() {
+    let mut case = call("10.0.0.2").header(X_FORWARDED_FOR, "203.0.113.9");
+    case.settings.client_ip_header = ClientIpHeader::None;
+    let origin = case.resolve();
+    assert_eq!(shown(&origin), "10.0.0.2 Some(4711) private peer");
+    assert!(origin.trail.steps().any(|step| step == Step::HeaderNotRead));
+}
+
+#[test]
+fn a_gateway_hides_whoever_comes_through_it() {
+    for case in [call("172.18.0.1"), call("10.0.0.2").header(X_FORWARDED_FOR, "172.18.0.1"), call("127.0.0.1")] {
+        let origin = case.resolve();
+        assert_eq!(origin.class, Class::Nat);
+        assert!(origin.trail.steps().any(|step| step == Step::NatHidesCaller));
+    }
+}
+
+#[test]
+fn the_owner_at_the_machine_is_local() {
+    let origin = call("127.0.0.1").at_the_machine().resolve();
+    assert_eq!(shown(&origin), "127.0.0.1 Some(4711) local peer");
+    assert!(origin.is_local());
+    assert_eq!(origin.trail.steps().last(), Some(Step::Local));
+    let tunnelled = call("127.0.0.1").at_the_machine().header("cf-ray", "1").resolve();
+    assert_eq!((tunnelled.class, tunnelled.is_local()), (Class::Nat, false));
+    assert_eq!(tunnelled.trail.steps().last(), Some(Step::LocalForwarded));
+}
+
+#[test]
+fn the_longest_trail_is_whole() {
+    let source = proxy_protocol::Source::Address("10.0.0.7:7".parse().unwrap());
+    let origin = call("192.0.2.1").proxy(source).header(X_FORWARDED_FOR, "172.18.0.1, 10.0.0.8").resolve();
+    let steps: Vec<_> = origin.trail.steps().collect();
+    let nat = [Step::HopIsClient, Step::NatHidesCaller, Step::LocalPeer];
+    assert_eq!(steps, [[Step::ProxyHeaderAddress, Step::TrustedProxy, Step::HopsPassed], nat].concat());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_added_on_the_left_changes_the_client(
+        added in proptest::collection::vec("[ -~\\t]{0,40}", 0..6),
+        glued in "[ -~\\t]{0,40},",
+        own in "203\\.0\\.113\\.9( ?, ?10\\.0\\.0\\.[1-9][0-9]?){0,5}",
+    ) {
+        let plain = call("10.0.0.2").header(X_FORWARDED_FOR, &own).resolve();
+        let mut forged = call("10.0.0.2");
+        for line in &added {
+            forged = forged.header(X_FORWARDED_FOR, line);
+        }
+        let forged = forged.header(X_FORWARDED_FOR, &format!("{glued}{own}")).resolve();
+        prop_assert_eq!(shown(&plain), "203.0.113.9 None public x-forwarded-for");
+        prop_assert_eq!(shown(&forged), shown(&plain));
+        prop_assert_eq!(forged.via, plain.via);
+    }
+
+    #[test]
+    fn no_bytes_make_anyone_local(
+        peer in prop_oneof![Just("203.0.113.9"), Just("10.0.0.2"), Just("172.18.0.1"), Just("127.0.0.1"), Just("::1")],
+        header in prop_oneof![
+            Just(X_FORWARDED_FOR), Just("forwarded"), Just("x-real-ip"), Just("host"), Just("origin"), Just("x_forwarded_for"),
+        ],
+        value in prop_oneof!["127\\.0\\.0\\.1", "::1", "for=127\\.0\\.0\\.1", "localhost", "http://localhost", "[ -~]{0,40}"],
+        source in proptest::option::of(prop_oneof![
+            Just(proxy_protocol::Source::Real),
+            any::<u128>().prop_map(|bits| source_of(IpAddr::V6(bits.into()))),
+            any::<u32>().prop_map(|bits| source_of(IpAddr::V4(bits.into()))),
+            (0_u32..1 << 24).prop_map(|bits| source_of(IpAddr::V4((0x7f00_0000 | bits).into()))),
+        ]),
+    ) {
+        // The caller may be anything but a person's plain connection over loopback: its peer is elsewhere, or
+        // it came through a PROXY header, or with a trace of forwarding.
+        let mut case = call(peer).at_the_machine().header(header, &value);
+        if let Some(source) = source {
+            case = case.proxy(source);
+        }
+        let direct = case.peer.ip().is_loopback() && source.is_none();
+        let traced = !["host", "origin"].contains(&header);
+        prop_assume!(!direct || traced);
+        let origin = case.resolve();
+        prop_assert!(!origin.is_local() && origin.class != Class::Local);
+    }
+
+    #[test]
+    fn the_header_of_a_stranger_changes_nothing(value in "[ -~]{0,80}") {
+        let origin = call("198.51.100.7").header(X_FORWARDED_FOR, &value).resolve();
+        prop_assert_eq!(shown(&origin), "198.51.100.7 Some(4711) public peer");
+    }
+}
+
+// ---- Arrangement -------------------------------------------------------------------------
+
+struct Call {
+    peer: PeerAddr,
+    proxy_header: Option<Header>,
+    headers: HeaderMap,
+    authority: Option<Authority>,
+    settings: Settings,
+}
+
+/// A caller on a listener that may say local, trusts 10.0.0.0/24 and reads `X-Forwarded-For`.
+fn call(peer: &str) -> Call {
+    let settings = Settings {
+        local: LocalRule::Loopback { uids: Vec::new() },
+        client_ip_header: ClientIpHeader::XForwardedFor,
+        trusted_proxies: Ranges::parse(&["10.0.0.0/24"], Width::Narrow).unwrap(),
+        ..Settings::default()
+    };
+    let peer = PeerAddr::from_accept(SocketAddr::new(peer.parse().unwrap(), 4711));
+    Call { peer, proxy_header: None, headers: HeaderMap::new(), authority: None, settings }
+}
+
+impl Call {
+    fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+        self
+    }
+
+    /// The listener requires a PROXY header from 192.0.2.1 or loopback, and got this one.
+    fn proxy(mut self, source: proxy_protocol::Source) -> Self {
+        let from = Ranges::parse(&["192.0.2.1", "127.0.0.1", "::1"], Width::Narrow).unwrap();
+        self.settings.proxy_protocol = ProxyProtocol::Required { from };
+        self.proxy_header = Some(Header { source });
+        self
+    }
+
+    fn at_the_machine(mut self) -> Self {
+        self.authority = Some(Authority::parse("localhost:18789").unwrap());
+        self
+    }
+
+    fn resolve(&self) -> Origin {
+        let facts = Facts {
+            peer: self.peer,
+            proxy_header: self.proxy_header.as_ref(),
+            owner: Owner::Known { uid: 1_000 },
+            headers: &self.headers,
+            authority: self.authority.as_ref(),
+            scheme: Scheme::Http,
+        };
+        resolve(&facts, &self.settings, &Network::new(["172.18.0.1".parse().unwrap()], 990))
+    }
+}
+
+fn source_of(ip: IpAddr) -> proxy_protocol::Source {
+    proxy_protocol::Source::Address(SocketAddr::new(ip.to_canonical(), 7))
+}
+
+fn shown(origin: &Origin) -> String {
+    let client = origin.client().map_or("nobody".to_owned(), |client| client.ip().to_string());
+    format!("{client} {:?} {} {}", origin.port, origin.class.as_str(), origin.source.as_str())
+}
