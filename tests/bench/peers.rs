@@ -2,9 +2,10 @@
 //! A table comes out, not a verdict. `tests/bench/run` prepares and starts it.
 #![expect(dead_code, reason = "the rigs of tests/it hold more than a bench needs")]
 #![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
-    clippy::expect_used,
     reason = "a bench that cannot go on says why and ends"
 )]
 

@@ -142,7 +142,7 @@ impl<'a> Server<'a> {
         };
         let id = match &running {
             Running::Doorward(instance) => instance.id(),
-            Running::Peer(peer) => peer.id(),
+            Running::Peer(peer) => peer.child.id(),
         };
         (Self { kind, running, processes: vec![id] }, listening)
     }

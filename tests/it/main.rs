@@ -6,4 +6,5 @@ mod namespaces;
 mod real_openclaw;
 mod real_proxies;
 mod client_ip;
+mod sessions;
 mod support;

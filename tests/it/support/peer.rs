@@ -15,7 +15,7 @@ const START_WAIT: Duration = Duration::from_secs(15);
 /// A running server; it is ended when dropped.
 #[derive(Debug)]
 pub(crate) struct Peer {
-    child: Child,
+    pub(crate) child: Child,
     folder: TempDir,
 }
 
@@ -65,11 +65,6 @@ fn started(machine: &Namespace, mut command: Command, folder: TempDir, ready: &s
 }
 
 impl Peer {
-    /// Its process id.
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
