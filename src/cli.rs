@@ -1,1 +1,127 @@
-//! The command line.
+//! The command line. What scripts rest on: the commands, `--config`, `--json`, and the exit codes: 0 done, 1 failed,
+//! 2 usage or invalid configuration. Nothing ever prompts.
+
+mod ask;
+mod check;
+mod dashboard;
+mod devices;
+mod explain;
+mod failure;
+mod run;
+mod status;
+mod token;
+
+use std::ffi::OsString;
+use std::io::{self, ErrorKind, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Config;
+use crate::config::place::Environment;
+
+use failure::Failure;
+
+/// The front door of an OpenClaw gateway.
+#[derive(Debug, Parser)]
+#[command(name = "doorward", version, about, disable_help_subcommand = true)]
+struct Arguments {
+    /// The configuration; default: $DOORWARD_CONFIG, else ./doorward.toml, else the built-in local profile.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print data as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run in the foreground until SIGTERM or Ctrl-C.
+    Run,
+    /// Judge the configuration and the state folder without starting anything.
+    Check,
+    /// Tell a decision step by step.
+    Explain(explain::Arguments),
+    /// List, approve and reject devices.
+    #[command(subcommand)]
+    Devices(devices::Command),
+    /// Show or replace the gateway token.
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Open the dashboard in the browser, signed in.
+    Dashboard(dashboard::Arguments),
+    /// Tell how the running instance is; exit code 0 only if all is well.
+    Status,
+}
+
+/// How a command prints.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Form {
+    Json,
+    Text,
+}
+
+/// What every command has at hand.
+#[derive(Debug)]
+struct Context {
+    named: Option<PathBuf>,
+    environment: Environment,
+    form: Form,
+}
+
+impl Context {
+    fn config(&self) -> Result<Config, Failure> {
+        Ok(Config::load(self.named.as_deref(), &self.environment)?)
+    }
+}
+
+/// Runs the command that `arguments` say, the first of them being the program's own name.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    match dispatch(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(&mut io::stderr()),
+    }
+}
+
+fn dispatch(arguments: Arguments) -> Result<(), Failure> {
+    let environment = Environment::read().map_err(|error| {
+        Failure::failed(format!("the working folder cannot be read: {error}"), "change to a folder that exists")
+    })?;
+    let form = if arguments.json { Form::Json } else { Form::Text };
+    let context = Context { named: arguments.config, environment, form };
+    match arguments.command {
+        Command::Run => run::run(&context),
+        Command::Check => check::check(&context),
+        Command::Explain(arguments) => explain::explain(&arguments),
+        Command::Devices(command) => devices::devices(&command, &context),
+        Command::Token(command) => token::token(&command, &context),
+        Command::Dashboard(arguments) => dashboard::dashboard(&arguments, &context),
+        Command::Status => status::status(&context),
+    }
+}
+
+/// Writes to standard output. A reader that has enough (`| head`) is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::failed(format!("standard output cannot be written: {error}"), "see where it leads"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes a value as JSON, two spaces deep, as the gateway's own commands do.
+fn print_json(value: &serde_json::Value) -> Result<(), Failure> {
+    print(&format!("{value:#}\n"))
+}

@@ -4,14 +4,85 @@
 pub mod diagnostic;
 pub mod fault;
 pub mod place;
+mod file;
+mod listeners;
+mod rooms;
 mod section;
 
-use std::io;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::base::limits::CONFIG_BYTES_MAX;
+use crate::certificates;
+use crate::edge;
+use crate::listener;
+use crate::telemetry;
+
 use diagnostic::Report;
+use place::Environment;
+
+/// A whole configuration, ready to be handed out room by room.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file it was read from; `None` is the built-in local profile.
+    pub file: Option<PathBuf>,
+    /// The folder that holds keys, store, lock and local CA.
+    pub state_dir: PathBuf,
+    /// `[edge]`.
+    pub edge: edge::Settings,
+    /// `[[listener]]`, at least one.
+    pub listeners: Vec<listener::Settings>,
+    /// `[certificates]`.
+    pub certificates: certificates::Settings,
+    /// `core.id`.
+    pub core_id: String,
+    /// `core.token_file`.
+    pub token_file: Option<PathBuf>,
+    /// `[log]`.
+    pub log: telemetry::Settings,
+    /// What weakens it, or cannot have been meant: said at start and by `check`.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Reads the file that was `named`, or that the environment names, or the built-in local profile.
+    ///
+    /// # Errors
+    /// [`ConfigError`], with every problem of the file.
+    pub fn load(named: Option<&Path>, environment: &Environment) -> Result<Self, ConfigError> {
+        match environment.config_file(named) {
+            Some(file) => Self::parse(&read_text(&file)?, Some(file), environment),
+            None => Self::parse("", None, environment),
+        }
+    }
+
+    /// Reads `text`, which stands in `file`.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(text: &str, file: Option<PathBuf>, environment: &Environment) -> Result<Self, ConfigError> {
+        file::read(text, file, environment)
+    }
+
+    /// The places where the admin socket can be, most likely first.
+    pub fn socket_folders(&self, environment: &Environment) -> Vec<PathBuf> {
+        environment.runtime_dir().into_iter().chain([self.state_dir.clone()]).collect()
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, ConfigError> {
+    let failed = |cause| ConfigError::Unreadable { path: path.to_path_buf(), cause };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(CONFIG_BYTES_MAX.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > CONFIG_BYTES_MAX) {
+        return Err(ConfigError::TooLarge { path: path.to_path_buf(), max: CONFIG_BYTES_MAX });
+    }
+    String::from_utf8(bytes).map_err(|_| ConfigError::NotText(path.to_path_buf()))
+}
 
 /// Why there is no configuration.
 #[derive(Debug, Error)]
@@ -42,3 +113,21 @@ pub enum ConfigError {
         cause: io::Error,
     },
 }
+
+impl ConfigError {
+    /// What to do about it; a report has a hint for each problem.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Invalid(_) => None,
+            Self::NoHome => Some("set `state_dir` in the configuration, or $DOORWARD_STATE"),
+            Self::NotText(_) => Some("save it as utf-8"),
+            Self::TooLarge { .. } => Some("is this the right file?"),
+            Self::Unreadable { .. } => {
+                Some("name a file with --config or $DOORWARD_CONFIG; without one there is a local profile")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

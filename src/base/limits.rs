@@ -215,6 +215,8 @@ pub const BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const LOG_PATH_CHARS_MAX: usize = 512;
 /// Characters of a method or another single word in the access log.
 pub const LOG_WORD_CHARS_MAX: usize = 32;
+/// The one-time page that signs the owner's browser in lies there this long.
+pub const DASHBOARD_FILE_LIFE: Duration = Duration::from_secs(10);
 /// Bytes of a configuration file.
 pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
 /// A gateway token that an operator chose is at least this long.

@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::diagnostic::Problem;
 use super::fault::Fault;
 
-/// A table and the name an operator knows it by: `[edge]`.
+/// A table and the name an operator knows it by: `[edge]`, or nothing for the file itself.
 pub(super) struct Section<'t> {
     name: String,
     table: &'t DeTable<'t>,
@@ -73,7 +73,7 @@ impl<'t> Section<'t> {
         }
         let fault = Fault::UnknownKey {
             key: name.to_owned(),
-            section: self.name.clone(),
+            section: if self.name.is_empty() { "the top of the file".to_owned() } else { self.name.clone() },
             closest: closest(name, keys.known),
             known: keys.known,
         };
@@ -83,6 +83,16 @@ impl<'t> Section<'t> {
     /// Where the table stands: its header.
     pub(super) fn span(&self) -> &Range<usize> {
         &self.span
+    }
+
+    /// The place of a key's value, if it is there.
+    pub(super) fn span_of(&self, key: &str) -> Option<Range<usize>> {
+        self.value(key).map(Spanned::span)
+    }
+
+    /// Whether a list is absent or has no entry, as opposed to one whose entries are wrong.
+    pub(super) fn is_empty_list(&self, key: &str) -> bool {
+        self.value(key).is_none_or(|value| value.get_ref().as_array().is_some_and(|list| list.iter().next().is_none()))
     }
 
     fn value(&self, key: &str) -> Option<&'t Spanned<DeValue<'t>>> {
@@ -174,21 +184,19 @@ impl<'t> Section<'t> {
         problems: &mut Problems,
     ) -> Option<Placed<T>> {
         let text = self.text(key, problems)?;
-        let known = words.iter().find(|(word, _)| *word == text.value).map(|(_, value)| *value);
-        if known.is_none() {
-            let allowed: Vec<&'static str> = words.iter().map(|(word, _)| *word).collect();
-            let fault = match later.iter().find(|(word, _)| *word == text.value) {
-                Some((_, instead)) => Fault::Later { what: format!("{key} = {}", text.value), instead },
-                None => Fault::UnknownValue {
-                    key,
-                    text: text.value.to_owned(),
-                    closest: closest(text.value, &allowed),
-                    allowed,
-                },
-            };
-            problems.add(fault, &text.span);
-        }
-        known.map(|value| Placed { value, span: text.span })
+        one_of(key, text.value, &text, words, later, problems)
+    }
+
+    /// As [`Section::word`], for words in which case says nothing: names of header lines.
+    pub(super) fn word_folded<T: Copy>(
+        &self,
+        key: &'static str,
+        words: &[(&'static str, T)],
+        later: &[(&str, &'static str)],
+        problems: &mut Problems,
+    ) -> Option<Placed<T>> {
+        let text = self.text(key, problems)?;
+        one_of(key, &text.value.to_ascii_lowercase(), &text, words, later, problems)
     }
 
     /// A table within this one.
@@ -216,10 +224,30 @@ impl<'t> Section<'t> {
 
     fn within(&self, key: &str, open: &str, close: &str) -> String {
         match self.name.trim_matches(['[', ']']) {
-            outer if outer.contains(' ') => format!("{open}{key}{close}"),
+            "" => format!("{open}{key}{close}"),
             outer => format!("{open}{outer}.{key}{close}"),
         }
     }
+}
+
+fn one_of<T: Copy>(
+    key: &'static str,
+    word: &str,
+    text: &Placed<&str>,
+    words: &[(&'static str, T)],
+    later: &[(&str, &'static str)],
+    problems: &mut Problems,
+) -> Option<Placed<T>> {
+    let known = words.iter().find(|(known, _)| *known == word).map(|(_, value)| *value);
+    if known.is_none() {
+        let allowed: Vec<&'static str> = words.iter().map(|(word, _)| *word).collect();
+        let fault = match later.iter().find(|(later, _)| *later == word) {
+            Some((_, instead)) => Fault::Later { what: format!("{key} = {}", text.value), instead },
+            None => Fault::UnknownValue { key, text: text.value.to_owned(), closest: closest(word, &allowed), allowed },
+        };
+        problems.add(fault, &text.span);
+    }
+    known.map(|value| Placed { value, span: text.span.clone() })
 }
 
 fn wrong_type(key: &str, expected: &'static str, found: &DeValue<'_>) -> Fault {

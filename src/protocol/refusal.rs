@@ -186,6 +186,3 @@ impl Failure {
         words::reason(self)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -6,5 +6,4 @@ mod namespaces;
 mod real_openclaw;
 mod real_proxies;
 mod client_ip;
-mod sessions;
 mod support;

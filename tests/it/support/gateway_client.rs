@@ -157,7 +157,7 @@ impl Outcome {
     }
 }
 
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// An admitted client.
@@ -275,7 +275,7 @@ pub(crate) fn call(machine: &Namespace, caller: &Caller, device: &Device, ask: A
 }
 
 /// Opens the WebSocket as the caller calls: plain or TLS, with what it says first and the headers it sends.
-pub(crate) async fn upgrade(caller: &Caller, ask: &Ask) -> Result<WebSocketStream<Box<dyn Stream>>, Error> {
+async fn upgrade(caller: &Caller, ask: &Ask) -> Result<WebSocketStream<Box<dyn Stream>>, Error> {
     let mut request = format!("ws://{}/", caller.address()).into_client_request()?;
     for (name, value) in &ask.headers {
         let name = HeaderName::from_bytes(name.as_bytes()).unwrap();

@@ -1,0 +1,73 @@
+//! The address a person types to reach the dashboard, out of what is configured.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::listener;
+use crate::listener::Protocol;
+use crate::listener::Serve;
+use crate::net::host::Host;
+use crate::net::host::Scheme;
+use crate::net::host::WebOrigin;
+use crate::origin::LocalRule;
+
+/// The best address among `listeners`: one where the owner is local, else one with a configured name.
+pub fn dashboard(listeners: &[listener::Settings], names: &[Host], https_port: u16) -> Option<String> {
+    let local = |listener: &&listener::Settings| listener.origin.local != LocalRule::Never;
+    let serving = || listeners.iter().filter(|listener| listener.serve == Serve::All);
+    let of_local = serving().filter(local).find_map(|listener| {
+        let bound = preferred(&listener.bind)?;
+        // A browser calls loopback secure without TLS, and no certificate warning is in the way.
+        let scheme = if listener.protocol == Protocol::Https { Scheme::Https } else { Scheme::Http };
+        Some(WebOrigin { scheme, host: Host::Address(bound.ip()), port: bound.port() })
+    });
+    let named = || {
+        let listener = serving().find(|listener| !local(listener))?;
+        let bound = preferred(&listener.bind)?;
+        // Plain http stands behind a proxy, which has the public port.
+        let port = if listener.protocol == Protocol::Http { https_port } else { bound.port() };
+        let host = names.first().cloned()?;
+        Some(WebOrigin { scheme: Scheme::Https, host, port })
+    };
+    of_local.or_else(named).map(|origin| format!("{origin}/"))
+}
+
+/// IPv4 before IPv6: people read it more easily, and it is what the gateway's own tools use.
+fn preferred(bind: &[SocketAddr]) -> Option<SocketAddr> {
+    let ipv4 = |address: &&SocketAddr| matches!(address.ip(), IpAddr::V4(_));
+    bind.iter().find(ipv4).or(bind.first()).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::config::place::Environment;
+
+    fn address(text: &str) -> Option<String> {
+        let environment = Environment { home: Some("/h".into()), folder: "/".into(), ..Environment::default() };
+        let config = Config::parse(text, None, &environment).unwrap();
+        dashboard(&config.listeners, &config.edge.names, config.edge.https_port)
+    }
+
+    #[test]
+    fn the_owner_is_sent_where_he_is_local() {
+        assert_eq!(address("").as_deref(), Some("http://127.0.0.1:18789/"));
+        let lan = "[edge]\nnames = [\"claw.lan\"]\n[[listener]]\nbind = [\"[::]:443\"]\n";
+        assert_eq!(address(lan).as_deref(), Some("https://claw.lan/"));
+        let both = format!("{lan}[[listener]]\nbind = [\"[::1]:7\"]\nlocal = \"loopback\"\n");
+        assert_eq!(address(&both).as_deref(), Some("https://[::1]:7/"));
+    }
+
+    #[test]
+    fn behind_a_proxy_the_public_port_counts() {
+        let proxied = "[edge]\nnames = [\"claw.example\"]\nhttps_port = 8443\n[[listener]]\nbind = [\"10.0.0.5:8080\"]\n\
+                       protocol = \"http\"\nserve = \"all\"\ntrusted_proxies = [\"10.0.0.2\"]\n";
+        assert_eq!(address(proxied).as_deref(), Some("https://claw.example:8443/"));
+    }
+
+    #[test]
+    fn there_may_be_none() {
+        assert_eq!(address("[[listener]]\nbind = [\"0.0.0.0:80\"]\nprotocol = \"http\"\n"), None);
+        assert_eq!(address("[[listener]]\nbind = [\"0.0.0.0:443\"]\n"), None);
+    }
+}

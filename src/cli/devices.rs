@@ -1,0 +1,66 @@
+//! `doorward devices`: who waits, who is paired, and the owner's word on them.
+
+use clap::Subcommand;
+use serde_json::Value;
+
+use crate::admin::request::Request;
+use crate::base::clock::Clock;
+
+use super::ask::ask;
+use super::failure::Failure;
+use super::{Context, Form, print, print_json};
+
+mod shown;
+
+pub(super) use shown::text;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Show pending requests and paired devices.
+    List,
+    /// Approve the pending request with this id, exactly as it was listed.
+    Approve {
+        /// The request's id.
+        #[arg(value_name = "REQUEST_ID")]
+        request_id: String,
+        /// The digest that was listed with it; if the request is another one by now, nothing is approved.
+        #[arg(long, value_name = "DIGEST")]
+        digest: Option<String>,
+    },
+    /// Reject the pending request with this id.
+    Reject {
+        /// The request's id.
+        #[arg(value_name = "REQUEST_ID")]
+        request_id: String,
+    },
+}
+
+pub(super) fn devices(command: &Command, context: &Context) -> Result<(), Failure> {
+    let config = context.config()?;
+    match command {
+        Command::List => {
+            let lists = ask(&Request::Devices, &config, context)?;
+            match context.form {
+                Form::Json => print_json(&lists),
+                Form::Text => print(&shown::lists(&lists, Clock::system().now())),
+            }
+        }
+        Command::Approve { request_id, digest } => {
+            let request = Request::Approve { request_id: request_id.clone(), digest: digest.clone() };
+            told("Approved", &ask(&request, &config, context)?, context)
+        }
+        Command::Reject { request_id } => {
+            told("Rejected", &ask(&Request::Reject { request_id: request_id.clone() }, &config, context)?, context)
+        }
+    }
+}
+
+/// `Approved <deviceId> (<requestId>)`, as the gateway's own command says it.
+fn told(word: &str, answer: &Value, context: &Context) -> Result<(), Failure> {
+    if context.form == Form::Json {
+        return print_json(answer);
+    }
+    let device = answer.pointer("/device/deviceId").or_else(|| answer.get("deviceId"));
+    let request = shown::text(answer.get("requestId"));
+    print(&format!("{word} {} ({request})\n", shown::text(device)))
+}

@@ -1,0 +1,114 @@
+//! The file as a whole: its tables, and what holds between them.
+
+use std::path::PathBuf;
+
+use toml::de::DeTable;
+
+use crate::certificates;
+use crate::listener;
+use crate::origin::LocalRule;
+
+use super::Config;
+use super::ConfigError;
+use super::diagnostic::{Problem, Report};
+use super::fault::Fault;
+use super::listeners::{self, Taken};
+use super::place::Environment;
+use super::rooms;
+use super::section::{Keys, Problems, Section};
+
+const LATER_ROOM: &str = "remove this table; nothing stands in for it in this version";
+
+pub(super) const KEYS: Keys = Keys {
+    known: &["state_dir", "edge", "listener", "certificates", "core", "log"],
+    later: &[
+        ("tailscale", LATER_ROOM),
+        ("limits", "remove this table: the limits are built in, and documented in the readme"),
+        ("admin", "remove this table: the admin socket lies in the state folder, and there are no metrics yet"),
+        ("store", "remove this table: the store is SQLite in the state folder"),
+    ],
+};
+
+/// The listener of a configuration that names none.
+const LOCAL: &str = r#"
+[[listener]]
+name = "local"
+bind = ["127.0.0.1:18789", "[::1]:18789"]
+protocol = "auto"
+local = "loopback"
+"#;
+
+pub(super) fn read(text: &str, file: Option<PathBuf>, environment: &Environment) -> Result<Config, ConfigError> {
+    let name = file.clone().unwrap_or_default();
+    let invalid = |problems| Err(ConfigError::Invalid(Box::new(Report::new(name.clone(), text.to_owned(), problems))));
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        let end = text.len();
+        let problem = |error: &toml::de::Error| Problem {
+            fault: Fault::Syntax(error.message().replace('\n', ", ")),
+            span: error.span().unwrap_or(end..end),
+        };
+        return invalid(errors.iter().map(problem).collect());
+    }
+    let mut problems = Problems::default();
+    let root = Section::new(String::new(), table.get_ref(), 0..0, &KEYS, &mut problems);
+    // Relative paths count from the file's folder; what the built-in profile has lies in the state folder.
+    let folder = file.as_deref().and_then(|file| file.parent()).unwrap_or(&environment.folder).to_path_buf();
+    let state_dir = match root.text("state_dir", &mut problems) {
+        Some(state_dir) => folder.join(state_dir.value),
+        None => environment.state_dir()?,
+    };
+
+    let edge = rooms::read_edge(&root, &mut problems);
+    let listeners = read_listeners(&root, &mut problems);
+    let certificates = certificates::Settings {
+        dir: if file.is_some() { folder.join("certs") } else { state_dir.join("certs") },
+        files: Vec::new(),
+        names: edge.names.clone(),
+        state_dir: state_dir.clone(),
+    };
+    let certificates = rooms::read_certificates(&root, &folder, certificates, &mut problems);
+    let (core_id, token_file) = rooms::read_core(&root, &folder, &mut problems);
+    let log = rooms::read_log(&root, &mut problems);
+    if !problems.is_empty() {
+        return invalid(problems.into_inner());
+    }
+    let mut config =
+        Config { file, state_dir, edge, listeners, certificates, core_id, token_file, log, warnings: Vec::new() };
+    config.warnings = warnings(&config, &root);
+    Ok(config)
+}
+
+fn read_listeners(root: &Section<'_>, problems: &mut Problems) -> Vec<listener::Settings> {
+    let mut taken = Taken::default();
+    let sections = root.tables("listener", &listeners::KEYS, problems);
+    if !sections.is_empty() || root.span_of("listener").is_some() {
+        let numbered = sections.iter().zip(1..);
+        return numbered.map(|(section, number)| listeners::read(section, number, &mut taken, problems)).collect();
+    }
+    let (table, _) = DeTable::parse_recoverable(LOCAL);
+    let root = Section::new(String::new(), table.get_ref(), 0..0, &KEYS, problems);
+    let sections = root.tables("listener", &listeners::KEYS, problems);
+    sections.iter().map(|section| listeners::read(section, 1, &mut taken, problems)).collect()
+}
+
+/// What is allowed, but weakens the house or cannot have been meant.
+fn warnings(config: &Config, root: &Section<'_>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let ignored = &mut Problems::default();
+    let sections = root.tables("listener", &listeners::KEYS, ignored);
+    for (section, listener) in sections.iter().zip(&config.listeners) {
+        let name = &listener.name;
+        if section.flag("danger_wide_trust", ignored).is_some_and(|wide| wide.value) {
+            warnings.push(format!(
+                "listener {name}: danger_wide_trust lets every address of a wide range say who is calling"
+            ));
+        }
+        if config.edge.names.is_empty() && listener.origin.local == LocalRule::Never {
+            warnings.push(format!(
+                "listener {name} answers nobody: edge.names is empty, and only local callers need no name"
+            ));
+        }
+    }
+    warnings
+}

@@ -1,0 +1,235 @@
+//! `[[listener]]`: what each door reads, serves and may call local. Combinations that would open a door wider than
+//! its words say are refused here, before anything is bound.
+
+use std::net::SocketAddr;
+
+use crate::listener::Protocol;
+use crate::listener::Serve;
+use crate::listener::Settings;
+use crate::net::range::Ranges;
+use crate::net::range::Width;
+use crate::origin;
+use crate::origin::ClientIpHeader;
+use crate::origin::LocalRule;
+use crate::origin::ProxyProtocol;
+
+use super::fault::Fault;
+use super::section::{Keys, Placed, Problems, Section};
+
+/// Characters of a listener's name.
+const NAME_CHARS_MAX: usize = 64;
+
+pub(super) const KEYS: Keys = Keys {
+    known: &[
+        "name",
+        "bind",
+        "protocol",
+        "serve",
+        "local",
+        "local_uids",
+        "proxy_protocol",
+        "proxy_protocol_from",
+        "client_ip_header",
+        "trusted_proxies",
+        "danger_wide_trust",
+    ],
+    later: &[
+        ("published_port", "it belongs to `local = \"published-loopback\"`; remove it"),
+        ("local_peers", "it belongs to `local = \"published-loopback\"`; remove it"),
+    ],
+};
+
+const LATER_HEADER: &str = "use \"x-forwarded-for\", or \"none\"; most proxies can send it";
+const LATER_HEADERS: [(&str, &str); 9] = [
+    ("forwarded", LATER_HEADER),
+    ("x-real-ip", LATER_HEADER),
+    ("x-client-ip", LATER_HEADER),
+    ("true-client-ip", LATER_HEADER),
+    ("cf-connecting-ip", LATER_HEADER),
+    ("fastly-client-ip", LATER_HEADER),
+    ("x-azure-clientip", LATER_HEADER),
+    ("x-envoy-external-address", LATER_HEADER),
+    ("fly-client-ip", LATER_HEADER),
+];
+const LATER_LOCAL: [(&str, &str); 1] = [(
+    "published-loopback",
+    "use `local = \"never\"` here: callers through a published port pair by approval, which is safe",
+)];
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Local {
+    Loopback,
+    Never,
+}
+
+/// The addresses and names given so far, over all listeners.
+#[derive(Default)]
+pub(super) struct Taken {
+    names: Vec<String>,
+    addresses: Vec<(SocketAddr, String)>,
+}
+
+/// Reads one listener, the `number`-th of the file.
+pub(super) fn read(section: &Section<'_>, number: usize, taken: &mut Taken, problems: &mut Problems) -> Settings {
+    let name = read_name(section, number, taken, problems);
+    let bind = read_bind(section, &name, taken, problems);
+    let outside = bind.iter().copied().find(|address| !address.ip().to_canonical().is_loopback());
+
+    let protocols = [("https", Protocol::Https), ("http", Protocol::Http), ("auto", Protocol::Auto)];
+    let protocol = section.word("protocol", &protocols, &[], problems);
+    if let (Some(Placed { value: Protocol::Auto, span }), Some(address)) = (&protocol, outside) {
+        problems.add(Fault::AutoNeedsLoopback(address), span);
+    }
+    let protocol = protocol.map_or(Protocol::Https, |protocol| protocol.value);
+
+    let width = match section.flag("danger_wide_trust", problems) {
+        Some(Placed { value: true, .. }) => Width::Wide,
+        _ => Width::Narrow,
+    };
+    let trusted = read_ranges(section, "trusted_proxies", width, problems);
+    let proxy_protocol = read_proxy_protocol(section, width, problems);
+    let client_ip_header = read_header(section, &trusted, problems);
+    let local = read_local(section, outside, &proxy_protocol, problems);
+
+    let words = [("all", Serve::All), ("redirect", Serve::Redirect)];
+    let serve = section.word("serve", &words, &[], problems);
+    let behind_proxy =
+        !section.is_empty_list("trusted_proxies") || matches!(proxy_protocol, ProxyProtocol::Required { .. });
+    match &serve {
+        Some(Placed { value: Serve::Redirect, span }) if protocol != Protocol::Http => {
+            problems.add(Fault::RedirectNeedsHttp, span);
+        }
+        Some(Placed { value: Serve::All, span })
+            if protocol == Protocol::Http && outside.is_some() && !behind_proxy =>
+        {
+            problems.add(Fault::ServeAllExposed, span);
+        }
+        _ => {}
+    }
+    let serve =
+        serve.map_or(if protocol == Protocol::Http { Serve::Redirect } else { Serve::All }, |serve| serve.value);
+
+    let origin = origin::Settings { local, proxy_protocol, client_ip_header, trusted_proxies: trusted };
+    Settings { name, bind, protocol, serve, origin }
+}
+
+fn read_name(section: &Section<'_>, number: usize, taken: &mut Taken, problems: &mut Problems) -> String {
+    let given = section.text("name", problems);
+    let name = given.as_ref().map_or_else(|| format!("listener-{number}"), |name| name.value.to_owned());
+    let span = given.map_or_else(|| section.span().clone(), |name| name.span);
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
+    if name.len() > NAME_CHARS_MAX || !name.bytes().all(plain) {
+        problems.add(Fault::Name(name.clone()), &span);
+    } else if taken.names.contains(&name) {
+        problems.add(Fault::NameTaken(name.clone()), &span);
+    }
+    taken.names.push(name.clone());
+    name
+}
+
+fn read_bind(section: &Section<'_>, name: &str, taken: &mut Taken, problems: &mut Problems) -> Vec<SocketAddr> {
+    let Some(list) = section.texts("bind", problems) else {
+        if section.span_of("bind").is_none() {
+            problems.add(Fault::Missing { key: "bind" }, section.span());
+        }
+        return Vec::new();
+    };
+    if section.is_empty_list("bind") {
+        problems.add(Fault::Missing { key: "bind" }, &list.span);
+    }
+    let mut bind = Vec::new();
+    for entry in &list.value {
+        let read = entry.value.parse::<SocketAddr>().ok().filter(|address| address.port() > 0);
+        let Some(address) = read else {
+            problems.add(Fault::Bind(entry.value.to_owned()), &entry.span);
+            continue;
+        };
+        if let Some((_, by)) = taken.addresses.iter().find(|(other, _)| collide(*other, address)) {
+            let by = if by == name { "this listener".to_owned() } else { format!("listener {by}") };
+            problems.add(Fault::BindTaken { address, by }, &entry.span);
+        }
+        taken.addresses.push((address, name.to_owned()));
+        bind.push(address);
+    }
+    bind
+}
+
+/// Whether one machine can not listen on both: the same port of the same family, and the same address or a wildcard.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let same_family = one.is_ipv4() == other.is_ipv4();
+    let overlap = one == other || one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port() && same_family && overlap
+}
+
+fn read_ranges(section: &Section<'_>, key: &'static str, width: Width, problems: &mut Problems) -> Ranges {
+    let entries = section.texts(key, problems).map(|list| list.value).unwrap_or_default();
+    for entry in &entries {
+        if let Err(error) = Ranges::parse(&[entry.value], width) {
+            problems.add(Fault::Range { cause: error.cause, text: entry.value.to_owned() }, &entry.span);
+        }
+    }
+    let entries: Vec<&str> = entries.iter().map(|entry| entry.value).collect();
+    // What does not parse was reported above, and then nothing of this file is used.
+    Ranges::parse(&entries, width).unwrap_or_default()
+}
+
+fn read_proxy_protocol(section: &Section<'_>, width: Width, problems: &mut Problems) -> ProxyProtocol {
+    let required = section.word("proxy_protocol", &[("off", false), ("required", true)], &[], problems);
+    let from = read_ranges(section, "proxy_protocol_from", width, problems);
+    let from_span = section.span_of("proxy_protocol_from");
+    match required {
+        Some(Placed { value: true, span }) => {
+            // A list with a bad entry reads as empty, and has its own report.
+            if from.is_empty() && section.is_empty_list("proxy_protocol_from") {
+                problems.add(Fault::ProxyNeedsFrom, &span);
+            }
+            ProxyProtocol::Required { from }
+        }
+        _ => {
+            if let Some(span) = from_span.filter(|_| !section.is_empty_list("proxy_protocol_from")) {
+                let needs = "proxy_protocol = \"required\"";
+                problems.add(Fault::Useless { key: "proxy_protocol_from", needs }, &span);
+            }
+            ProxyProtocol::Off
+        }
+    }
+}
+
+fn read_header(section: &Section<'_>, trusted: &Ranges, problems: &mut Problems) -> ClientIpHeader {
+    let words = [("none", ClientIpHeader::None), ("x-forwarded-for", ClientIpHeader::XForwardedFor)];
+    let Some(header) = section.word_folded("client_ip_header", &words, &LATER_HEADERS, problems) else {
+        return ClientIpHeader::None;
+    };
+    if header.value != ClientIpHeader::None && trusted.is_empty() && section.is_empty_list("trusted_proxies") {
+        problems.add(Fault::HeaderNeedsTrust, &header.span);
+    }
+    header.value
+}
+
+fn read_local(
+    section: &Section<'_>,
+    outside: Option<SocketAddr>,
+    proxy: &ProxyProtocol,
+    problems: &mut Problems,
+) -> LocalRule {
+    let words = [("never", Local::Never), ("loopback", Local::Loopback)];
+    let local = section.word("local", &words, &LATER_LOCAL, problems);
+    let uids = section.numbers("local_uids", &(0..=i64::from(u32::MAX)), problems);
+    match (local, uids) {
+        (Some(Placed { value: Local::Loopback, span }), uids) => {
+            if let Some(address) = outside {
+                problems.add(Fault::LocalNeedsLoopback(address), &span);
+            }
+            if matches!(proxy, ProxyProtocol::Required { .. }) {
+                problems.add(Fault::LocalBehindProxy, &span);
+            }
+            let uids = uids.map(|uids| uids.value).unwrap_or_default();
+            LocalRule::Loopback { uids: uids.into_iter().filter_map(|uid| u32::try_from(uid).ok()).collect() }
+        }
+        (_, Some(uids)) => {
+            problems.add(Fault::Useless { key: "local_uids", needs: "local = \"loopback\"" }, &uids.span);
+            LocalRule::Never
+        }
+        _ => LocalRule::Never,
+    }
+}

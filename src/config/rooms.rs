@@ -1,0 +1,131 @@
+//! The tables of the rooms that have one each: `[edge]`, `[certificates]`, `[core]`, `[log]`.
+
+use std::path::{Path, PathBuf};
+
+use crate::base::limits::DRAIN_SECONDS;
+use crate::certificates;
+use crate::certificates::files::FilePair;
+use crate::edge;
+use crate::net::host::Host;
+use crate::net::host::WebOrigin;
+use crate::telemetry;
+
+use super::fault::Fault;
+use super::section::{Keys, Problems, Section};
+
+/// Longest drain: what a service manager still waits for.
+const DRAIN_SECONDS_MAX: i64 = 3_600;
+/// Characters of an id: it stands in every assertion.
+const ID_CHARS_MAX: usize = 64;
+
+pub(super) const EDGE: Keys = Keys {
+    known: &["id", "names", "origins", "https_port", "drain_seconds"],
+    later: &[("core", "remove it: edge and core run in one process")],
+};
+pub(super) const CERTIFICATES: Keys = Keys {
+    known: &["dir", "file", "local_ca"],
+    later: &[("acme", "name certificate files in [[certificates.file]], or let the local CA serve the names")],
+};
+pub(super) const CERTIFICATE_FILE: Keys = Keys { known: &["cert", "key"], later: &[] };
+const LOCAL_CA: Keys = Keys { known: &[], later: &[] };
+pub(super) const CORE: Keys = Keys {
+    known: &["id", "token_file"],
+    later: &[
+        ("bind", "remove it: edge and core run in one process"),
+        ("edge_keys_file", "remove it: edge and core run in one process"),
+        ("upstream", "remove this table: there is no bridge to an upstream gateway yet"),
+        ("pairing", "remove this table: a pending request lives 300 seconds, and there are no rules yet"),
+    ],
+};
+pub(super) const LOG: Keys = Keys { known: &["format", "access"], later: &[] };
+
+pub(super) fn read_edge(root: &Section<'_>, problems: &mut Problems) -> edge::Settings {
+    let mut settings = edge::Settings {
+        id: "edge".into(),
+        names: Vec::new(),
+        origins: Vec::new(),
+        https_port: 443,
+        drain_seconds: DRAIN_SECONDS,
+    };
+    let Some(section) = root.table("edge", &EDGE, problems) else { return settings };
+    settings.id = read_id(&section, problems).unwrap_or(settings.id);
+    for entry in section.texts("names", problems).map(|list| list.value).unwrap_or_default() {
+        match Host::parse(entry.value) {
+            Ok(host) if settings.names.contains(&host) => {
+                problems.add(Fault::NamedTwice(entry.value.to_owned()), &entry.span);
+            }
+            Ok(host) => settings.names.push(host),
+            Err(cause) => problems.add(Fault::Host { cause, text: entry.value.to_owned() }, &entry.span),
+        }
+    }
+    for entry in section.texts("origins", problems).map(|list| list.value).unwrap_or_default() {
+        match WebOrigin::parse(entry.value) {
+            Ok(origin) => settings.origins.push(origin),
+            Err(cause) => problems.add(Fault::Origin { cause, text: entry.value.to_owned() }, &entry.span),
+        }
+    }
+    let port = section.number("https_port", 1..=i64::from(u16::MAX), problems);
+    settings.https_port = port.and_then(|port| u16::try_from(port).ok()).unwrap_or(settings.https_port);
+    let drain = section.number("drain_seconds", 0..=DRAIN_SECONDS_MAX, problems);
+    settings.drain_seconds = drain.and_then(|drain| u64::try_from(drain).ok()).unwrap_or(settings.drain_seconds);
+    settings
+}
+
+pub(super) fn read_certificates(
+    root: &Section<'_>,
+    folder: &Path,
+    mut settings: certificates::Settings,
+    problems: &mut Problems,
+) -> certificates::Settings {
+    let Some(section) = root.table("certificates", &CERTIFICATES, problems) else { return settings };
+    if let Some(dir) = section.text("dir", problems) {
+        settings.dir = folder.join(dir.value);
+    }
+    // Its presence says what is so anyway: names without another certificate are served by the local CA.
+    section.table("local_ca", &LOCAL_CA, problems);
+    for pair in section.tables("file", &CERTIFICATE_FILE, problems) {
+        let cert = read_path(&pair, "cert", folder, problems);
+        let key = read_path(&pair, "key", folder, problems);
+        if let (Some(cert), Some(key)) = (cert, key) {
+            settings.files.push(FilePair { cert, key });
+        }
+    }
+    settings
+}
+
+pub(super) fn read_core(root: &Section<'_>, folder: &Path, problems: &mut Problems) -> (String, Option<PathBuf>) {
+    let default = "core".to_owned();
+    let Some(section) = root.table("core", &CORE, problems) else { return (default, None) };
+    let id = read_id(&section, problems).unwrap_or(default);
+    (id, section.text("token_file", problems).map(|file| folder.join(file.value)))
+}
+
+pub(super) fn read_log(root: &Section<'_>, problems: &mut Problems) -> telemetry::Settings {
+    let mut settings = telemetry::Settings::default();
+    let Some(section) = root.table("log", &LOG, problems) else { return settings };
+    let formats = [("text", telemetry::Format::Text), ("json", telemetry::Format::Json)];
+    if let Some(format) = section.word("format", &formats, &[], problems) {
+        settings.format = format.value;
+    }
+    if let Some(access) = section.flag("access", problems) {
+        settings.access = if access.value { telemetry::Access::On } else { telemetry::Access::Off };
+    }
+    settings
+}
+
+fn read_id(section: &Section<'_>, problems: &mut Problems) -> Option<String> {
+    let id = section.text("id", problems)?;
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b'.');
+    if id.value.len() > ID_CHARS_MAX || !id.value.bytes().all(plain) {
+        problems.add(Fault::Name(id.value.to_owned()), &id.span);
+    }
+    Some(id.value.to_owned())
+}
+
+/// A path that must be given.
+fn read_path(section: &Section<'_>, key: &'static str, folder: &Path, problems: &mut Problems) -> Option<PathBuf> {
+    if section.span_of(key).is_none() {
+        problems.add(Fault::Missing { key }, section.span());
+    }
+    section.text(key, problems).map(|path| folder.join(path.value))
+}
