@@ -361,3 +361,6 @@ impl AssertionError {
     /// All that a caller is told.
     pub const PUBLIC: &'static str = "edge identity invalid";
 }
+
+#[cfg(test)]
+mod tests;
