@@ -227,7 +227,7 @@ mod tests {
         let new = keys.current();
         assert!(keys.public().find(old.kid()).is_none());
         assert_eq!(SigningKeys::open(state.path(), START).unwrap().current().kid(), new.kid());
-        keys.rotate(Replaced::Overlaps, START.plus(-86_400_000)).unwrap();
+        keys.rotate(Replaced::Overlaps, START.plus(-2 * 86_400_000)).unwrap();
         let newest = keys.current();
         assert_eq!(SigningKeys::open(state.path(), START).unwrap().current().kid(), newest.kid());
     }
