@@ -28,6 +28,9 @@ pub mod route;
 pub mod upgrade;
 pub mod workers;
 
+#[cfg(test)]
+mod tests;
+
 /// `[edge]` of the configuration.
 #[derive(Clone, Debug)]
 pub struct Settings {

@@ -33,12 +33,17 @@ pub fn check_framing(headers: &HeaderMap, version: Version) -> Result<(), Refusa
 /// Reads the request's body to its end.
 ///
 /// # Errors
-/// The first bound it breaks; the rest is then unread, and the connection must close.
+/// The first bound it breaks; the connection then closes, for nobody can say where the next head would begin.
 pub async fn read(session: &mut ServerSession) -> Result<Bytes, Refusal> {
     if session.is_body_empty() {
         return Ok(Bytes::new());
     }
-    timeout(BODY_WAIT, read_whole(session)).await.unwrap_or(Err(Refusal::BodyTooSlow))
+    let body = timeout(BODY_WAIT, read_whole(session)).await.unwrap_or(Err(Refusal::BodyTooSlow));
+    if body.is_err() {
+        // Pingora takes a body that broke off for one that ended.
+        session.set_keepalive(None);
+    }
+    body
 }
 
 async fn read_whole(session: &mut ServerSession) -> Result<Bytes, Refusal> {

@@ -35,8 +35,13 @@ pub struct Proxy(Edge);
 
 /// A proxy for one event loop.
 pub fn build(edge: Edge) -> HttpProxy<Proxy> {
+    bounded(Proxy(edge))
+}
+
+/// Pingora's proxy around `inner`, with the bounds it lacks by default.
+pub(super) fn bounded<P: ProxyHttp>(inner: P) -> HttpProxy<P> {
     let conf = ServerConf { threads: 1, ..ServerConf::default() };
-    let mut proxy = http_proxy(&Arc::new(conf), Proxy(edge));
+    let mut proxy = http_proxy(&Arc::new(conf), inner);
     let mut options = HttpServerOptions::default();
     options.keepalive_request_limit = Some(REQUESTS_PER_CONNECTION_MAX);
     options.h2_idle_timeout = Some(IDLE_WAIT);
@@ -110,6 +115,8 @@ impl Edge {
             }
             Err(refusal) => {
                 line.reason(refusal.reason());
+                // Whoever sent it may read its end elsewhere than we do (RFC 9112 §11.2).
+                session.set_keepalive(None);
                 if let Refusal::Sign(error) = &refusal {
                     tracing::error!(%error, "cannot sign assertions");
                 }

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use pingora_core::apps::ServerApp;
-use pingora_proxy::HttpProxy;
+use pingora_proxy::{HttpProxy, ProxyHttp};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
@@ -18,7 +18,7 @@ use tracing::warn;
 use super::Edge;
 use super::access_log::head_refused;
 use super::context::Connection;
-use super::proxy::{self, Proxy};
+use super::proxy;
 use crate::base::limits::DRAIN_RESERVE;
 use crate::listener::accept::{Serve, accept};
 use crate::listener::bind::Bound;
@@ -164,13 +164,22 @@ impl Share {
 }
 
 /// Hands connections to this event loop's proxy.
-#[derive(Clone)]
-struct Service {
-    proxy: Arc<HttpProxy<Proxy>>,
-    closing: watch::Receiver<bool>,
+pub(super) struct Service<P> {
+    pub(super) proxy: Arc<HttpProxy<P>>,
+    pub(super) closing: watch::Receiver<bool>,
 }
 
-impl Serve for Service {
+impl<P> Clone for Service<P> {
+    fn clone(&self) -> Self {
+        Self { proxy: Arc::clone(&self.proxy), closing: self.closing.clone() }
+    }
+}
+
+impl<P> Serve for Service<P>
+where
+    P: ProxyHttp + Send + Sync + 'static,
+    P::CTX: Send + Sync,
+{
     async fn serve(&self, mut io: Box<EdgeIo>) {
         let facts = Arc::clone(io.facts());
         io.attach(Arc::new(Connection::new(Arc::clone(&facts))));
