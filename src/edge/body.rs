@@ -38,6 +38,10 @@ pub async fn read(session: &mut ServerSession) -> Result<Bytes, Refusal> {
     if session.is_body_empty() {
         return Ok(Bytes::new());
     }
+    if session.get_header(TRANSFER_ENCODING).is_some() {
+        // The parser takes an empty chunk size for a zero: after chunks no second head is read here.
+        session.set_keepalive(None);
+    }
     let body = timeout(BODY_WAIT, read_whole(session)).await.unwrap_or(Err(Refusal::BodyTooSlow));
     if body.is_err() {
         // Pingora takes a body that broke off for one that ended.
