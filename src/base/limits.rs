@@ -125,6 +125,18 @@ pub const PING_PERIOD: Duration = Duration::from_secs(25);
 pub const PONG_WAIT: Duration = Duration::from_secs(25);
 /// Between our close frame and the end of the socket.
 pub const CLOSE_WAIT: Duration = Duration::from_secs(1);
+/// Period of the core's own round of upkeep.
+pub const UPKEEP_PERIOD: Duration = Duration::from_secs(1);
+/// Pending requests are looked through for expired ones this often.
+pub const EXPIRY_PERIOD: Duration = Duration::from_secs(5);
+/// Sights of devices that wait are written this often.
+pub const SEEN_FLUSH_PERIOD: Duration = Duration::from_secs(60);
+/// Entries of the presence list.
+pub const PRESENCE_ENTRIES_MAX: usize = 100;
+/// Changes of the presence list are told at most this often.
+pub const PRESENCE_PERIOD: Duration = Duration::from_secs(1);
+/// With many sockets, presence is told only as often as keeps below this.
+pub const PRESENCE_BYTES_PER_SECOND: usize = 4 * 1024 * 1024;
 /// A close reason in UTF-8 bytes, as the gateway cuts it.
 pub const CLOSE_REASON_BYTES_MAX: usize = 120;
 /// Calls without the needed role or scope before the socket is closed.

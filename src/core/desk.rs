@@ -1,0 +1,214 @@
+//! The one place where it is decided who may enter. At the desk, one at a time: load what is known, decide, make it
+//! durable, register or close sockets, tell the others. So a connect and a revocation can never miss each other.
+//!
+//! Every visit is a task of its own on the core's runtime: a caller that goes away in the middle cannot leave a change
+//! that is durable and that nobody acted on, and no event loop waits for the disk.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::MutexGuard;
+use tracing::error;
+use tracing::info;
+
+use crate::core::Inner;
+use crate::core::broadcast;
+use crate::core::code;
+use crate::core::presence;
+use crate::core::registry::Arrival;
+use crate::core::registry::Registered;
+use crate::identity::claims::Assertion;
+use crate::identity::verifier::Verified;
+use crate::pairing::credential::Shared;
+use crate::pairing::device::Proof;
+use crate::pairing::request::client_of;
+use crate::pairing::step;
+use crate::pairing::step::Admitted;
+use crate::pairing::step::Attempt;
+use crate::pairing::step::Change;
+use crate::pairing::step::Fresh;
+use crate::pairing::step::Known;
+use crate::pairing::step::Notice;
+use crate::pairing::step::Page;
+use crate::pairing::step::Step;
+use crate::pairing::step::Verdict;
+use crate::pairing::throttle::Reservation;
+use crate::pairing::throttle::Subject;
+use crate::protocol::connect::Connect;
+use crate::protocol::refusal::Failure;
+use crate::store::Act;
+use crate::store::StoreError;
+
+/// A `connect` on its way to the desk.
+#[derive(Debug)]
+pub(super) struct Applicant {
+    /// What it says.
+    pub(super) connect: Connect,
+    /// Where it comes from.
+    pub(super) verified: Verified,
+    /// Whether a page sent it.
+    pub(super) page: Page,
+    /// What came of its device.
+    pub(super) proof: Proof,
+}
+
+/// An applicant that was let in.
+#[derive(Debug)]
+pub(super) struct Welcome {
+    /// Its entry among the open sockets.
+    pub(super) registered: Registered,
+    /// What it was granted.
+    pub(super) admitted: Admitted,
+    /// The `connect` that was answered.
+    pub(super) connect: Connect,
+}
+
+/// An applicant that was not.
+#[derive(Debug)]
+pub(super) struct Rejection {
+    /// Why.
+    pub(super) failure: Failure,
+    /// Under which code it can be explained.
+    pub(super) code: String,
+}
+
+impl Inner {
+    /// Runs a visit to the desk to its end, whatever becomes of the caller.
+    pub(super) async fn visit<T, F>(self: &Arc<Self>, visit: impl FnOnce(Arc<Self>) -> F) -> Option<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        // An error is a panic of the visit, or the end of the runtime: either way nothing was decided for this caller.
+        self.runtime.spawn(visit(Arc::clone(self))).await.ok()
+    }
+
+    /// Waits for the desk.
+    pub(super) async fn desk(&self) -> MutexGuard<'_, ()> {
+        self.desk.lock().await
+    }
+
+    /// Decides about one `connect`.
+    pub(super) async fn connect(self: Arc<Self>, applicant: Applicant) -> Result<Welcome, Rejection> {
+        let code = code::random().unwrap_or_default();
+        let _desk = self.desk().await;
+        match self.decide(applicant, &code).await {
+            Ok(Ok(welcome)) => Ok(welcome),
+            Ok(Err(failure)) => Err(Rejection { failure, code }),
+            Err(fault) => {
+                error!(%fault, code, "connect not decided");
+                Err(Rejection { failure: Failure::Internal, code })
+            }
+        }
+    }
+
+    async fn decide(
+        self: &Arc<Self>,
+        applicant: Applicant,
+        code: &str,
+    ) -> Result<Result<Welcome, Failure>, DeskError> {
+        if self.is_draining() {
+            return Ok(Err(Failure::Restart));
+        }
+        let Applicant { connect, verified, page, proof } = applicant;
+        let (claims, now) = (verified.claims(), self.clock.now());
+        let client = client_of(&claims.origin);
+        let known = match proof {
+            Proof::Proven(device) => self.store.known(&device.id(), &client, now).await?,
+            Proof::Absent | Proof::Refused(_) => Known::default(),
+        };
+        let subject = match proof {
+            Proof::Proven(device) if known.device.as_ref().is_some_and(|paired| paired.key == device.key()) => {
+                Subject::Device(device.id())
+            }
+            _ => Subject::Client(client),
+        };
+        let fresh = Fresh::random()?;
+        let (shared, reservation) = self.judge_secret(&connect, subject);
+        let attempt = Attempt { connect: &connect, origin: &claims.origin, page, proof, shared, fresh };
+        let Step { changes, notices, outcome } = step::connect(&known, attempt, now);
+        self.settle(reservation, outcome.verdict);
+        let act = Act {
+            name: "connect",
+            actor: format!("client:{client}"),
+            connection: Some(claims.cid.clone()),
+            at: now,
+        };
+        self.commit(&changes, &act).await?;
+        self.tell(&notices, claims, code);
+        let admitted = match outcome.outcome {
+            Ok(admitted) => admitted,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let registered = self.registry.register(Arrival {
+            connection: claims.cid.clone(),
+            device: admitted.device,
+            version: connect.version,
+            role: admitted.role,
+            scopes: admitted.scopes.clone(),
+            method: admitted.method,
+            presence: presence::entry(&connect, claims, &admitted, now),
+        });
+        Ok(Ok(Welcome { registered, admitted, connect }))
+    }
+
+    /// Makes `changes` durable. A failure is logged here once; the caller answers that nothing was done.
+    pub(super) async fn commit(&self, changes: &[Change], act: &Act) -> Result<(), StoreError> {
+        self.store.commit(changes, act).await.inspect_err(|fault| {
+            error!(%fault, hint = %fault.hint(), act = act.name, "nothing was changed");
+        })
+    }
+
+    /// Does what durable changes ask for: sockets are closed, and operators told.
+    pub(super) fn tell(&self, notices: &[Notice], claims: &Assertion, code: &str) {
+        for notice in notices {
+            if let Notice::Requested(request) = notice {
+                info!(
+                    request = %request.id, device = %request.device(), role = %request.role,
+                    name = request.profile.display_name.as_deref().unwrap_or("-"),
+                    client = %client_of(&request.origin), class = ?request.origin.class,
+                    listener = %claims.origin.listener, connection = %claims.cid, code,
+                    "a device waits for approval: doorward devices approve {}", request.id
+                );
+            }
+            self.carry_out(notice);
+        }
+    }
+
+    /// The part of [`Inner::tell`] that needs no caller.
+    pub(super) fn carry_out(&self, notice: &Notice) {
+        if let Notice::Close { device, role } = notice {
+            self.registry.end(&Failure::DeviceRemoved, |peer| {
+                peer.device == Some(*device) && role.is_none_or(|role| role == peer.role)
+            });
+        }
+        broadcast::notice(&self.registry, notice, self.clock.now());
+    }
+
+    /// Compares the shared secret, if one was sent and its sender may still try.
+    fn judge_secret(&self, connect: &Connect, subject: Subject) -> (Shared, Option<Reservation>) {
+        if connect.auth.is_empty() {
+            return (Shared::Missing, None);
+        }
+        match self.throttle().reserve(subject, Instant::now()) {
+            Err(locked) => (Shared::Locked { retry_after_ms: locked.retry_after_ms() }, None),
+            Ok(reservation) => (Shared::judge(&connect.auth, Some(&self.secret.load())), Some(reservation)),
+        }
+    }
+
+    fn settle(&self, reservation: Option<Reservation>, verdict: Verdict) {
+        if let Some(reservation) = reservation {
+            self.throttle().settle(reservation, verdict, Instant::now());
+        }
+    }
+}
+
+/// Why the desk could not decide. Ours or the disk's fault, never the caller's.
+#[derive(Debug, thiserror::Error)]
+enum DeskError {
+    #[error("no random bytes: {0}")]
+    Random(#[from] getrandom::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

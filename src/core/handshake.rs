@@ -1,0 +1,300 @@
+//! One WebSocket from our `connect.challenge` to `hello-ok`, or to the refusal and the close.
+//!
+//! Until `hello-ok` a caller gets one message of ours, one of its own of at most 64 KiB, and ten seconds.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use serde_json::Value;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tokio::time::Instant;
+use tokio::time::timeout_at;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+use tracing::debug;
+use tracing::info;
+use uuid::Uuid;
+
+use crate::base::limits::FRAMES_BEFORE_HELLO_MAX;
+use crate::core::Inner;
+use crate::core::admission::Admission;
+use crate::core::code;
+use crate::core::desk::Applicant;
+use crate::core::desk::Rejection;
+use crate::core::desk::Welcome;
+use crate::core::dispatch;
+use crate::core::session::Connected;
+use crate::core::session::Session;
+use crate::core::websocket::Gone;
+use crate::core::websocket::Inbound;
+use crate::core::websocket::WebSocket;
+use crate::identity::claims::Assertion;
+use crate::pairing::device::Challenge;
+use crate::pairing::device::prove;
+use crate::protocol::close::Close;
+use crate::protocol::connect::Connect;
+use crate::protocol::connect::Version;
+use crate::protocol::event;
+use crate::protocol::frame;
+use crate::protocol::frame::FrameError;
+use crate::protocol::frame::Request;
+use crate::protocol::frame::StateVersion;
+use crate::protocol::hello::HelloOk;
+use crate::protocol::refusal::Failure;
+use crate::protocol::scope::Scope;
+
+/// Before `hello-ok`: the challenge is out, nothing is proven.
+pub(super) struct Challenged {
+    admission: Admission,
+    challenge: Challenge,
+    deadline: Instant,
+    /// Frames that arrived while `connect` was looked at.
+    early: VecDeque<Utf8Bytes>,
+}
+
+/// Why there will be no session, and what the caller is told.
+struct Refused {
+    failure: Failure,
+    version: Version,
+    /// The id of the request that gets the error.
+    request: Option<String>,
+    code: String,
+}
+
+impl Refused {
+    fn silent(failure: Failure) -> Self {
+        Self { failure, version: Version::V4, request: None, code: String::new() }
+    }
+
+    fn answered(failure: Failure, version: Version, request: String) -> Self {
+        Self { failure, version, request: Some(request), code: code::random().unwrap_or_default() }
+    }
+}
+
+/// How waiting for the peer ended.
+enum Unready {
+    /// It is gone.
+    Gone,
+    /// There is something to tell it.
+    Refused(Refused),
+    /// It sent bytes that are no WebSocket: closed with this code.
+    Violation(u16),
+}
+
+impl From<Gone> for Unready {
+    fn from(_: Gone) -> Self {
+        Self::Gone
+    }
+}
+
+impl From<Refused> for Unready {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
+    /// Takes a socket over after its 101.
+    pub(super) fn begin(core: Arc<Inner>, admission: Admission, socket: WebSocket<S>) -> Self {
+        let challenge = Challenge::new(Uuid::new_v4().to_string());
+        let deadline = Instant::now() + core.timing.connect_wait;
+        Self { core, socket, state: Challenged { admission, challenge, deadline, early: VecDeque::new() } }
+    }
+
+    /// The session, and what it was sent in the meantime; none if the caller was refused or went away.
+    pub(super) async fn handshake(mut self) -> Option<(Session<S, Connected>, VecDeque<Utf8Bytes>)> {
+        match self.admit().await {
+            Ok((welcome, request)) => self.welcome(welcome, &request).await,
+            Err(Unready::Gone) => {
+                debug!(connection = %self.claims().cid, "closed before connect");
+                None
+            }
+            Err(Unready::Refused(refused)) => {
+                self.refuse(refused).await;
+                None
+            }
+            Err(Unready::Violation(code)) => {
+                self.close(&Close::new(code, "")).await;
+                None
+            }
+        }
+    }
+
+    async fn admit(&mut self) -> Result<(Welcome, String), Unready> {
+        let deadline = self.state.deadline;
+        let first = async {
+            let payload = event::challenge(self.state.challenge.nonce(), self.core.clock.now());
+            // Never: the payload is a plain map.
+            let text = frame::event(event::CONNECT_CHALLENGE, &payload, None, None).unwrap_or_default();
+            send(&mut self.socket, text).await?;
+            first_frame(&mut self.socket).await
+        };
+        let mut restart = self.core.draining.subscribe();
+        let text = tokio::select! {
+            first = timeout_at(deadline, first) => {
+                first.map_err(|_| Refused::silent(Failure::ConnectLate))??
+            }
+            _ = restart.wait_for(|draining| *draining) => return Err(Refused::silent(Failure::Restart).into()),
+        };
+        let request = Request::parse(&text).map_err(|error| {
+            Refused::silent(match error {
+                FrameError::NotJson => Failure::FrameUnreadable,
+                FrameError::NotRequest => Failure::FrameInvalid,
+            })
+        })?;
+        let connect = Connect::read(&request)
+            .map_err(|(version, failure)| Refused::answered(failure, version, request.id.clone()))?;
+        self.decide(connect, request.id).await
+    }
+
+    /// Takes `connect` to the desk, and holds what comes in meanwhile.
+    async fn decide(&mut self, connect: Connect, request: String) -> Result<(Welcome, String), Unready> {
+        let version = connect.version;
+        // The nonce is spent with the first look at it.
+        let challenge = std::mem::replace(&mut self.state.challenge, Challenge::new(String::new()));
+        let proof = prove(&connect, challenge, self.core.clock.now());
+        let (verified, page) = self.state.admission.evidence();
+        let applicant = Applicant { connect, verified, page, proof };
+        let mut visit = pin!(self.core.visit(async move |core| core.connect(applicant).await));
+        let (socket, early) = (&mut self.socket, &mut self.state.early);
+        let decided = poll_fn(|cx| {
+            if let Poll::Ready(decided) = visit.as_mut().poll(cx) {
+                return Poll::Ready(Ok(decided));
+            }
+            while let Poll::Ready(inbound) = socket.poll_inbound(cx) {
+                match keep(early, inbound) {
+                    Ok(()) => {}
+                    Err(unready) => return Poll::Ready(Err(unready)),
+                }
+            }
+            Poll::Pending
+        });
+        match decided.await? {
+            Some(Ok(welcome)) => Ok((welcome, request)),
+            Some(Err(Rejection { failure, code })) => {
+                Err(Refused { failure, version, request: Some(request), code }.into())
+            }
+            None => Err(Refused::answered(Failure::Internal, version, request).into()),
+        }
+    }
+
+    async fn welcome(self, welcome: Welcome, request: &str) -> Option<(Session<S, Connected>, VecDeque<Utf8Bytes>)> {
+        let hello = self.core.hello(&welcome);
+        let Welcome { registered, admitted, connect } = welcome;
+        let claims = self.claims();
+        info!(
+            connection = %claims.cid, client = %claims.origin.ip.unwrap_or(claims.origin.peer), role = %admitted.role,
+            device = %admitted.device.map_or_else(|| "-".to_owned(), |device| device.to_string()),
+            via = admitted.approved_via.map_or("-", |via| via.as_str()), protocol = connect.version.number(),
+            "connected"
+        );
+        // Never: the payload is a plain map.
+        let text = frame::accepted(request, &hello).unwrap_or_default();
+        let Self { core, mut socket, state } = self;
+        let until = Instant::now() + core.timing.connect_wait;
+        if !matches!(timeout_at(until, send(&mut socket, text)).await, Ok(Ok(()))) {
+            return None;
+        }
+        socket.widen();
+        Some((Session { core, socket, state: Connected::new(registered) }, state.early))
+    }
+
+    async fn refuse(mut self, refused: Refused) {
+        let Refused { failure, version, request, code } = refused;
+        let claims = self.claims();
+        let client = claims.origin.ip.unwrap_or(claims.origin.peer);
+        match failure {
+            // Someone may be guessing, or may need help: worth a line.
+            Failure::Unauthorized { .. } | Failure::Proof(_) | Failure::OriginRefused(_) => {
+                info!(connection = %claims.cid, %client, reason = failure.reason(), code, "connect refused");
+            }
+            _ => debug!(connection = %claims.cid, %client, reason = failure.reason(), code, "connect refused"),
+        }
+        let answer = request.zip(failure.error_with_code(version, &code));
+        let text = answer.and_then(|(request, error)| frame::refused(&request, &error).ok());
+        if let Some(text) = text {
+            let until = Instant::now() + self.core.timing.close_wait;
+            if !matches!(timeout_at(until, send(&mut self.socket, text)).await, Ok(Ok(()))) {
+                return;
+            }
+        }
+        self.close(&failure.close(version)).await;
+    }
+
+    fn claims(&self) -> &Assertion {
+        self.state.admission.claims()
+    }
+}
+
+impl Inner {
+    fn hello(&self, welcome: &Welcome) -> Value {
+        let Welcome { registered, admitted, connect } = welcome;
+        let now = self.clock.now();
+        let (presence, version) = self.board.list(&self.registry, std::time::Instant::now());
+        let readable = admitted.scopes.covers(&Scope::READ);
+        HelloOk {
+            version: connect.version,
+            server_version: env!("CARGO_PKG_VERSION"),
+            connection: &registered.peer().connection,
+            boot: &self.boot,
+            build: connect.client.build_id.as_deref(),
+            methods: dispatch::METHODS,
+            events: event::EVENTS,
+            presence: if readable { &presence } else { &[] },
+            health: &event::health(now, 0),
+            state_version: StateVersion { presence: version, health: 1 },
+            uptime_ms: self.uptime_ms(),
+            method: admitted.method,
+            role: admitted.role,
+            scopes: &admitted.scopes,
+            device_token: admitted.token.as_ref().map(|token| (token, now)),
+        }
+        .payload()
+    }
+}
+
+/// The first text frame. Pings before it are counted, so that nobody lives on them.
+async fn first_frame<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocket<S>) -> Result<Utf8Bytes, Unready> {
+    let mut early = VecDeque::new();
+    let mut control = 0;
+    loop {
+        match poll_fn(|cx| socket.poll_inbound(cx)).await {
+            Inbound::Control if control < FRAMES_BEFORE_HELLO_MAX => control += 1,
+            Inbound::Control => return Err(Refused::silent(Failure::FramesQueued).into()),
+            inbound => keep(&mut early, inbound)?,
+        }
+        if let Some(text) = early.pop_front() {
+            return Ok(text);
+        }
+    }
+}
+
+/// Keeps a text frame for later, or says why the socket ends.
+fn keep(early: &mut VecDeque<Utf8Bytes>, inbound: Inbound) -> Result<(), Unready> {
+    let failure = match inbound {
+        Inbound::Text(text) if early.len() < FRAMES_BEFORE_HELLO_MAX => {
+            early.push_back(text);
+            return Ok(());
+        }
+        Inbound::Control => return Ok(()),
+        Inbound::Text(_) => Failure::FramesQueued,
+        Inbound::Binary => Failure::FrameInvalid,
+        Inbound::TooBig => Failure::PayloadTooLarge,
+        Inbound::Closed => return Err(Unready::Gone),
+        Inbound::Violation(code) => return Err(Unready::Violation(code)),
+    };
+    Err(Refused::silent(failure).into())
+}
+
+/// Sends one text message and waits until it has left.
+async fn send<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocket<S>, text: String) -> Result<(), Gone> {
+    let mut text = Some(text);
+    poll_fn(|cx| match text.take() {
+        Some(text) => socket.poll_send_text(text, cx),
+        None => socket.poll_flush(cx),
+    })
+    .await
+}

@@ -1,0 +1,237 @@
+//! What waits to be sent to one socket: a short queue, every byte of it counted, per socket and in all.
+//!
+//! Any thread may add; only the socket's own task takes. An idle socket's queue holds no memory.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+use std::task::Waker;
+
+use futures_util::task::AtomicWaker;
+use serde_json::value::RawValue;
+
+use crate::base::limits::OUTBOUND_BYTES_PER_SOCKET_MAX;
+use crate::base::limits::OUTBOUND_BYTES_TOTAL_MAX;
+use crate::protocol::close::Close;
+use crate::protocol::frame;
+use crate::protocol::frame::StateVersion;
+
+/// Counted for each queued event besides its payload: its envelope.
+const ENVELOPE_BYTES: usize = 128;
+/// A queue that was longer than this gives its memory back when it is empty.
+const KEPT_SLOTS: usize = 4;
+
+/// An event for many sockets: its payload is written once, its `seq` for each socket apart.
+#[derive(Debug)]
+pub(super) struct Event {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// Its payload as JSON.
+    pub(super) payload: Box<RawValue>,
+    /// The lists' versions, where it changes one.
+    pub(super) version: Option<StateVersion>,
+    /// What becomes of it when the socket's queue is full.
+    pub(super) slow: Slow,
+}
+
+impl Event {
+    fn bytes(&self) -> usize {
+        self.payload.get().len() + ENVELOPE_BYTES
+    }
+}
+
+/// What becomes of an event that a slow socket has no room for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(not(test), expect(dead_code, reason = "every event of the core itself may be dropped; an upstream's may not"))]
+pub(super) enum Slow {
+    /// The socket is closed: 1008 `slow consumer`.
+    Close,
+    /// The event is left out; the gap in `seq` tells the client.
+    Drop,
+}
+
+/// The next thing to send.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// The last one: our close frame.
+    Close(Close),
+    /// A ping.
+    Ping,
+    /// A text message.
+    Text(String),
+}
+
+/// Bytes queued for all sockets together.
+#[derive(Debug, Default)]
+pub(super) struct Budget(AtomicUsize);
+
+impl Budget {
+    fn take(&self, bytes: usize) -> bool {
+        let add = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= OUTBOUND_BYTES_TOTAL_MAX);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes queued now.
+    pub(super) fn used(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One socket's queue.
+#[derive(Debug)]
+pub(super) struct Outbound {
+    queue: Mutex<Queue>,
+    waker: AtomicWaker,
+    budget: Arc<Budget>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    events: VecDeque<(Arc<Event>, u64)>,
+    /// Counted for what is queued.
+    waiting: usize,
+    /// Counted for what the socket has taken and not sent yet.
+    taken: usize,
+    /// The `seq` of the last event.
+    sequence: u64,
+    ping: bool,
+    closing: Closing,
+}
+
+#[derive(Debug, Default)]
+enum Closing {
+    #[default]
+    Open,
+    Asked(Close),
+    Taken,
+}
+
+impl Outbound {
+    pub(super) fn new(budget: Arc<Budget>) -> Self {
+        Self { queue: Mutex::default(), waker: AtomicWaker::new(), budget }
+    }
+
+    /// Queues `event`, or does what it says for a slow socket.
+    pub(super) fn push(&self, event: &Arc<Event>) {
+        let mut queue = self.queue();
+        if !matches!(queue.closing, Closing::Open) {
+            return;
+        }
+        queue.sequence += 1;
+        if self.reserve(&queue, event.bytes()) {
+            queue.waiting += event.bytes();
+            let sequence = queue.sequence;
+            queue.events.push_back((Arc::clone(event), sequence));
+        } else if event.slow == Slow::Close {
+            self.close_queue(&mut queue, slow_consumer());
+        } else {
+            return;
+        }
+        drop(queue);
+        self.waker.wake();
+    }
+
+    /// Queues a ping.
+    pub(super) fn ping(&self) {
+        self.queue().ping = true;
+        self.waker.wake();
+    }
+
+    /// Closes the socket instead of sending what is queued. The first reason stands.
+    pub(super) fn close(&self, close: Close) {
+        self.close_queue(&mut self.queue(), close);
+        self.waker.wake();
+    }
+
+    /// Whether the socket has been told to close.
+    pub(super) fn is_closing(&self) -> bool {
+        !matches!(self.queue().closing, Closing::Open)
+    }
+
+    /// Counts an answer of `bytes` that the socket's task sends itself; `false`: there is no room, close it.
+    pub(super) fn admit(&self, bytes: usize) -> bool {
+        let mut queue = self.queue();
+        let admitted = self.reserve(&queue, bytes);
+        if admitted {
+            queue.taken += bytes;
+        } else {
+            self.close_queue(&mut queue, slow_consumer());
+        }
+        admitted
+    }
+
+    /// Takes the next thing to send. Its bytes stay counted until [`Outbound::sent`].
+    pub(super) fn take(&self) -> Option<Next> {
+        let mut queue = self.queue();
+        if let Closing::Asked(_) = queue.closing
+            && let Closing::Asked(close) = std::mem::replace(&mut queue.closing, Closing::Taken)
+        {
+            return Some(Next::Close(close));
+        }
+        if std::mem::take(&mut queue.ping) {
+            return Some(Next::Ping);
+        }
+        while let Some((event, sequence)) = queue.events.pop_front() {
+            queue.waiting = queue.waiting.saturating_sub(event.bytes());
+            queue.taken += event.bytes();
+            // A payload that is JSON already can be written; were it not, it is left out.
+            if let Ok(text) = frame::event(event.name, &event.payload, Some(sequence), event.version) {
+                return Some(Next::Text(text));
+            }
+        }
+        if queue.events.capacity() > KEPT_SLOTS {
+            queue.events = VecDeque::new();
+        }
+        None
+    }
+
+    /// Everything taken so far has left for the peer.
+    pub(super) fn sent(&self) {
+        let taken = std::mem::take(&mut self.queue().taken);
+        self.budget.give_back(taken);
+    }
+
+    /// Wakes the socket's task when something is queued.
+    pub(super) fn register(&self, waker: &Waker) {
+        self.waker.register(waker);
+    }
+
+    fn reserve(&self, queue: &Queue, bytes: usize) -> bool {
+        let sum = queue.waiting.saturating_add(queue.taken).saturating_add(bytes);
+        sum <= OUTBOUND_BYTES_PER_SOCKET_MAX && self.budget.take(bytes)
+    }
+
+    fn close_queue(&self, queue: &mut Queue, close: Close) {
+        if matches!(queue.closing, Closing::Open) {
+            queue.events = VecDeque::new();
+            self.budget.give_back(std::mem::take(&mut queue.waiting));
+            queue.ping = false;
+            queue.closing = Closing::Asked(close);
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        // Every change to a queue is whole before anything that could panic.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Outbound {
+    fn drop(&mut self) {
+        let mut queue = self.queue();
+        self.budget.give_back(queue.waiting + queue.taken);
+        queue.events.clear();
+    }
+}
+
+fn slow_consumer() -> Close {
+    Close::new(1008, "slow consumer")
+}

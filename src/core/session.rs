@@ -1,0 +1,251 @@
+//! One WebSocket's life after `hello-ok`: calls in, answers and events out, one task, no timer of its own.
+//!
+//! A typestate: only a [`Session`] that is [`Connected`] can dispatch a call, and only `hello-ok` makes one.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Context;
+use std::task::Poll;
+use std::task::ready;
+use std::time::Instant;
+
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tokio::time::Sleep;
+use tokio::time::sleep;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+use tracing::debug;
+
+use crate::base::limits::MESSAGES_PER_SECOND_MAX;
+use crate::base::limits::UNAUTHORIZED_CALLS_MAX;
+use crate::core::Inner;
+use crate::core::dispatch;
+use crate::core::outbound::Next;
+use crate::core::registry::Peer;
+use crate::core::registry::Registered;
+use crate::core::websocket::Gone;
+use crate::core::websocket::Inbound;
+use crate::core::websocket::WebSocket;
+use crate::protocol::close::Close;
+use crate::protocol::frame;
+use crate::protocol::frame::FrameError;
+use crate::protocol::frame::Request;
+use crate::protocol::refusal::Failure;
+
+/// One WebSocket and how far it has come.
+pub(super) struct Session<S, State> {
+    pub(super) core: Arc<Inner>,
+    pub(super) socket: WebSocket<S>,
+    pub(super) state: State,
+}
+
+/// `hello-ok` was sent; calls may be dispatched.
+pub(super) struct Connected {
+    registered: Registered,
+    pace: Pace,
+    /// Calls so far without the needed role or scope.
+    unauthorized: u32,
+    /// Whether something was handed to the socket that may not have left yet.
+    sending: bool,
+}
+
+impl Connected {
+    /// The state of a socket that was just told `hello-ok`.
+    pub(super) fn new(registered: Registered) -> Self {
+        Self { registered, pace: Pace::new(Instant::now()), unauthorized: 0, sending: false }
+    }
+}
+
+/// What a session has to do next.
+enum Turn {
+    /// Answer a call.
+    Call(Utf8Bytes),
+    /// Say goodbye.
+    Close(Close),
+    /// Nothing: the peer is gone.
+    Gone,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Connected> {
+    /// Serves the socket to its end; `early` came in before `hello-ok` was out.
+    pub(super) async fn run(mut self, early: VecDeque<Utf8Bytes>) {
+        for text in early {
+            self.serve(text).await;
+        }
+        loop {
+            match poll_fn(|cx| self.poll_turn(cx)).await {
+                // Boxed: an idle socket must not hold the memory of a call in progress.
+                Turn::Call(text) => Box::pin(self.serve(text)).await,
+                Turn::Close(close) => {
+                    debug!(connection = %self.peer().connection, code = close.code(), reason = close.reason(), "closed");
+                    return Box::pin(self.close(&close)).await;
+                }
+                Turn::Gone => {
+                    debug!(connection = %self.peer().connection, "closed by the peer");
+                    return Box::pin(self.goodbye()).await;
+                }
+            }
+        }
+    }
+
+    fn peer(&self) -> &Peer {
+        self.state.registered.peer()
+    }
+
+    /// Sends what waits, then reads. Nothing is read while the peer does not take what we send: whoever does not
+    /// listen is not listened to.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        self.state.registered.peer().outbound.register(cx.waker());
+        loop {
+            let peer = self.state.registered.peer();
+            if let Some(close) = peer.outbound.take_close() {
+                return Poll::Ready(Turn::Close(close));
+            }
+            if self.state.sending {
+                match ready!(self.socket.poll_flush(cx)) {
+                    Ok(()) => peer.outbound.sent(),
+                    Err(Gone) => return Poll::Ready(Turn::Gone),
+                }
+                peer.lives();
+                self.state.sending = false;
+            }
+            let sent = match peer.outbound.take() {
+                Some(Next::Text(text)) => self.socket.poll_send_text(text, cx),
+                Some(Next::Ping) => self.socket.poll_send_ping(cx),
+                None => match ready!(self.poll_inbound(cx)) {
+                    Some(turn) => return Poll::Ready(turn),
+                    None => continue,
+                },
+            };
+            self.state.sending = true;
+            if sent == Poll::Ready(Err(Gone)) {
+                return Poll::Ready(Turn::Gone);
+            }
+        }
+    }
+
+    fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<Option<Turn>> {
+        ready!(self.state.pace.poll_ready(cx));
+        let inbound = ready!(self.socket.poll_inbound(cx));
+        self.peer().lives();
+        self.state.pace.count(Instant::now());
+        let failure = match inbound {
+            Inbound::Text(text) => return Poll::Ready(Some(Turn::Call(text))),
+            Inbound::Control => return Poll::Ready(None),
+            Inbound::Closed => return Poll::Ready(Some(Turn::Gone)),
+            Inbound::Violation(code) => return Poll::Ready(Some(Turn::Close(Close::new(code, "")))),
+            Inbound::TooBig => return Poll::Ready(Some(Turn::Close(Close::new(1009, "message too large")))),
+            Inbound::Binary => Failure::FrameInvalid,
+        };
+        Poll::Ready(Some(Turn::Close(failure.close(self.peer().version))))
+    }
+
+    /// Answers one call. What ends the socket is left at its queue, where [`Session::run`] finds it after the answer.
+    async fn serve(&mut self, text: Utf8Bytes) {
+        let peer = Arc::clone(self.state.registered.peer());
+        let request = match Request::parse(&text) {
+            Ok(request) => request,
+            Err(FrameError::NotJson) => return peer.end(&Failure::FrameUnreadable),
+            Err(FrameError::NotRequest) => return peer.end(&Failure::FrameInvalid),
+        };
+        drop(text);
+        let called = dispatch::call(&self.core, &peer, &request).await;
+        let answer = match &called {
+            Ok(payload) => frame::accepted(&request.id, payload),
+            Err(error) => frame::refused(&request.id, &error.error(peer.version)),
+        };
+        // Never: answers are plain maps, lists and text.
+        self.answer(answer.unwrap_or_default()).await;
+        if called.is_err_and(|error| error.is_unauthorized()) {
+            self.state.unauthorized += 1;
+            if self.state.unauthorized > UNAUTHORIZED_CALLS_MAX {
+                peer.end(&Failure::UnauthorizedCalls);
+            }
+        }
+    }
+
+    /// Hands an answer to the socket. It leaves with the next turn; the call after it is not read before.
+    async fn answer(&mut self, text: String) {
+        if !self.peer().outbound.admit(text.len()) {
+            return;
+        }
+        let mut text = Some(text);
+        poll_fn(|cx| {
+            if let Some(text) = text.take() {
+                // What did not leave at once stays with the socket and is flushed by the next turn.
+                let _left = self.socket.poll_send_text(text, cx);
+            }
+            Poll::Ready(())
+        })
+        .await;
+        self.state.sending = true;
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin, State> Session<S, State> {
+    /// Closes as RFC 6455 §7.1.1 asks: our close frame, the peer's within a second, the end of the stream.
+    pub(super) async fn close(mut self, close: &Close) {
+        let farewell = async {
+            let mut first = Some(close);
+            let said = poll_fn(|cx| match first.take() {
+                Some(close) => self.socket.poll_send_close(close, cx),
+                None => self.socket.poll_flush(cx),
+            });
+            if said.await.is_ok() {
+                // What still comes in is read and dropped: unread bytes would turn our close into a reset.
+                while !matches!(poll_fn(|cx| self.socket.poll_inbound(cx)).await, Inbound::Closed) {}
+            }
+            self.end().await;
+        };
+        // A peer that does not answer is left alone.
+        let _left = timeout(self.core.timing.close_wait, Box::pin(farewell)).await;
+    }
+
+    /// Answers the peer's own close and ends the stream.
+    async fn goodbye(mut self) {
+        let wait = self.core.timing.close_wait;
+        let _left = timeout(wait, self.end()).await;
+    }
+
+    async fn end(&mut self) {
+        let _flushed = poll_fn(|cx| self.socket.poll_flush(cx)).await;
+        let _ended = poll_fn(|cx| self.socket.poll_shutdown(cx)).await;
+    }
+}
+
+/// Holds a sender to an average pace: it is not read from until it may send again.
+struct Pace {
+    second: Instant,
+    messages: u32,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl Pace {
+    fn new(now: Instant) -> Self {
+        Self { second: now, messages: 0, pause: None }
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(cx));
+            self.pause = None;
+        }
+        Poll::Ready(())
+    }
+
+    fn count(&mut self, now: Instant) {
+        let elapsed = now.duration_since(self.second);
+        if elapsed.as_secs() >= 1 {
+            (self.second, self.messages) = (now, 0);
+        }
+        self.messages += 1;
+        if self.messages >= MESSAGES_PER_SECOND_MAX {
+            let rest = std::time::Duration::from_secs(1).saturating_sub(elapsed);
+            self.pause = Some(Box::pin(sleep(rest)));
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! One WebSocket over any byte stream: tungstenite's framing, driven by the one task that owns the socket.
+//!
+//! Why not tokio-tungstenite's own stream: the frame limit must grow after `hello-ok` without losing bytes that
+//! are already read, and its two waker proxies would cost every idle socket memory for nothing.
+
+use std::io;
+use std::io::Read;
+use std::io::Write;
+use std::pin::Pin;
+use std::task::Context;
+use std::task::Poll;
+
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tokio::io::ReadBuf;
+use tokio_tungstenite::tungstenite::Bytes;
+use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::WebSocketContext;
+
+use crate::base::limits::FRAME_BYTES_BEFORE_HELLO_MAX;
+use crate::base::limits::MESSAGE_BYTES_MAX;
+use crate::base::limits::SOCKET_READ_BYTES;
+use crate::protocol::close::Close;
+
+/// The WebSocket.
+pub(super) struct WebSocket<S> {
+    framing: WebSocketContext,
+    io: S,
+    /// Whether bytes wait in the framing's buffer for the peer to read.
+    blocked: bool,
+}
+
+/// What came in.
+#[derive(Debug)]
+pub(super) enum Inbound {
+    /// The peer closes, or is gone.
+    Closed,
+    /// A message that is no text.
+    Binary,
+    /// A ping (answered already) or a pong.
+    Control,
+    /// A text message.
+    Text(Utf8Bytes),
+    /// Bytes that are no WebSocket (RFC 6455 §7.4.1: 1002, 1007).
+    Violation(u16),
+    /// A frame or message over the limit.
+    TooBig,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    /// Takes over after the 101; `early` was read with the request's head.
+    pub(super) fn new(io: S, early: Vec<u8>) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(SOCKET_READ_BYTES)
+            .write_buffer_size(0)
+            .max_message_size(Some(FRAME_BYTES_BEFORE_HELLO_MAX))
+            .max_frame_size(Some(FRAME_BYTES_BEFORE_HELLO_MAX));
+        let framing = WebSocketContext::from_partially_read(early, Role::Server, Some(config));
+        Self { framing, io, blocked: false }
+    }
+
+    /// Lets messages of the size that `hello-ok` promises in.
+    pub(super) fn widen(&mut self) {
+        self.framing.set_config(|config| {
+            config.max_message_size = Some(MESSAGE_BYTES_MAX);
+            config.max_frame_size = Some(MESSAGE_BYTES_MAX);
+        });
+    }
+
+    /// The next thing that came in. Nothing more comes after `Closed`, `Violation` and `TooBig`.
+    pub(super) fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<Inbound> {
+        let inbound = match self.framing.read(&mut Waking { io: &mut self.io, cx }) {
+            Ok(Message::Text(text)) => Inbound::Text(text),
+            Ok(Message::Binary(_)) => Inbound::Binary,
+            Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Inbound::Control,
+            Ok(Message::Close(_)) => Inbound::Closed,
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+            Err(Error::Capacity(CapacityError::MessageTooLong { .. })) => Inbound::TooBig,
+            Err(Error::Protocol(_)) if self.framing.can_write() => Inbound::Violation(1002),
+            Err(Error::Utf8(_)) => Inbound::Violation(1007),
+            Err(_) => Inbound::Closed,
+        };
+        Poll::Ready(inbound)
+    }
+
+    /// Whether everything handed over so far has left; only then more should be handed over.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        let flushed = self.framing.flush(&mut Waking { io: &mut self.io, cx });
+        self.blocked(flushed)
+    }
+
+    /// Hands a text message over and sends what the peer takes now.
+    pub(super) fn poll_send_text(&mut self, text: String, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        self.poll_send(Message::Text(text.into()), cx)
+    }
+
+    /// Hands a ping over.
+    pub(super) fn poll_send_ping(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        self.poll_send(Message::Ping(Bytes::new()), cx)
+    }
+
+    /// Hands our close frame over; nothing can be sent after it.
+    pub(super) fn poll_send_close(&mut self, close: &Close, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        let frame = close.code().map(|code| CloseFrame { code: code.into(), reason: close.reason().into() });
+        self.poll_send(Message::Close(frame), cx)
+    }
+
+    /// Ends the byte stream: TLS says goodbye, TCP sends FIN.
+    pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    /// Whether the peer does not take what we send.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    fn poll_send(&mut self, message: Message, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        let mut waking = Waking { io: &mut self.io, cx };
+        let sent = self.framing.write(&mut waking, message).and_then(|()| self.framing.flush(&mut waking));
+        self.blocked(sent)
+    }
+
+    fn blocked(&mut self, sent: Result<(), Error>) -> Poll<Result<(), Gone>> {
+        self.blocked = matches!(&sent, Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock);
+        match sent {
+            _ if self.blocked => Poll::Pending,
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(_) => Poll::Ready(Err(Gone)),
+        }
+    }
+}
+
+/// The peer is gone, or the closing handshake is over.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Gone;
+
+/// Lets the framing, which is written for blocking streams, use ours: "not now" becomes `WouldBlock`, and the
+/// task is woken when it may try again.
+struct Waking<'io, 'cx, 'waker, S> {
+    io: &'io mut S,
+    cx: &'cx mut Context<'waker>,
+}
+
+impl<S: AsyncRead + Unpin> Read for Waking<'_, '_, '_, S> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let mut buffer = ReadBuf::new(bytes);
+        match Pin::new(&mut *self.io).poll_read(self.cx, &mut buffer) {
+            Poll::Ready(result) => result.map(|()| buffer.filled().len()),
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Write for Waking<'_, '_, '_, S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match Pin::new(&mut *self.io).poll_write(self.cx, bytes) {
+            Poll::Ready(result) => result,
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match Pin::new(&mut *self.io).poll_flush(self.cx) {
+            Poll::Ready(result) => result,
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+}
