@@ -1,51 +1,299 @@
 //! The authority on who may enter: verifies the assertion, speaks the gateway protocol, pairs.
 //!
-//! One [`Core`] serves every event loop of the process. It accepts nothing without exactly one valid
-//! assertion, wherever the call comes from.
+//! One [`Core`] serves every event loop of the process. It accepts nothing without exactly one valid assertion,
+//! wherever the call comes from, and decides at one desk, so that an approval, a revocation and a connect can never
+//! miss each other.
 
+mod admission;
+mod broadcast;
+mod code;
+mod desk;
+mod dispatch;
+mod drain;
+mod handshake;
+mod methods;
+mod outbound;
+mod pairings;
+mod presence;
+mod registry;
+mod routes;
+mod session;
+mod upkeep;
+mod websocket;
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
 use std::time::Duration;
+use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
+use http::Request;
+use http::Response;
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
-use tokio::io::{AsyncRead, AsyncWrite};
+use thiserror::Error;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tokio::sync::watch;
+use tracing::info;
+use uuid::Uuid;
+
+use crate::base::clock::Clock;
+use crate::base::limits::CLOSE_WAIT;
+use crate::base::limits::CONNECT_WAIT;
+use crate::base::limits::PING_PERIOD;
+use crate::base::limits::TICK_PERIOD;
+use crate::base::limits::UPKEEP_PERIOD;
+use crate::base::secret::Fingerprint;
+use crate::base::secret::Secret;
+use crate::core::admission::Lobby;
+use crate::core::presence::Board;
+use crate::core::registry::Registry;
+use crate::core::session::Session;
+use crate::core::websocket::WebSocket;
+use crate::identity::verifier::Verifier;
+use crate::pairing::throttle::Throttle;
+use crate::protocol::hello::AuthMethod;
+use crate::protocol::refusal::Failure;
+use crate::store::Store;
+use crate::store::StoreError;
+use crate::store::keys::token::TokenError;
+use crate::store::keys::token::TokenSource;
+
+pub use admission::Admission;
+pub use pairings::Decider;
+pub use pairings::Listing;
+pub use pairings::Pairings;
+
+/// What the core is made of.
+#[derive(Debug)]
+pub struct Settings {
+    /// Whose assertions it believes.
+    pub verifier: Verifier,
+    /// What it remembers.
+    pub store: Store,
+    /// Where the gateway token stands; read now, and written by [`Core::rotate_token`].
+    pub token: TokenSource,
+    /// The wall clock.
+    pub clock: Clock,
+    /// How long it waits for what.
+    pub timing: Timing,
+}
+
+/// The core's waits and periods. The default is that of the limits; tests take shorter ones.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// From the 101 to `connect`.
+    pub connect_wait: Duration,
+    /// From our close frame to the end of the socket.
+    pub close_wait: Duration,
+    /// Between two rounds of upkeep.
+    pub upkeep_period: Duration,
+    /// Between two pings of one socket.
+    pub ping_period: Duration,
+    /// Between two `tick` events.
+    pub tick_period: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            connect_wait: CONNECT_WAIT,
+            close_wait: CLOSE_WAIT,
+            upkeep_period: UPKEEP_PERIOD,
+            ping_period: PING_PERIOD,
+            tick_period: TICK_PERIOD,
+        }
+    }
+}
 
 /// The core: cheap to clone, shared by all event loops.
 #[derive(Clone, Debug)]
-pub struct Core(());
+pub struct Core {
+    inner: Arc<Inner>,
+    routes: routes::Routes,
+}
 
-/// Leave for one WebSocket to begin the handshake; counted until it is dropped or had `hello-ok`.
+/// How the core is, in numbers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Serialize)]
+pub struct Status {
+    /// Sockets that had `hello-ok`.
+    pub connections: usize,
+    /// Sockets that have not had it yet.
+    pub waiting: usize,
+    /// Paired devices.
+    pub paired: usize,
+    /// Devices that wait for approval.
+    pub pending: usize,
+    /// Bytes that wait to be sent to all sockets together.
+    pub queued_bytes: usize,
+    /// Milliseconds since start.
+    pub uptime_ms: u64,
+}
+
+/// What all handles and sockets share.
 #[derive(Debug)]
-pub struct Admission(());
+struct Inner {
+    verifier: Verifier,
+    store: Store,
+    token: TokenSource,
+    /// The gateway token's hash; the token itself is not kept.
+    secret: ArcSwap<Fingerprint>,
+    clock: Clock,
+    timing: Timing,
+    throttle: Mutex<Throttle>,
+    desk: tokio::sync::Mutex<()>,
+    /// Where visits to the desk and the upkeep run.
+    runtime: tokio::runtime::Handle,
+    registry: Arc<Registry>,
+    lobby: Lobby,
+    board: Board,
+    draining: watch::Sender<bool>,
+    started: Instant,
+    boot: String,
+}
 
 impl Core {
+    /// Puts a core together; what it does aside from the event loops runs on the runtime that this is called on.
+    ///
+    /// # Errors
+    /// [`CoreError`] when there is no gateway token.
+    pub fn open(settings: Settings) -> Result<Self, CoreError> {
+        let Settings { verifier, store, token, clock, timing } = settings;
+        let secret = ArcSwap::from_pointee(token.open()?.fingerprint());
+        let rounds = timing.ping_period.as_millis() / timing.upkeep_period.as_millis().max(1);
+        let inner = Arc::new(Inner {
+            verifier,
+            store,
+            token,
+            secret,
+            clock,
+            timing,
+            throttle: Mutex::default(),
+            desk: tokio::sync::Mutex::new(()),
+            runtime: tokio::runtime::Handle::current(),
+            registry: Arc::new(Registry::new(usize::try_from(rounds).unwrap_or(1))),
+            lobby: Lobby::default(),
+            board: Board::new(Instant::now()),
+            draining: watch::Sender::new(false),
+            started: Instant::now(),
+            boot: Uuid::new_v4().to_string(),
+        });
+        inner.runtime.spawn(upkeep::run(Arc::downgrade(&inner), timing));
+        Ok(Self { inner, routes: routes::Routes::new() })
+    }
+
     /// Answers a request that is no WebSocket upgrade.
-    pub async fn answer(&self, _request: Request<Bytes>) -> Response<Bytes> {
-        not_ready()
+    pub async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
+        let (mut parts, body) = request.into_parts();
+        match self.inner.verifier.verify_request(&parts) {
+            Ok(verified) => {
+                parts.extensions.insert(verified);
+                self.routes.answer(Request::from_parts(parts, body)).await
+            }
+            Err(error) => routes::without_assertion(&error),
+        }
     }
 
     /// Judges an upgrade request before the edge sends its 101.
     ///
     /// # Errors
     /// The answer to send in place of the 101.
-    pub fn admit_socket(&self, _parts: &Parts) -> Result<Admission, Response<Bytes>> {
-        Err(not_ready())
+    pub fn admit_socket(&self, parts: &Parts) -> Result<Admission, Response<Bytes>> {
+        let verified = self.inner.verifier.verify_request(parts).map_err(|error| routes::without_assertion(&error))?;
+        if self.inner.is_draining() {
+            return Err(routes::restarting());
+        }
+        let page = admission::page(&parts.headers);
+        self.inner.lobby.enter(verified, page).ok_or_else(routes::too_many_sockets)
     }
 
-    /// Serves one WebSocket from the bytes after the 101 to its end. `early` are the bytes that arrived
-    /// with the head. Box `io`: the future keeps it by value.
-    pub async fn serve_socket<S>(&self, _admission: Admission, _io: S, _early: Vec<u8>)
+    /// Serves one WebSocket from the bytes after the 101 to its end. `early` are the bytes that arrived with the
+    /// head. Box `io`: the future keeps it by value.
+    pub async fn serve_socket<S>(&self, admission: Admission, io: S, early: Vec<u8>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let socket = WebSocket::new(io, early);
+        let waiting = Session::begin(Arc::clone(&self.inner), admission, socket);
+        // Boxed: an admitted socket must not hold the memory of its handshake.
+        if let Some((session, early)) = Box::pin(waiting.handshake()).await {
+            session.run(early).await;
+        }
     }
 
-    /// Closes every WebSocket with 1012 `service restart`, spread over `window`, and takes no new ones.
-    pub async fn drain(&self, _window: Duration) {}
+    /// Pending requests and paired devices, to look at and to decide about.
+    pub fn pairings(&self) -> Pairings {
+        Pairings { core: Arc::clone(&self.inner) }
+    }
+
+    /// Makes a new gateway token: durable when this returns, the old one dead at once, and every socket that came in
+    /// with it closed.
+    ///
+    /// # Errors
+    /// [`CoreError`] when the file is not ours to write, or could not be written; then the old token stays.
+    pub async fn rotate_token(&self) -> Result<Secret<String>, CoreError> {
+        let rotated = self.inner.visit(async move |core| {
+            let _desk = core.desk().await;
+            let source = core.token.clone();
+            let token =
+                tokio::task::spawn_blocking(move || source.rotate()).await.map_err(|_| CoreError::Stopped)??;
+            core.secret.store(Arc::new(token.fingerprint()));
+            core.registry
+                .end(&Failure::AuthChanged, |peer| matches!(peer.method, AuthMethod::Token | AuthMethod::Password));
+            info!("gateway token rotated");
+            Ok(token)
+        });
+        rotated.await.unwrap_or(Err(CoreError::Stopped))
+    }
+
+    /// How the core is. An answer means that the store can be read.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot.
+    pub async fn status(&self) -> Result<Status, StoreError> {
+        self.inner.status().await
+    }
+
+    /// Closes every WebSocket with 1012 `service restart`, spread over `window`, and takes no new ones. Done when the
+    /// last one is gone; sights of devices that wait are written then.
+    pub async fn drain(&self, window: Duration) {
+        self.inner.drain(window).await;
+    }
 }
 
-fn not_ready() -> Response<Bytes> {
-    let mut response = Response::new(Bytes::new());
-    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    response
+impl Inner {
+    async fn status(&self) -> Result<Status, StoreError> {
+        let (now, requests) = (self.clock.now(), self.store.requests().await?);
+        Ok(Status {
+            connections: self.registry.open(),
+            waiting: self.lobby.all(),
+            paired: self.store.devices_count().await?,
+            pending: requests.iter().filter(|request| !request.is_expired(now)).count(),
+            queued_bytes: self.registry.queued_bytes(),
+            uptime_ms: self.uptime_ms(),
+        })
+    }
+
+    fn uptime_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn throttle(&self) -> MutexGuard<'_, Throttle> {
+        // A count is whole between calls; a panic in between would leave one too many at most.
+        self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why the core could not do something of its own.
+#[derive(Debug, Error)]
+pub enum CoreError {
+    /// It is being shut down.
+    #[error("the core is stopping")]
+    Stopped,
+    /// The gateway token cannot be read or written.
+    #[error(transparent)]
+    Token(#[from] TokenError),
 }

@@ -123,6 +123,8 @@ pub const TICK_PERIOD: Duration = Duration::from_secs(30);
 pub const PING_PERIOD: Duration = Duration::from_secs(25);
 /// A ping must be answered within this time.
 pub const PONG_WAIT: Duration = Duration::from_secs(25);
+/// While draining, sockets are told in groups, this far apart.
+pub const DRAIN_STEP: Duration = Duration::from_millis(100);
 /// Between our close frame and the end of the socket.
 pub const CLOSE_WAIT: Duration = Duration::from_secs(1);
 /// Period of the core's own round of upkeep.

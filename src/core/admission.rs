@@ -9,6 +9,9 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
+use http::HeaderMap;
+use http::header::ORIGIN;
+
 use crate::base::limits::SOCKETS_BEFORE_HELLO_MAX;
 use crate::base::limits::SOCKETS_BEFORE_HELLO_PER_CLIENT_MAX;
 use crate::identity::claims::Assertion;
@@ -35,6 +38,11 @@ impl Admission {
     pub(super) fn evidence(&self) -> (Verified, Page) {
         (self.verified.clone(), self.page)
     }
+}
+
+/// Whether a request says that a page in a browser sent it (RFC 6454 §7).
+pub(super) fn page(headers: &HeaderMap) -> Page {
+    if headers.contains_key(ORIGIN) { Page::Present } else { Page::Absent }
 }
 
 /// Counts the sockets before `hello-ok`.

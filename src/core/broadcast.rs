@@ -12,7 +12,6 @@ use crate::core::outbound::Event;
 use crate::core::outbound::Slow;
 use crate::core::registry::Peer;
 use crate::core::registry::Registry;
-use crate::core::shown;
 use crate::pairing::device::DeviceId;
 use crate::pairing::step::Notice;
 use crate::protocol::connect::Version;
@@ -34,9 +33,7 @@ pub(super) fn notice(registry: &Registry, notice: &Notice, now: UnixMillis) {
         }
         Notice::Requested(request) => {
             let device = request.device();
-            tell(registry, event::DEVICE_PAIR_REQUESTED, &shown::request(request), None, |peer| {
-                decides_about(peer, &device)
-            });
+            tell(registry, event::DEVICE_PAIR_REQUESTED, &request.shown(), None, |peer| decides_about(peer, &device));
         }
         Notice::Resolved { request, device, decision } => {
             let payload = event::resolved(&request.to_string(), &device.to_string(), *decision, now);
@@ -52,9 +49,7 @@ pub(super) fn tick(registry: &Registry, now: UnixMillis) {
 
 /// Tells those who may read who is connected.
 pub(super) fn presence(registry: &Registry, list: &[Presence], version: StateVersion) {
-    tell(registry, event::PRESENCE, &event::presence(list), Some(version), |peer| {
-        peer.is_operator_with(&Scope::READ)
-    });
+    tell(registry, event::PRESENCE, &event::presence(list), Some(version), |peer| peer.is_operator_with(&Scope::READ));
 }
 
 fn decides_about(peer: &Peer, device: &DeviceId) -> bool {

@@ -20,7 +20,6 @@ use crate::core::registry::Arrival;
 use crate::core::registry::Registered;
 use crate::identity::claims::Assertion;
 use crate::identity::verifier::Verified;
-use crate::pairing::credential::Shared;
 use crate::pairing::device::Proof;
 use crate::pairing::request::client_of;
 use crate::pairing::step;
@@ -32,8 +31,6 @@ use crate::pairing::step::Known;
 use crate::pairing::step::Notice;
 use crate::pairing::step::Page;
 use crate::pairing::step::Step;
-use crate::pairing::step::Verdict;
-use crate::pairing::throttle::Reservation;
 use crate::pairing::throttle::Subject;
 use crate::protocol::connect::Connect;
 use crate::protocol::refusal::Failure;
@@ -103,11 +100,7 @@ impl Inner {
         }
     }
 
-    async fn decide(
-        self: &Arc<Self>,
-        applicant: Applicant,
-        code: &str,
-    ) -> Result<Result<Welcome, Failure>, DeskError> {
+    async fn decide(self: &Arc<Self>, applicant: Applicant, code: &str) -> Result<Result<Welcome, Failure>, DeskError> {
         if self.is_draining() {
             return Ok(Err(Failure::Restart));
         }
@@ -118,23 +111,16 @@ impl Inner {
             Proof::Proven(device) => self.store.known(&device.id(), &client, now).await?,
             Proof::Absent | Proof::Refused(_) => Known::default(),
         };
-        let subject = match proof {
-            Proof::Proven(device) if known.device.as_ref().is_some_and(|paired| paired.key == device.key()) => {
-                Subject::Device(device.id())
-            }
-            _ => Subject::Client(client),
-        };
-        let fresh = Fresh::random()?;
-        let (shared, reservation) = self.judge_secret(&connect, subject);
+        let subject = Subject::of(&claims.origin, &proof, known.device.as_ref());
+        let (fresh, gateway) = (Fresh::random()?, self.secret.load());
+        let (shared, reservation) = self.throttle().judge(subject, &connect.auth, Some(&gateway), Instant::now());
         let attempt = Attempt { connect: &connect, origin: &claims.origin, page, proof, shared, fresh };
         let Step { changes, notices, outcome } = step::connect(&known, attempt, now);
-        self.settle(reservation, outcome.verdict);
-        let act = Act {
-            name: "connect",
-            actor: format!("client:{client}"),
-            connection: Some(claims.cid.clone()),
-            at: now,
-        };
+        if let Some(reservation) = reservation {
+            self.throttle().settle(reservation, outcome.verdict, Instant::now());
+        }
+        let act =
+            Act { name: "connect", actor: format!("client:{client}"), connection: Some(claims.cid.clone()), at: now };
         self.commit(&changes, &act).await?;
         self.tell(&notices, claims, code);
         let admitted = match outcome.outcome {
@@ -184,23 +170,6 @@ impl Inner {
             });
         }
         broadcast::notice(&self.registry, notice, self.clock.now());
-    }
-
-    /// Compares the shared secret, if one was sent and its sender may still try.
-    fn judge_secret(&self, connect: &Connect, subject: Subject) -> (Shared, Option<Reservation>) {
-        if connect.auth.is_empty() {
-            return (Shared::Missing, None);
-        }
-        match self.throttle().reserve(subject, Instant::now()) {
-            Err(locked) => (Shared::Locked { retry_after_ms: locked.retry_after_ms() }, None),
-            Ok(reservation) => (Shared::judge(&connect.auth, Some(&self.secret.load())), Some(reservation)),
-        }
-    }
-
-    fn settle(&self, reservation: Option<Reservation>, verdict: Verdict) {
-        if let Some(reservation) = reservation {
-            self.throttle().settle(reservation, verdict, Instant::now());
-        }
     }
 }
 

@@ -46,7 +46,6 @@ impl Event {
 
 /// What becomes of an event that a slow socket has no room for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[cfg_attr(not(test), expect(dead_code, reason = "every event of the core itself may be dropped; an upstream's may not"))]
 pub(super) enum Slow {
     /// The socket is closed: 1008 `slow consumer`.
     Close,
@@ -57,8 +56,6 @@ pub(super) enum Slow {
 /// The next thing to send.
 #[derive(Debug)]
 pub(super) enum Next {
-    /// The last one: our close frame.
-    Close(Close),
     /// A ping.
     Ping,
     /// A text message.
@@ -151,11 +148,6 @@ impl Outbound {
         self.waker.wake();
     }
 
-    /// Whether the socket has been told to close.
-    pub(super) fn is_closing(&self) -> bool {
-        !matches!(self.queue().closing, Closing::Open)
-    }
-
     /// Counts an answer of `bytes` that the socket's task sends itself; `false`: there is no room, close it.
     pub(super) fn admit(&self, bytes: usize) -> bool {
         let mut queue = self.queue();
@@ -168,14 +160,24 @@ impl Outbound {
         admitted
     }
 
+    /// Takes the close frame, if the socket has been told to close.
+    pub(super) fn take_close(&self) -> Option<Close> {
+        let mut queue = self.queue();
+        match std::mem::replace(&mut queue.closing, Closing::Open) {
+            Closing::Asked(close) => {
+                queue.closing = Closing::Taken;
+                Some(close)
+            }
+            other => {
+                queue.closing = other;
+                None
+            }
+        }
+    }
+
     /// Takes the next thing to send. Its bytes stay counted until [`Outbound::sent`].
     pub(super) fn take(&self) -> Option<Next> {
         let mut queue = self.queue();
-        if let Closing::Asked(_) = queue.closing
-            && let Closing::Asked(close) = std::mem::replace(&mut queue.closing, Closing::Taken)
-        {
-            return Some(Next::Close(close));
-        }
         if std::mem::take(&mut queue.ping) {
             return Some(Next::Ping);
         }

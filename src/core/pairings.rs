@@ -13,12 +13,11 @@ use tracing::info;
 use crate::base::clock::UnixMillis;
 use crate::base::secret::Secret;
 use crate::core::Inner;
-use crate::core::shown;
-use crate::core::shown::Presence;
 use crate::pairing::approval::Approver;
 use crate::pairing::device::DeviceId;
 use crate::pairing::request::Digest;
 use crate::pairing::request::RequestId;
+use crate::pairing::shown::Attendance;
 use crate::pairing::step;
 use crate::pairing::step::Known;
 use crate::pairing::step::Step;
@@ -83,11 +82,11 @@ impl Pairings {
             let now = core.clock.now();
             let (requests, devices) = (core.store.requests().await?, core.store.devices().await?);
             let pending = requests.iter().filter(|request| !request.is_expired(now));
-            let pending = pending.filter(|request| approver.sees(&request.device())).map(shown::request);
+            let pending = pending.filter(|request| approver.sees(&request.device())).map(|request| request.shown());
             let connected = core.registry.devices();
             let paired = devices.iter().filter(|device| approver.sees(&device.id())).map(|device| {
                 let here = connected.contains(&device.id());
-                shown::device(device, if here { Presence::Connected } else { Presence::Absent })
+                device.shown(if here { Attendance::Here } else { Attendance::Away })
             });
             Ok::<_, StoreError>(Listing { pending: pending.collect(), paired: paired.collect() })
         });
@@ -112,7 +111,7 @@ impl Pairings {
         let device = decided.await?;
         info!(request = %id, device = %device.id(), by = %by.actor(), "device approved");
         let here = self.core.registry.is_connected(&device.id());
-        let device = shown::device(&device, if here { Presence::Connected } else { Presence::Absent });
+        let device = device.shown(if here { Attendance::Here } else { Attendance::Away });
         Ok(json!({ "requestId": id, "device": device }))
     }
 
@@ -138,9 +137,8 @@ impl Pairings {
     pub async fn remove(&self, device: &str, by: &Decider) -> Result<Value, CallError> {
         let id = read::<DeviceId>(device).ok_or(CallError::DeviceUnknown)?;
         let approver = by.approver.clone();
-        let decided = self.decide(Subject::Device(id), "device.pair.remove", by, move |known, _| {
-            step::remove(known, id, &approver)
-        });
+        let decided = self
+            .decide(Subject::Device(id), "device.pair.remove", by, move |known, _| step::remove(known, id, &approver));
         decided.await?;
         info!(device = %id, by = %by.actor(), "device removed");
         Ok(json!({ "deviceId": id }))

@@ -185,6 +185,11 @@ impl Registry {
         }
     }
 
+    /// Steps of one round.
+    pub(super) fn steps(&self) -> usize {
+        self.shards.len()
+    }
+
     /// The sockets of one step of the round; steps beyond the last begin again.
     pub(super) fn step(&self, step: usize) -> Vec<Arc<Peer>> {
         let shard = step.checked_rem(self.shards.len()).and_then(|index| self.shards.get(index));

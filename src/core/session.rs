@@ -189,6 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Connected> {
 impl<S: AsyncRead + AsyncWrite + Unpin, State> Session<S, State> {
     /// Closes as RFC 6455 §7.1.1 asks: our close frame, the peer's within a second, the end of the stream.
     pub(super) async fn close(mut self, close: &Close) {
+        let wait = self.core.timing.close_wait;
         let farewell = async {
             let mut first = Some(close);
             let said = poll_fn(|cx| match first.take() {
@@ -202,7 +203,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, State> Session<S, State> {
             self.end().await;
         };
         // A peer that does not answer is left alone.
-        let _left = timeout(self.core.timing.close_wait, Box::pin(farewell)).await;
+        let _left = timeout(wait, Box::pin(farewell)).await;
     }
 
     /// Answers the peer's own close and ends the stream.

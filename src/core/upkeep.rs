@@ -64,7 +64,11 @@ impl Inner {
         let requests = self.store.requests().await.inspect_err(|fault| error!(%fault, "requests not read"))?;
         let step = step::expire(&requests, now);
         if !step.changes.is_empty() {
-            self.commit(&step.changes, &Act { name: "expire", actor: "doorward".to_owned(), connection: None, at: now }).await?;
+            self.commit(
+                &step.changes,
+                &Act { name: "expire", actor: "doorward".to_owned(), connection: None, at: now },
+            )
+            .await?;
             step.notices.iter().for_each(|notice| self.carry_out(notice));
         }
         Ok(())

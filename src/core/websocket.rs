@@ -32,8 +32,6 @@ use crate::protocol::close::Close;
 pub(super) struct WebSocket<S> {
     framing: WebSocketContext,
     io: S,
-    /// Whether bytes wait in the framing's buffer for the peer to read.
-    blocked: bool,
 }
 
 /// What came in.
@@ -62,7 +60,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             .max_message_size(Some(FRAME_BYTES_BEFORE_HELLO_MAX))
             .max_frame_size(Some(FRAME_BYTES_BEFORE_HELLO_MAX));
         let framing = WebSocketContext::from_partially_read(early, Role::Server, Some(config));
-        Self { framing, io, blocked: false }
+        Self { framing, io }
     }
 
     /// Lets messages of the size that `hello-ok` promises in.
@@ -91,8 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Whether everything handed over so far has left; only then more should be handed over.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
-        let flushed = self.framing.flush(&mut Waking { io: &mut self.io, cx });
-        self.blocked(flushed)
+        progress(self.framing.flush(&mut Waking { io: &mut self.io, cx }))
     }
 
     /// Hands a text message over and sends what the peer takes now.
@@ -116,24 +113,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 
-    /// Whether the peer does not take what we send.
-    pub(super) fn is_blocked(&self) -> bool {
-        self.blocked
-    }
-
     fn poll_send(&mut self, message: Message, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         let mut waking = Waking { io: &mut self.io, cx };
-        let sent = self.framing.write(&mut waking, message).and_then(|()| self.framing.flush(&mut waking));
-        self.blocked(sent)
+        progress(self.framing.write(&mut waking, message).and_then(|()| self.framing.flush(&mut waking)))
     }
+}
 
-    fn blocked(&mut self, sent: Result<(), Error>) -> Poll<Result<(), Gone>> {
-        self.blocked = matches!(&sent, Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock);
-        match sent {
-            _ if self.blocked => Poll::Pending,
-            Ok(()) => Poll::Ready(Ok(())),
-            Err(_) => Poll::Ready(Err(Gone)),
-        }
+fn progress(sent: Result<(), Error>) -> Poll<Result<(), Gone>> {
+    match sent {
+        Ok(()) => Poll::Ready(Ok(())),
+        Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+        Err(_) => Poll::Ready(Err(Gone)),
     }
 }
 

@@ -7,8 +7,8 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::base::limits::LABEL_CHARS_MAX;
-use crate::base::limits::SCOPES_MAX;
 use crate::base::limits::SCOPE_CHARS_MAX;
+use crate::base::limits::SCOPES_MAX;
 use crate::core::Inner;
 use crate::core::pairings::Decider;
 use crate::core::pairings::Pairings;
@@ -21,7 +21,11 @@ use crate::protocol::scope::Role;
 use crate::protocol::scope::Scope;
 use crate::protocol::scope::Scopes;
 
-pub(in crate::core) async fn list(core: &Arc<Inner>, peer: &Peer, params: Option<&RawValue>) -> Result<Value, CallError> {
+pub(in crate::core) async fn list(
+    core: &Arc<Inner>,
+    peer: &Peer,
+    params: Option<&RawValue>,
+) -> Result<Value, CallError> {
     read("device.pair.list", params, &[], |_, _| ())?;
     let listing = pairings(core).list(&decider(peer)).await?;
     Ok(json!({ "pending": listing.pending, "paired": listing.paired }))
@@ -79,11 +83,12 @@ pub(in crate::core) async fn rotate(
     peer: &Peer,
     params: Option<&RawValue>,
 ) -> Result<Value, CallError> {
-    let (device, role, scopes) = read("device.token.rotate", params, &["deviceId", "role", "scopes"], |params, faults| {
-        let device = params.required_text("deviceId", LABEL_CHARS_MAX, faults);
-        let role = params.required_text("role", LABEL_CHARS_MAX, faults);
-        (device, role, scopes(params, faults))
-    })?;
+    let (device, role, scopes) =
+        read("device.token.rotate", params, &["deviceId", "role", "scopes"], |params, faults| {
+            let device = params.required_text("deviceId", LABEL_CHARS_MAX, faults);
+            let role = params.required_text("role", LABEL_CHARS_MAX, faults);
+            (device, role, scopes(params, faults))
+        })?;
     let role = Role::parse(&role).ok_or(CallError::TokenRotationDenied)?;
     pairings(core).rotate(&device, role, scopes, &decider(peer)).await
 }

@@ -1,0 +1,174 @@
+//! The core's HTTP: who the caller is, and a page that says what this is.
+//!
+//! Every request here carries a verified assertion. Answers are about the caller alone and hold nothing a stranger sent.
+
+use axum::Extension;
+use axum::Json;
+use axum::Router;
+use axum::body::Body;
+use axum::middleware;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use bytes::Bytes;
+use http::HeaderMap;
+use http::HeaderName;
+use http::HeaderValue;
+use http::Method;
+use http::Request;
+use http::Response;
+use http::StatusCode;
+use http::Uri;
+use http::header;
+use http_body_util::BodyExt;
+use serde_json::Value;
+use serde_json::json;
+use tower::ServiceExt;
+use tracing::error;
+use tracing::warn;
+
+use crate::identity::claims::OriginClaim;
+use crate::identity::claims::OriginKind;
+use crate::identity::verifier::AssertionError;
+use crate::identity::verifier::Verified;
+use crate::origin::Class;
+use crate::origin::Source;
+use crate::origin::trail::Step;
+
+const PAGE: &str = include_str!("page.html");
+
+/// On every answer: nothing is loaded, framed, sniffed or told to others.
+const SECURITY: [(HeaderName, &str); 4] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+];
+
+/// The core's routes; cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Routes(Router);
+
+impl Routes {
+    pub(super) fn new() -> Self {
+        let router = Router::new()
+            .route("/doorward/whoami", get(whoami))
+            .fallback(page)
+            .method_not_allowed_fallback(async || refusal(StatusCode::METHOD_NOT_ALLOWED, "method not allowed"))
+            .layer(middleware::map_response(async |mut response: Response<Body>| {
+                secure(response.headers_mut());
+                response
+            }));
+        Self(router)
+    }
+
+    pub(super) async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
+        // Never: the router's error type has no value.
+        let response = self.0.clone().oneshot(request.map(Body::from)).await;
+        let (parts, body) = match response {
+            Ok(response) => response.into_parts(),
+            Err(never) => match never {},
+        };
+        match body.collect().await {
+            Ok(body) => Response::from_parts(parts, body.to_bytes()),
+            Err(fault) => {
+                // Never: all our bodies are in memory.
+                error!(%fault, "answer not collected");
+                text(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
+            }
+        }
+    }
+}
+
+/// To a request without exactly one valid assertion. The cause is for the log alone.
+pub(super) fn without_assertion(error: &AssertionError) -> Response<Bytes> {
+    warn!(%error, "request without a valid assertion refused");
+    let body = json!({ "error": { "message": AssertionError::PUBLIC, "type": "assertion_invalid" } });
+    let mut response = text(StatusCode::UNAUTHORIZED, &body.to_string());
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// To the socket that is one too many.
+pub(super) fn too_many_sockets() -> Response<Bytes> {
+    text(StatusCode::SERVICE_UNAVAILABLE, "Too many unauthenticated sockets")
+}
+
+/// To a socket that comes while this instance stops.
+pub(super) fn restarting() -> Response<Bytes> {
+    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "service restart");
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+async fn whoami(Extension(verified): Extension<Verified>) -> impl IntoResponse {
+    let claims = verified.claims();
+    let answer = json!({
+        "kind": claims.origin.kind,
+        "client_ip": claims.origin.ip,
+        "class": claims.origin.class,
+        "local": claims.origin.local,
+        "listener": claims.origin.listener,
+        "connection": claims.cid,
+        "steps": steps(&claims.origin),
+        "verified": true,
+    });
+    ([(header::CACHE_CONTROL, "no-store")], Json(answer))
+}
+
+/// What the assertion says of how the client was found. No address is in it but the caller's own.
+fn steps(origin: &OriginClaim) -> Vec<&'static str> {
+    let mut steps = Vec::new();
+    match (origin.kind, origin.source) {
+        (OriginKind::Unattributed, _) => steps.push("unattributed: nothing that is trusted here names the client"),
+        (OriginKind::Ip, Source::Peer) => steps.push(Step::PeerIsClient.phrase()),
+        (OriginKind::Ip, Source::ProxyProtocol) => steps.push(Step::ProxyHeaderIsClient.phrase()),
+        (OriginKind::Ip, Source::XForwardedFor) => {
+            steps.push(Step::TrustedProxy.phrase());
+            steps.push(Step::HopIsClient.phrase());
+        }
+    }
+    if origin.class == Class::Nat {
+        steps.push(Step::NatHidesCaller.phrase());
+    }
+    steps.push(if origin.local { Step::Local.phrase() } else { "not local: devices need approval from here" });
+    steps
+}
+
+async fn page(method: Method, uri: Uri) -> Response<Body> {
+    let last = uri.path().rsplit('/').next().unwrap_or_default();
+    if last.contains('.') && last != "index.html" {
+        return refusal(StatusCode::NOT_FOUND, "not found");
+    }
+    if method != Method::GET && method != Method::HEAD {
+        return refusal(StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
+    }
+    let headers = [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")];
+    (headers, PAGE).into_response()
+}
+
+fn refusal(status: StatusCode, message: &'static str) -> Response<Body> {
+    let error: Value = json!({ "error": { "message": message, "type": message.replace(' ', "_") } });
+    let mut response = (status, Json(error)).into_response();
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
+    response
+}
+
+fn text(status: StatusCode, body: &str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::copy_from_slice(body.as_bytes()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    secure(response.headers_mut());
+    response
+}
+
+fn secure(headers: &mut HeaderMap) {
+    for (name, value) in SECURITY {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+}
