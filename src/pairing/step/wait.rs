@@ -5,7 +5,7 @@ use crate::base::limits::PENDING_MAX;
 use crate::base::limits::PENDING_PER_CLIENT_MAX;
 use crate::base::limits::PENDING_RESERVE;
 use crate::base::limits::SCOPES_MAX;
-use crate::identity::claims::Class;
+use crate::origin::Class;
 use crate::pairing::device::ProvenDevice;
 use crate::pairing::paired::PairedDevice;
 use crate::pairing::paired::Profile;
