@@ -26,8 +26,7 @@ pub const HOP_BY_HOP: [HeaderName; 9] = [
 
 /// Families of headers by which products pass an identity, a permission or another target on, beside the forwarding ones. Each
 /// stands for every name that begins with it. Sorted, and none begins another: one search finds the only candidate.
-const FAMILIES: [&str; 33] = [
-    "client-cert",
+const FAMILIES: [&str; 32] = [
     "eppn",
     "mellon-",
     "oidc-",
