@@ -2,5 +2,6 @@
 
 pub mod clock;
 pub mod limits;
+pub mod pem;
 pub mod secret;
 pub mod untrusted;

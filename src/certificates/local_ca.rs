@@ -20,6 +20,7 @@ use thiserror::Error;
 
 use crate::base::clock::UnixMillis;
 use crate::base::limits::LEAF_NAMES_MAX;
+use crate::base::pem;
 use crate::base::secret::Secret;
 use crate::certificates::provider;
 use crate::certificates::x509::{self, Permitted, Validity};
@@ -93,7 +94,7 @@ impl LocalCa {
         let (permitted, ends) = (Permitted::of(&parsed), Validity::of(&parsed).ends);
         drop(parsed);
         let issuer = Issuer::from_ca_cert_der(&certificate, key).map_err(|_| WHAT)?;
-        let pem = issue::to_pem("CERTIFICATE", &certificate).expose().clone();
+        let pem = pem::encode("CERTIFICATE", &certificate).expose().clone();
         Ok(Self { folder, issuer, certificate, pem, permitted, ends })
     }
 

@@ -40,7 +40,7 @@ impl Served {
         served
     }
 
-    fn from_files(&self, name: &str) -> Option<&[Arc<CertifiedKey>]> {
+    fn of_files(&self, name: &str) -> Option<&[Arc<CertifiedKey>]> {
         let by_wildcard = || self.wildcards.get(name.split_once('.')?.1);
         self.exact.get(name).or_else(by_wildcard).map(Vec::as_slice)
     }
@@ -48,7 +48,7 @@ impl Served {
     /// What a client that asks for `name` and can check `schemes` is shown.
     fn pick(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Arc<CertifiedKey> {
         let name = name.map(|name| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase());
-        let candidates = name.and_then(|name| self.from_files(&name)).unwrap_or_default();
+        let candidates = name.and_then(|name| self.of_files(&name)).unwrap_or_default();
         let usable = candidates.iter().find(|candidate| candidate.key.choose_scheme(schemes).is_some());
         Arc::clone(usable.or(candidates.first()).unwrap_or(&self.local))
     }
@@ -73,7 +73,7 @@ impl Resolver {
         let served = self.0.load();
         match host {
             Host::Address(_) => served.addresses.contains(host),
-            Host::Name(name) => served.from_files(name).is_some(),
+            Host::Name(name) => served.of_files(name).is_some(),
         }
     }
 }

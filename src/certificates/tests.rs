@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::base::limits::LEAF_LIFE;
+use crate::base::pem;
 use crate::certificates::files::FileError;
 use crate::certificates::local_ca::LocalCaError;
 use crate::store::keys::private_file::Fault;
@@ -162,10 +163,9 @@ fn a_ca_is_never_replaced() {
     let other = House::new(&[]);
     other.open(now()).unwrap();
     let foreign = fs::read_to_string(other.state().join("local-ca/ca.pem")).unwrap();
-    let mixed =
-        [&good[..good.find("-----BEGIN CERT").unwrap()], &foreign[foreign.find("-----BEGIN CERT").unwrap()..]].concat();
+    let mixed = [split(&good).0, split(&foreign).1].concat();
     let leaf = fs::read_to_string(house.state().join("local-ca/leaf.pem")).unwrap();
-    for bad in ["", "garbage", &good[..100], &mixed, &leaf] {
+    for bad in ["", "garbage", good.split_at(100).0, &mixed, &leaf] {
         fs::write(&path, bad).unwrap();
         let error = house.open(now()).unwrap_err();
         assert!(error.to_string().ends_with(&path.display().to_string()), "{error}");
@@ -240,7 +240,7 @@ fn every_bad_pair_is_refused_with_its_cause() {
     load(&cert, &key, now()).unwrap();
     let name = |file: &str, text: &str, mode: u32| house.write(file, text, mode);
     let (cert_text, key_text) = (fs::read_to_string(&cert).unwrap(), fs::read_to_string(&key).unwrap());
-    let ca_text = ca_pem[ca_pem.find("-----BEGIN CERT").unwrap()..].to_owned();
+    let ca_text = split(&ca_pem).1.to_owned();
 
     // A whole chain in order, with CRLF and text around it, as tools write it.
     let chain = format!("subject=a\r\n{cert_text}issuer=b\n{ca_text}").replace('\n', "\r\n");
@@ -264,11 +264,10 @@ fn every_bad_pair_is_refused_with_its_cause() {
     );
     assert!(matches!(fails(&key, &key), FileError::NoCertificate(_)));
     assert!(matches!(fails(&cert, &name("nokey", &cert_text, 0o600)), FileError::NoKey(_)));
-    let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    let block = |label: &str| pem::encode(label, &[0, 0, 0]).expose().clone();
+    let (encrypted, junk, broken) = (&block("ENCRYPTED PRIVATE KEY"), &block("PRIVATE KEY"), &block("CERTIFICATE"));
     assert!(matches!(fails(&cert, &name("encrypted", encrypted, 0o600)), FileError::KeyEncrypted(_)));
-    let junk = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
     assert!(matches!(fails(&cert, &name("junk", junk, 0o600)), FileError::KeyKind(_)));
-    let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     assert!(matches!(fails(&name("broken", broken, 0o644), &key), FileError::NotACertificate(_)));
     assert!(matches!(fails(&name("empty", "", 0o644), &key), FileError::NoCertificate(_)));
     assert!(matches!(fails(&name("many", &cert_text.repeat(11), 0o644), &key), FileError::TooLong(_)));
@@ -276,6 +275,11 @@ fn every_bad_pair_is_refused_with_its_cause() {
     assert!(matches!(fails(&cert, house.folder()), FileError::NotAFile(_)));
     let (cert, key) = house.write_pair("nameless", &local_ca::tests_leaf(&ca_pem, &[], now()));
     assert!(matches!(fails(&cert, &key), FileError::NoNames(_)));
+}
+
+/// The key of a text, and its certificates.
+fn split(text: &str) -> (&str, &str) {
+    text.split_at(text.find("-----BEGIN CERT").unwrap())
 }
 
 /// One edge's folders and settings.
@@ -318,7 +322,7 @@ impl House {
 
     /// A key with its certificate as two files.
     fn write_pair(&self, name: &str, text: &str) -> (PathBuf, PathBuf) {
-        let (key, cert) = text.split_at(text.find("-----BEGIN CERT").unwrap());
+        let (key, cert) = split(text);
         (self.write(&format!("{name}.crt"), cert, 0o644), self.write(&format!("{name}.key"), key, 0o600))
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
@@ -16,6 +16,7 @@ use zeroize::Zeroize;
 
 use crate::base::clock::Clock;
 use crate::base::limits::{ASSERTION_BYTES_MAX, ASSERTION_LIFE_SECONDS, ASSERTION_SINGLE_LIFE_SECONDS};
+use crate::base::pem;
 use crate::base::secret::Secret;
 use crate::identity::claims::{ANONYMOUS, IdentityClaim, OriginClaim, RequestClaim, TlsClaim};
 use crate::identity::jose;
@@ -80,11 +81,9 @@ impl fmt::Debug for SigningKey {
 
 fn to_pem(seed: &[u8; 32]) -> Secret<String> {
     let mut der = [PKCS8_HEAD.as_slice(), seed].concat();
-    let mut body = STANDARD.encode(&der);
+    let text = pem::encode("PRIVATE KEY", &der);
     der.zeroize();
-    let pem = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n");
-    body.zeroize();
-    Secret::new(pem)
+    text
 }
 
 /// What an assertion says, besides time and request: equal for equal calls of one connection.
@@ -257,9 +256,10 @@ mod tests {
 
     #[test]
     fn the_key_of_rfc_8037_is_read() {
-        // Appendix A.1, as PKCS #8.
-        let pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n";
-        assert_eq!(SigningKey::from_pem(pem).unwrap().kid(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+        // Appendix A.1, `d`.
+        let seed = jose::decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A").unwrap();
+        let key = SigningKey::of_seed(seed.try_into().unwrap());
+        assert_eq!(key.kid(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
     }
 
     #[test]

@@ -2,8 +2,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer,
     KeyPair, KeyUsagePurpose, NameConstraints, SanType, SerialNumber,
@@ -12,6 +10,7 @@ use time::OffsetDateTime;
 
 use crate::base::clock::UnixMillis;
 use crate::base::limits::{CERTIFICATE_BACKDATE, LEAF_LIFE, LOCAL_CA_LIFE};
+use crate::base::pem;
 use crate::base::secret::Secret;
 use crate::certificates::local_ca::LocalCaError;
 use crate::net::host::Host;
@@ -133,17 +132,6 @@ fn alternative_name(host: &Host) -> Result<SanType, rcgen::Error> {
 }
 
 fn pair(key: &KeyPair, certificate: &[u8]) -> Secret<String> {
-    let (key, certificate) = (Secret::new(key.serialize_pem()), to_pem("CERTIFICATE", certificate));
+    let (key, certificate) = (Secret::new(key.serialize_pem()), pem::encode("CERTIFICATE", certificate));
     Secret::new([key.expose().as_str(), certificate.expose()].concat())
-}
-
-/// PEM with lines of 64 characters (RFC 7468 §2).
-pub(crate) fn to_pem(label: &str, der: &[u8]) -> Secret<String> {
-    let mut text = format!("-----BEGIN {label}-----\n");
-    for line in der.chunks(48) {
-        STANDARD.encode_string(line, &mut text);
-        text.push('\n');
-    }
-    text.push_str(&format!("-----END {label}-----\n"));
-    Secret::new(text)
 }

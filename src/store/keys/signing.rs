@@ -238,9 +238,10 @@ mod tests {
         let path = only_key(state.path());
         let good = fs::read_to_string(&path).unwrap();
         let open = || SigningKeys::open(state.path(), START).unwrap_err();
-        let mut flipped = good.clone();
-        flipped.replace_range(60..61, if &good[60..61] == "A" { "B" } else { "A" });
-        for bad in ["", "garbage", &good[..40], &good.replace("PRIVATE", "PUBLIC"), &flipped] {
+        let middle = good.lines().nth(1).unwrap();
+        let flipped = good.replace(middle, &middle.chars().rev().collect::<String>());
+        let half = good.split_at(40).0;
+        for bad in ["", "garbage", half, &good.replace("PRIVATE", "PUBLIC"), &flipped] {
             fs::write(&path, bad).unwrap();
             let error = open();
             assert!(error.to_string().ends_with(&path.display().to_string()), "{error}");

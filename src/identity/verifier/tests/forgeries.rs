@@ -132,9 +132,16 @@ fn a_key_is_known_by_its_thumbprint_or_not_at_all() {
     let own = SigningKey::of_seed(SEED).kid().to_owned();
     let other = SigningKey::of_seed([8; 32]).kid().to_owned();
     let long = "k".repeat(4_000);
-    for kid in
-        ["../../../dev/null", "' OR 1=1--", &long, "", &own[1..], &format!("{own} "), &own.to_lowercase(), &other]
-    {
+    for kid in [
+        "../../../dev/null",
+        "' OR 1=1--",
+        &long,
+        "",
+        &own.replacen(&own.chars().take(1).collect::<String>(), "", 1),
+        &format!("{own} "),
+        &own.to_lowercase(),
+        &other,
+    ] {
         let header = desk.header_with("kid", json!(kid));
         assert!(matches!(desk.get(&forge(&header, &payload())), Err(AssertionError::KeyUnknown)), "{kid}");
     }
