@@ -2,5 +2,6 @@
 //! work without pairing, also by `docker exec`. Whoever may use it is the owner, with every scope.
 
 pub mod client;
+pub mod owner;
 pub mod request;
 pub mod server;

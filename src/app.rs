@@ -1,29 +1,40 @@
-//! One running instance: the state is locked first, then everything is opened or nothing is.
+//! One running instance: the state is locked first, then everything is opened or nothing is; then it serves until it is
+//! told to end, and drains.
 
 pub mod address;
+mod error;
 pub mod lock;
+mod open;
+mod serve;
 
-use thiserror::Error;
+use rustix::fs::Mode;
+use tokio::runtime::Builder;
 
+use crate::certificates;
 use crate::config::Config;
 use crate::config::place::Environment;
+
+pub use error::AppError;
+
+use lock::StateLock;
 
 /// Runs until SIGTERM or SIGINT, and drains.
 ///
 /// # Errors
-/// [`AppError`] when it cannot start.
-pub fn run(_config: Config, _environment: &Environment) -> Result<(), AppError> {
-    Err(AppError)
-}
-
-/// Why it did not start.
-#[derive(Debug, Error)]
-#[error("the core is not in yet")]
-pub struct AppError;
-
-impl AppError {
-    /// What to do.
-    pub fn hint(&self) -> String {
-        String::new()
-    }
+/// [`AppError`] when it cannot start, or was told twice to end.
+pub fn run(config: Config, environment: &Environment) -> Result<(), AppError> {
+    // Whatever is made from here on is for our eyes only.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    // Pingora would install one if it found none; a second instance in one process (tests) finds the first one's.
+    let _ = certificates::provider().as_ref().clone().install_default();
+    let lock = StateLock::take(&config.state_dir)?;
+    // The desk: store, admin socket and timers, apart from the event loops that serve callers.
+    let desk = Builder::new_current_thread().enable_all().build().map_err(AppError::Runtime)?;
+    let ended = desk.block_on(async {
+        let instance = open::open(config, environment, &lock).await?;
+        serve::serve(instance).await
+    });
+    desk.shutdown_background();
+    drop(lock);
+    ended
 }

@@ -53,6 +53,7 @@ use crate::core::presence::Board;
 use crate::core::registry::Registry;
 use crate::core::session::Session;
 use crate::core::websocket::WebSocket;
+use crate::identity::jwks::JwkSet;
 use crate::identity::verifier::Verifier;
 use crate::pairing::throttle::Throttle;
 use crate::protocol::hello::AuthMethod;
@@ -255,6 +256,11 @@ impl Core {
     /// [`StoreError`] when it cannot.
     pub async fn status(&self) -> Result<Status, StoreError> {
         self.inner.status().await
+    }
+
+    /// Believes what `keys` sign from now on, and nothing that a dropped key signed.
+    pub fn replace_keys(&self, keys: JwkSet) {
+        self.inner.verifier.replace_keys(keys);
     }
 
     /// Closes every WebSocket with 1012 `service restart`, spread over `window`, and takes no new ones. Done when the

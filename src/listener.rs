@@ -52,3 +52,24 @@ pub enum Serve {
     /// A redirect to https.
     Redirect,
 }
+
+impl Protocol {
+    /// The configuration's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+impl Serve {
+    /// The configuration's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Redirect => "redirect",
+        }
+    }
+}

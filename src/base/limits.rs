@@ -229,6 +229,10 @@ pub const BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const LOG_PATH_CHARS_MAX: usize = 512;
 /// Characters of a method or another single word in the access log.
 pub const LOG_WORD_CHARS_MAX: usize = 32;
+/// How often signing keys and certificates are looked at; both last much longer.
+pub const MAINTENANCE_PERIOD: Duration = Duration::from_secs(3600);
+/// How often this machine's routes are read.
+pub const NETWORK_PERIOD: Duration = Duration::from_secs(60);
 /// The one-time page that signs the owner's browser in lies there this long.
 pub const DASHBOARD_FILE_LIFE: Duration = Duration::from_secs(10);
 /// Bytes of a configuration file.

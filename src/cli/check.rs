@@ -10,7 +10,6 @@ use crate::base::clock::Clock;
 use crate::certificates::files;
 use crate::config::Config;
 use crate::listener;
-use crate::listener::{Protocol, Serve};
 use crate::origin::{ClientIpHeader, LocalRule, ProxyProtocol};
 use crate::store::keys::token::TokenSource;
 
@@ -73,11 +72,12 @@ fn shown(config: &Config, problems: &[(String, String)]) -> String {
     let _ = writeln!(shown, "ok: {file}\nstate    {}{}", config.state_dir.display(), new(&config.state_dir));
     for listener in &config.listeners {
         let addresses: Vec<_> = listener.bind.iter().map(ToString::to_string).collect();
-        let (protocol, serve) = words(listener);
         let _ = writeln!(
             shown,
-            "listener {}  {protocol}, serves {serve}, {}  {}",
+            "listener {}  {}, serves {}, {}  {}",
             listener.name,
+            listener.protocol.as_str(),
+            listener.serve.as_str(),
             believes(listener),
             addresses.join(" ")
         );
@@ -108,26 +108,11 @@ fn believes(listener: &listener::Settings) -> String {
 }
 
 fn describe(listener: &listener::Settings) -> Value {
-    let (protocol, serve) = words(listener);
     json!({
         "name": listener.name,
         "addresses": listener.bind.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "protocol": protocol,
-        "serve": serve,
+        "protocol": listener.protocol.as_str(),
+        "serve": listener.serve.as_str(),
         "local": matches!(listener.origin.local, LocalRule::Loopback { .. }),
     })
-}
-
-/// Protocol and what is served, in the configuration's own words.
-fn words(listener: &listener::Settings) -> (&'static str, &'static str) {
-    let protocol = match listener.protocol {
-        Protocol::Auto => "auto",
-        Protocol::Http => "http",
-        Protocol::Https => "https",
-    };
-    let serve = match listener.serve {
-        Serve::All => "all",
-        Serve::Redirect => "redirect",
-    };
-    (protocol, serve)
 }

@@ -1,6 +1,7 @@
 //! `doorward devices`: who waits, who is paired, and the owner's word on them.
 
 use clap::Subcommand;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::admin::request::Request;
@@ -41,7 +42,7 @@ pub(super) fn devices(command: &Command, context: &Context) -> Result<(), Failur
         Command::List => {
             let lists = ask(&Request::Devices, &config, context)?;
             match context.form {
-                Form::Json => print_json(&lists),
+                Form::Json => print_lists(lists),
                 Form::Text => print(&shown::lists(&lists, Clock::system().now())),
             }
         }
@@ -53,6 +54,23 @@ pub(super) fn devices(command: &Command, context: &Context) -> Result<(), Failur
             told("Rejected", &ask(&Request::Reject { request_id: request_id.clone() }, &config, context)?, context)
         }
     }
+}
+
+/// Both lists in the gateway's own order, which a JSON value of ours would not keep.
+fn print_lists(lists: Value) -> Result<(), Failure> {
+    #[derive(Deserialize, Serialize)]
+    struct Lists {
+        pending: Vec<Value>,
+        paired: Vec<Value>,
+    }
+    let pretty = serde_json::from_value(lists).and_then(|lists: Lists| serde_json::to_string_pretty(&lists));
+    let text = pretty.map_err(|error| {
+        Failure::failed(
+            format!("the running doorward answers otherwise: {error}"),
+            "use the doorward of the same version",
+        )
+    })?;
+    print(&format!("{text}\n"))
 }
 
 /// `Approved <deviceId> (<requestId>)`, as the gateway's own command says it.

@@ -1,0 +1,116 @@
+//! Opening an instance bottom-up: keys, store, core, certificates, doors, admin socket. The first failure ends it, with
+//! nothing served.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tracing::warn;
+
+use crate::admin::owner::{BoundListener, Facts, Owner};
+use crate::admin::request::SOCKET;
+use crate::admin::server::Server;
+use crate::base::clock::Clock;
+use crate::certificates::{self, Certificates};
+use crate::config::Config;
+use crate::config::place::Environment;
+use crate::core::{self, Core, Timing};
+use crate::edge::Edge;
+use crate::edge::workers::{Listening, Workers, event_loops};
+use crate::identity::signer::Signer;
+use crate::identity::verifier::{Expected, Leeway, Verifier};
+use crate::listener::Protocol;
+use crate::listener::bind::{self, Bound};
+use crate::listener::caps::{Caps, Limits};
+use crate::listener::connection::Door;
+use crate::origin::Network;
+use crate::store::keys::signing::SigningKeys;
+use crate::store::keys::token::TokenSource;
+use crate::store::{FILE_NAME, Store};
+
+use super::AppError;
+use super::address;
+use super::lock::StateLock;
+use super::serve::Upkeep;
+
+/// What a connection may speak after TLS, in order of preference.
+const ALPN: [&str; 2] = ["h2", "http/1.1"];
+
+/// Everything open and serving.
+pub(super) struct Instance {
+    pub(super) admin: Server,
+    pub(super) config: Config,
+    pub(super) owner: Arc<Owner>,
+    pub(super) upkeep: Upkeep,
+    pub(super) url: Option<String>,
+    pub(super) workers: Workers,
+}
+
+/// Opens everything `config` says, under `lock`.
+pub(super) async fn open(config: Config, environment: &Environment, lock: &StateLock) -> Result<Instance, AppError> {
+    let clock = Clock::system();
+    let keys = SigningKeys::open(&config.state_dir, clock.now())?;
+    let signer = Arc::new(Signer::new(keys.current(), &config.edge.id, &config.core_id, clock.clone())?);
+    let core = open_core(&config, &keys, &clock).await?;
+    let certificates = Arc::new(Certificates::open(config.certificates.clone(), clock.now())?);
+    let (listening, listeners) = bind_all(&config, &certificates)?;
+
+    let edge = Edge::new(config.edge.clone(), Arc::clone(&signer), &keys.public(), core, network(), clock.clone());
+    let folder = environment.runtime_dir().unwrap_or_else(|| config.state_dir.clone());
+    let admin = Server::bind(&folder.join(SOCKET))?;
+    lock.announce(admin.path()).map_err(AppError::Runtime)?;
+    let caps = Caps::new(Limits::within_descriptors());
+    let workers = Workers::start(edge.clone(), listening, caps.clone())?;
+    let url = address::dashboard(&config.listeners, &config.edge.names, config.edge.https_port);
+    let facts = Facts { config: config.file.clone(), listeners, state_dir: config.state_dir.clone(), url: url.clone() };
+    let owner = Arc::new(Owner::new(edge.clone(), caps, facts));
+    let upkeep = Upkeep { certificates, clock, edge, keys, signer };
+    Ok(Instance { admin, config, owner, upkeep, url, workers })
+}
+
+async fn open_core(config: &Config, keys: &SigningKeys, clock: &Clock) -> Result<Core, AppError> {
+    let expected =
+        Expected { issuer: config.edge.id.clone(), audience: config.core_id.clone(), leeway: Leeway::SameHost };
+    let token = TokenSource::of(config.token_file.as_deref(), &config.state_dir);
+    let store = Store::open(&config.state_dir.join(FILE_NAME)).await?;
+    let settings = core::Settings {
+        verifier: Verifier::new(keys.public(), expected, clock.clone()),
+        store,
+        token: token.clone(),
+        clock: clock.clone(),
+        timing: Timing::default(),
+    };
+    let core = Core::open(settings)?;
+    if token.is_exposed() {
+        let file = token.path().display();
+        warn!(%file, "other users can read the gateway token");
+    }
+    Ok(core)
+}
+
+/// Binds every address of every listener, or none. Answers with what each listener came to have, for `status`.
+fn bind_all(config: &Config, certificates: &Certificates) -> Result<(Vec<Listening>, Vec<BoundListener>), AppError> {
+    let addresses: Vec<SocketAddr> =
+        config.listeners.iter().flat_map(|listener| listener.bind.iter().copied()).collect();
+    let mut bound = bind::bind(&addresses, event_loops())?.into_iter();
+    let (mut listening, mut shown) = (Vec::new(), Vec::new());
+    for settings in &config.listeners {
+        let tls = match settings.protocol {
+            Protocol::Http => None,
+            Protocol::Auto | Protocol::Https => Some(certificates::server_config(certificates.resolver(), &ALPN)?),
+        };
+        let own: Vec<Bound> = bound.by_ref().take(settings.bind.len()).collect();
+        let addresses = own.iter().map(|bound| bound.address).collect();
+        shown.push(BoundListener { settings: settings.clone(), addresses });
+        listening.push(Listening { door: Door { settings: Arc::new(settings.clone()), tls }, bound: own });
+    }
+    Ok((listening, shown))
+}
+
+/// What this machine's network looks like now: its default gateways hide callers behind them.
+pub(super) fn network() -> Network {
+    // No file is no route, as in a namespace of its own.
+    let read = |file| fs::read_to_string(file).unwrap_or_default();
+    let own_uid = rustix::process::geteuid().as_raw();
+    Network::from_routes(&read("/proc/net/route"), &read("/proc/net/ipv6_route"), own_uid)
+}
