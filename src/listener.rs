@@ -18,6 +18,9 @@ pub mod io;
 pub mod owner;
 mod refusal;
 
+#[cfg(test)]
+mod tests;
+
 /// One `[[listener]]` of the configuration.
 #[derive(Clone, Debug)]
 pub struct Settings {

@@ -95,11 +95,15 @@ async fn shake_hands(
     let mut proxy_header = None;
     let mut owner = Owner::Unknown;
     match &rules.proxy_protocol {
-        ProxyProtocol::Required { from } if !from.contains(peer.ip()) => return Err(ConnectionError::ProxySender),
+        ProxyProtocol::Required { .. } if !rules.proxy_protocol.admits(peer) => {
+            return Err(ConnectionError::ProxySender);
+        }
         ProxyProtocol::Required { .. } => {
             let read = timeout(PROXY_HEADER_WAIT, read_proxy_header(&mut stream)).await;
             let header = read.map_err(|_| ConnectionError::Deadline)??;
-            if let Source::Address(client) = &header.source {
+            if let Source::Address(client) = header.source
+                && !rules.trusted_proxies.contains(client.ip())
+            {
                 seat.count_for(client.ip())?;
             }
             proxy_header = Some(header);

@@ -1,0 +1,260 @@
+//! Connections over real loopback sockets, up to their first request.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::accept::{self, accept};
+use super::caps::{Caps, Limits};
+use super::connection::Door;
+use super::facts::{Alpn, ConnectionFacts, TlsVersion};
+use super::io::EdgeIo;
+use super::{Protocol, Serve, Settings, bind};
+use crate::base::clock::Clock;
+use crate::base::limits::{HANDSHAKE_WAIT, PROXY_HEADER_WAIT};
+use crate::certificates::{self, Certificates, server_config};
+use crate::net::host::Host;
+use crate::net::range::{Ranges, Width};
+use crate::origin::proxy_protocol::Source;
+use crate::origin::{self, LocalRule, Owner, ProxyProtocol};
+
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
+
+#[tokio::test]
+async fn a_proxy_header_is_read_to_its_last_byte_and_no_further() {
+    let mut server = Server::start(Protocol::Http, required("127.0.0.1"));
+    let v1 = b"PROXY TCP4 192.0.2.7 198.51.100.1 4000 80\r\n".to_vec();
+    let v2_address = [&[192, 0, 2, 7, 198, 51, 100, 1][..], &4000_u16.to_be_bytes(), &80_u16.to_be_bytes()].concat();
+    let v2 = [b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec(), v2_address].concat();
+    for header in [v1, v2] {
+        let mut stream = server.connect().await;
+        stream.write_all(&[&header[..], REQUEST].concat()).await.unwrap();
+        assert_eq!(echoed(&mut stream).await, REQUEST);
+        let facts = server.facts.recv().await.unwrap();
+        let source = facts.proxy_header.as_ref().map(|header| header.source);
+        assert_eq!(source, Some(Source::Address("192.0.2.7:4000".parse().unwrap())));
+
+        let mut stream = server.connect().await;
+        stream.set_nodelay(true).unwrap();
+        for byte in &header {
+            stream.write_all(&[*byte]).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        stream.write_all(REQUEST).await.unwrap();
+        assert_eq!(echoed(&mut stream).await, REQUEST);
+        server.facts.recv().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn tls_may_stand_behind_a_proxy_header() {
+    let mut server = Server::start(Protocol::Https, required("127.0.0.1"));
+    let mut stream = server.connect().await;
+    stream.write_all(b"PROXY UNKNOWN\r\n").await.unwrap();
+    let mut stream = server.tls(stream, "localhost", b"http/1.1").await.unwrap();
+    stream.write_all(REQUEST).await.unwrap();
+    assert_eq!(echoed(&mut stream).await, REQUEST);
+    let facts = server.facts.recv().await.unwrap();
+    assert!(facts.proxy_header.is_some());
+    let tls = facts.tls.as_ref().unwrap();
+    assert_eq!((tls.version, tls.alpn), (TlsVersion::V1_3, Some(Alpn::Http11)));
+    assert_eq!(tls.sni, Some(Host::parse("localhost").unwrap()));
+}
+
+#[tokio::test]
+async fn without_its_proxy_header_a_connection_is_closed_unanswered() {
+    let mut server = Server::start(Protocol::Http, required("127.0.0.1"));
+    let too_long = [b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff".to_vec(), vec![0; 4096]].concat();
+    for bytes in [REQUEST, b"PROXY TCP4 1.2.3.4 5.6.7.8 9 99999\r\n", b"\x16\x03\x01\x02\0", &too_long] {
+        assert_eq!(server.exchange(bytes).await, b"", "{bytes:?}");
+    }
+    assert!(server.facts.try_recv().is_err());
+    server.caps.idle().await;
+}
+
+#[tokio::test]
+async fn a_stranger_who_speaks_proxy_is_closed_unread() {
+    let mut server = Server::start(Protocol::Http, required("192.0.2.1"));
+    let header = b"PROXY TCP4 192.0.2.7 198.51.100.1 4000 80\r\nGET / HTTP/1.1\r\n\r\n";
+    assert_eq!(server.exchange(header).await, b"");
+    assert!(server.facts.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_proxy_header_that_nobody_asked_for_is_no_request() {
+    let mut server = Server::start(Protocol::Http, origin::Settings::default());
+    let header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x07\xc6\x33\x64\x01\x0f\xa0\0\x50";
+    assert!(server.exchange(header).await.starts_with(b"HTTP/1.1 400 "));
+    assert!(server.facts.recv().await.unwrap().proxy_header.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_proxy_header_and_a_late_handshake_are_not_waited_for() {
+    for (protocol, origin, bytes, wait) in [
+        (Protocol::Http, required("127.0.0.1"), &b"PROXY TCP4 "[..], PROXY_HEADER_WAIT),
+        (Protocol::Https, origin::Settings::default(), b"\x16\x03\x01", HANDSHAKE_WAIT),
+        (Protocol::Auto, origin::Settings::default(), b"", HANDSHAKE_WAIT),
+        (Protocol::Https, required("127.0.0.1"), b"PROXY UNKNOWN\r\n", HANDSHAKE_WAIT),
+    ] {
+        let server = Server::start(protocol, origin);
+        let start = Instant::now();
+        assert_eq!(server.exchange(bytes).await, b"");
+        let late = start.elapsed().checked_sub(wait).unwrap();
+        assert!(late < Duration::from_millis(100), "{protocol:?} {late:?}");
+    }
+}
+
+#[tokio::test]
+async fn auto_tells_tls_from_plain_by_the_first_byte() {
+    let mut server = Server::start(Protocol::Auto, origin::Settings::default());
+    let mut plain = server.connect().await;
+    plain.write_all(REQUEST).await.unwrap();
+    assert_eq!(echoed(&mut plain).await, REQUEST);
+    assert!(server.facts.recv().await.unwrap().tls.is_none());
+    let mut tls = server.tls(server.connect().await, "localhost", b"h2").await.unwrap();
+    tls.write_all(REQUEST).await.unwrap();
+    assert_eq!(echoed(&mut tls).await, REQUEST);
+    assert!(server.facts.recv().await.unwrap().is_h2());
+}
+
+#[tokio::test]
+async fn plain_http_on_a_tls_port_is_told_so() {
+    let server = Server::start(Protocol::Https, origin::Settings::default());
+    let answer = String::from_utf8_lossy(&server.exchange(REQUEST).await).into_owned();
+    assert!(answer.contains("HTTP/1.1 400 ") && answer.contains("plain-http: "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_protocol_that_is_not_http_ends_at_the_handshake() {
+    let mut server = Server::start(Protocol::Https, origin::Settings::default());
+    assert!(server.tls(server.connect().await, "localhost", b"acme-tls/1").await.is_err());
+    assert!(server.facts.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn the_owner_is_asked_only_where_somebody_may_be_local() {
+    let us = Owner::Known { uid: rustix::process::getuid().as_raw() };
+    for (local, owner) in [(LocalRule::Never, Owner::Unknown), (LocalRule::Loopback { uids: Vec::new() }, us)] {
+        let mut server = Server::start(Protocol::Http, origin::Settings { local, ..Default::default() });
+        let _held = server.connect().await;
+        assert_eq!(server.facts.recv().await.unwrap().owner, owner);
+    }
+}
+
+#[tokio::test]
+async fn a_client_is_counted_by_the_address_its_proxy_names() {
+    let mut server = Server::start(Protocol::Http, required("127.0.0.1"));
+    let mut held = Vec::new();
+    for (client, taken) in [("192.0.2.7", true), ("192.0.2.7", true), ("192.0.2.7", false), ("192.0.2.8", true)] {
+        let mut stream = server.connect().await;
+        stream.write_all(format!("PROXY TCP4 {client} 198.51.100.1 4000 80\r\n").as_bytes()).await.unwrap();
+        stream.write_all(REQUEST).await.unwrap();
+        assert_eq!(!echoed(&mut stream).await.is_empty(), taken, "{client}");
+        if taken {
+            server.facts.recv().await.unwrap();
+        }
+        held.push(stream);
+    }
+    drop(held);
+    server.caps.idle().await;
+}
+
+/// A listener whose connections tell their facts, and then echo one request.
+struct Server {
+    address: SocketAddr,
+    caps: Caps,
+    facts: mpsc::UnboundedReceiver<Arc<ConnectionFacts>>,
+    authority: CertificateDer<'static>,
+    _closing: watch::Sender<bool>,
+    _state: TempDir,
+}
+
+#[derive(Clone)]
+struct Report(mpsc::UnboundedSender<Arc<ConnectionFacts>>);
+
+impl accept::Serve for Report {
+    async fn serve(&self, mut io: Box<EdgeIo>) {
+        self.0.send(Arc::clone(io.facts())).unwrap();
+        let mut bytes = vec![0; REQUEST.len()];
+        if io.read_exact(&mut bytes).await.is_ok() {
+            io.write_all(&bytes).await.unwrap();
+            io.flush().await.unwrap();
+            // Held until the caller goes, so that its place is taken.
+            let _ = io.read_u8().await;
+        }
+    }
+}
+
+impl Server {
+    fn start(protocol: Protocol, origin: origin::Settings) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let dir = state.path().join("certs");
+        let files = certificates::Settings { state_dir: state.path().into(), dir, ..Default::default() };
+        let certificates = Certificates::open(files, Clock::system().now()).unwrap();
+        let alpn = ["h2", "http/1.1", "acme-tls/1"];
+        let tls = Some(server_config(certificates.resolver(), &alpn).unwrap());
+        let bind = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+        let settings = Settings { name: "test".to_owned(), bind, protocol, serve: Serve::All, origin };
+        let mut bound = bind::bind(&settings.bind, 1).unwrap().remove(0);
+        let socket = TcpListener::from_std(bound.sockets.remove(0)).unwrap();
+        let caps = Caps::new(Limits { total: 100, reserve: 0, per_client: 2 });
+        let (closing, closed) = watch::channel(false);
+        let (report, facts) = mpsc::unbounded_channel();
+        let door = Door { settings: Arc::new(settings), tls };
+        tokio::spawn(accept(socket, door, caps.clone(), Report(report), closed));
+        let authority = CertificateDer::from_pem_slice(certificates.ca_pem().as_bytes()).unwrap();
+        Self { address: bound.address, caps, facts, authority, _closing: closing, _state: state }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    async fn tls(&self, stream: TcpStream, name: &'static str, alpn: &[u8]) -> std::io::Result<TlsStream<TcpStream>> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.authority.clone()).unwrap();
+        let config = ClientConfig::builder_with_provider(certificates::provider());
+        let config = config.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+        let mut config = config.with_no_client_auth();
+        config.alpn_protocols = vec![alpn.to_vec()];
+        let mut stream =
+            TlsConnector::from(Arc::new(config)).connect(ServerName::try_from(name).unwrap(), stream).await?;
+        // TLS 1.3's client is done before the server has judged: only the first byte back tells.
+        if alpn == b"acme-tls/1" {
+            stream.read_u8().await?;
+        }
+        Ok(stream)
+    }
+
+    /// Sends `bytes` on a new connection and reads to its end.
+    async fn exchange(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut stream = self.connect().await;
+        stream.write_all(bytes).await.unwrap();
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        answer
+    }
+}
+
+/// What comes back, up to the length of a request; nothing when the connection was closed.
+async fn echoed(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Vec<u8> {
+    let mut answer = vec![0; REQUEST.len()];
+    stream.read_exact(&mut answer).await.map_or(Vec::new(), |_| answer)
+}
+
+fn required(from: &str) -> origin::Settings {
+    let from: IpAddr = from.parse().unwrap();
+    let from = Ranges::parse(&[from.to_string()], Width::Narrow).unwrap();
+    origin::Settings { proxy_protocol: ProxyProtocol::Required { from }, ..Default::default() }
+}
