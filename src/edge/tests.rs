@@ -9,9 +9,15 @@ use http::StatusCode;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorType, Result};
 use pingora_proxy::{ProxyHttp, Session};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
@@ -19,12 +25,15 @@ use super::context::Connection;
 use super::upgrade::{self, Handshake, Taken};
 use super::workers::Service;
 use super::{body, proxy, respond};
+use crate::base::clock::Clock;
+use crate::certificates::{self, Certificates};
 use crate::listener::accept::accept;
 use crate::listener::caps::{Caps, Limits};
 use crate::listener::connection::Door;
 use crate::listener::{self, Protocol, Serve, bind};
 use crate::origin;
 
+mod http2;
 mod heads;
 mod sockets;
 
@@ -80,7 +89,9 @@ async fn echo(Taken { io, early }: Taken) {
 struct Server {
     address: SocketAddr,
     caps: Caps,
+    authority: CertificateDer<'static>,
     _closing: watch::Sender<bool>,
+    _state: TempDir,
 }
 
 impl Server {
@@ -94,12 +105,29 @@ impl Server {
         };
         let mut bound = bind::bind(&settings.bind, 1).unwrap().remove(0);
         let socket = TcpListener::from_std(bound.sockets.remove(0)).unwrap();
-        let door = Door { settings: Arc::new(settings), tls: None };
+        let state = tempfile::tempdir().unwrap();
+        let dir = state.path().join("certs");
+        let files = certificates::Settings { state_dir: state.path().into(), dir, ..Default::default() };
+        let certificates = Certificates::open(files, Clock::system().now()).unwrap();
+        let tls = certificates::server_config(certificates.resolver(), &["h2", "http/1.1"]).unwrap();
+        let authority = CertificateDer::from_pem_slice(certificates.ca_pem().as_bytes()).unwrap();
+        let door = Door { settings: Arc::new(settings), tls: Some(tls) };
         let caps = Caps::new(Limits { total: 100, reserve: 0, per_client: 100 });
         let (closing, closed) = watch::channel(false);
         let service = Service { proxy: Arc::new(proxy::bounded(Echo)), closing: closed.clone() };
         tokio::spawn(accept(socket, door, caps.clone(), service, closed));
-        Self { address: bound.address, caps, _closing: closing }
+        Self { address: bound.address, caps, authority, _closing: closing, _state: state }
+    }
+
+    async fn tls(&self, alpn: &[u8]) -> TlsStream<TcpStream> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.authority.clone()).unwrap();
+        let config = ClientConfig::builder_with_provider(certificates::provider());
+        let config = config.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+        let mut config = config.with_no_client_auth();
+        config.alpn_protocols = vec![alpn.to_vec()];
+        let name = ServerName::try_from("localhost").unwrap();
+        TlsConnector::from(Arc::new(config)).connect(name, self.connect().await).await.unwrap()
     }
 
     async fn connect(&self) -> TcpStream {
