@@ -111,7 +111,7 @@ impl<'a> Instance<'a> {
 
     /// The certificate of its local CA, in PEM.
     pub(crate) fn authority(&self) -> String {
-        fs::read_to_string(self.folder.path().join("state/local-ca.pem")).unwrap()
+        fs::read_to_string(self.folder.path().join("certs/local-ca.crt")).unwrap()
     }
 
     /// Its process id.
