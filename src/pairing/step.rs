@@ -217,3 +217,6 @@ pub struct Admitted {
     /// Set when it was approved at this moment.
     pub approved_via: Option<ApprovedVia>,
 }
+
+#[cfg(test)]
+mod tests;

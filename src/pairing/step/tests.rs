@@ -1,0 +1,7 @@
+//! The outcome table, row by row, and what people may decide.
+
+mod decisions;
+mod model;
+mod outcomes;
+mod scene;
+mod waiting;

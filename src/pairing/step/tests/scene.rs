@@ -1,0 +1,214 @@
+//! Callers, devices and a store in memory.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ed25519_dalek::Signer;
+use ed25519_dalek::SigningKey;
+use serde_json::json;
+
+use crate::base::clock::UnixMillis;
+use crate::base::secret::Fingerprint;
+use crate::base::secret::Secret;
+use crate::identity::claims::OriginClaim;
+use crate::pairing::credential::Shared;
+use crate::pairing::device::Challenge;
+use crate::pairing::device::DeviceId;
+use crate::pairing::device::DevicePublicKey;
+use crate::pairing::device::Proof;
+use crate::pairing::device::prove;
+use crate::pairing::paired::PairedDevice;
+use crate::pairing::request::PendingRequest;
+use crate::pairing::request::RequestId;
+use crate::pairing::step::Attempt;
+use crate::pairing::step::Change;
+use crate::pairing::step::Connected;
+use crate::pairing::step::Fresh;
+use crate::pairing::step::Known;
+use crate::pairing::step::Page;
+use crate::pairing::step::Step;
+use crate::pairing::step::Waiting;
+use crate::pairing::step::connect;
+use crate::protocol::connect::Connect;
+use crate::protocol::connect::Version;
+use crate::protocol::frame::Request;
+
+pub(super) const START: UnixMillis = UnixMillis(1_795_216_312_920);
+pub(super) const SECRET: &str = "the gateway's secret";
+
+/// Who calls, from where, with what.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    pub(super) device: Option<u8>,
+    pub(super) ip: Option<&'static str>,
+    pub(super) local: bool,
+    pub(super) class: &'static str,
+    pub(super) client: (&'static str, &'static str),
+    pub(super) role: &'static str,
+    pub(super) scopes: Vec<&'static str>,
+    pub(super) token: Option<String>,
+    pub(super) device_token: Option<String>,
+    pub(super) page: Page,
+    pub(super) locked: bool,
+}
+
+/// Device 1 from the internet, with the secret, asking for `operator.read`.
+pub(super) fn stranger() -> Caller {
+    Caller {
+        device: Some(1),
+        ip: Some("203.0.113.7"),
+        local: false,
+        class: "public",
+        client: ("cli", "cli"),
+        role: "operator",
+        scopes: vec!["operator.read"],
+        token: Some(SECRET.to_owned()),
+        device_token: None,
+        page: Page::Absent,
+        locked: false,
+    }
+}
+
+/// The same at this machine.
+pub(super) fn owner() -> Caller {
+    Caller { ip: Some("127.0.0.1"), local: true, class: "local", ..stranger() }
+}
+
+impl Caller {
+    pub(super) fn origin(&self) -> OriginClaim {
+        let peer: IpAddr = self.ip.unwrap_or("172.18.0.1").parse().unwrap();
+        let mut claim = json!({
+            "kind": if self.ip.is_some() { "ip" } else { "unattributed" }, "class": self.class, "local": self.local,
+            "peer": peer, "listener": "web", "source": "peer", "via": [],
+        });
+        if let Some(ip) = self.ip {
+            claim["ip"] = json!(ip);
+        }
+        serde_json::from_value(claim).unwrap()
+    }
+
+    pub(super) fn connect(&self) -> Connect {
+        let (id, mode) = self.client;
+        let mut params = json!({
+            "minProtocol": 4, "maxProtocol": 4, "role": self.role, "scopes": self.scopes,
+            "client": { "id": id, "mode": mode, "version": "1", "platform": "linux" }, "auth": {},
+        });
+        for (key, token) in [("token", &self.token), ("deviceToken", &self.device_token)] {
+            if let Some(token) = token {
+                params["auth"][key] = json!(token);
+            }
+        }
+        if let Some(device) = self.device {
+            let (key, public) = (key(device), public(device));
+            let signed = self.token.as_ref().or(self.device_token.as_ref()).map_or("", String::as_str);
+            let scopes = self.scopes.join(",");
+            let text =
+                format!("v3|{}|{id}|{mode}|{}|{scopes}|{}|{signed}|nonce|linux|", public.id(), self.role, START.0);
+            let signature = base64::Engine::encode(
+                &base64::engine::general_purpose::URL_SAFE_NO_PAD,
+                key.sign(text.as_bytes()).to_bytes(),
+            );
+            params["device"] = json!({ "id": public.id(), "publicKey": public, "signature": signature,
+                                       "signedAt": START.0, "nonce": "nonce" });
+        }
+        let frame = json!({ "type": "req", "id": "1", "method": "connect", "params": params });
+        Connect::read(&Request::parse(&frame.to_string()).unwrap()).unwrap()
+    }
+}
+
+fn key(device: u8) -> SigningKey {
+    SigningKey::from_bytes(&[device; 32])
+}
+
+thread_local! {
+    /// Signing is slow, and the model repeats itself.
+    static PROVEN: RefCell<BTreeMap<String, (Connect, Proof)>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+pub(super) fn public(device: u8) -> DevicePublicKey {
+    DevicePublicKey::from_bytes(key(device).verifying_key().to_bytes()).unwrap()
+}
+
+/// A store that applies changes as the real one must.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Memory {
+    pub(super) devices: BTreeMap<DeviceId, PairedDevice>,
+    pub(super) requests: BTreeMap<RequestId, PendingRequest>,
+    /// Added to the count of waiting requests: of all, of one client.
+    pub(super) crowd: (usize, usize),
+}
+
+impl Memory {
+    pub(super) fn known(&self, device: DeviceId, caller: Option<&Caller>, now: UnixMillis) -> Known {
+        let waits = |request: &&PendingRequest| !request.is_expired(now);
+        let client = caller.map(|caller| crate::pairing::request::client_of(&caller.origin()));
+        let here = |request: &&PendingRequest| Some(request.client()) == client;
+        Known {
+            device: self.devices.get(&device).cloned(),
+            requests: self.requests.values().filter(|request| request.device() == device).cloned().collect(),
+            waiting: Waiting {
+                all: self.crowd.0 + self.requests.values().filter(waits).count(),
+                client: self.crowd.1 + self.requests.values().filter(waits).filter(here).count(),
+            },
+        }
+    }
+
+    pub(super) fn apply(&mut self, changes: &[Change]) {
+        for change in changes {
+            match change.clone() {
+                Change::DropDevice(id) => drop(self.devices.remove(&id)),
+                Change::DropRequest { id, .. } => drop(self.requests.remove(&id).expect("a request that was there")),
+                Change::PutDevice(device) => drop(self.devices.insert(device.id(), *device)),
+                Change::PutRequest(request) => drop(self.requests.insert(request.id, *request)),
+                Change::Seen { device, at, .. } => self.devices.get_mut(&device).unwrap().last_seen_at = Some(at),
+            }
+        }
+    }
+
+    /// Connects at `now` and keeps what changed.
+    pub(super) fn connect(&mut self, caller: &Caller, now: UnixMillis) -> Step<Connected> {
+        let (connect_params, proof) = PROVEN.with_borrow_mut(|proven| {
+            let prove = || {
+                let connect = caller.connect();
+                // The proof's own age is another test's concern.
+                let proof = prove(&connect, Challenge::new("nonce".to_owned()), START);
+                (connect, proof)
+            };
+            proven.entry(format!("{caller:?}")).or_insert_with(prove).clone()
+        });
+        let origin = caller.origin();
+        let known = caller.device.map(|device| self.known(public(device).id(), Some(caller), now)).unwrap_or_default();
+        let gateway = Fingerprint::of(SECRET.as_bytes());
+        let shared = if caller.locked {
+            Shared::Locked { retry_after_ms: 1_000 }
+        } else {
+            Shared::judge(&connect_params.auth, Some(&gateway))
+        };
+        let fresh = Fresh { request: RequestId::random(), token: Secret::random().unwrap() };
+        let attempt = Attempt { connect: &connect_params, origin: &origin, page: caller.page, proof, shared, fresh };
+        let step = connect(&known, attempt, now);
+        self.apply(&step.changes);
+        step
+    }
+}
+
+/// What came of it, in one line: `hello <scopes>`, or the close reason up to the request's id.
+pub(super) fn told(step: &Step<Connected>) -> String {
+    match &step.outcome.outcome {
+        Ok(admitted) => {
+            let scopes: Vec<_> = admitted.scopes.iter().map(|scope| scope.as_str()).collect();
+            format!("hello {}", scopes.join(" "))
+        }
+        Err(failure) => {
+            let reason = failure.close(Version::V4).reason().to_owned();
+            reason.split_once(" (requestId").map_or(reason.clone(), |(text, _)| text.to_owned())
+        }
+    }
+}
+
+/// The one request that waits.
+pub(super) fn waiting(memory: &Memory) -> PendingRequest {
+    assert_eq!(memory.requests.len(), 1);
+    memory.requests.values().next().unwrap().clone()
+}

@@ -1,0 +1,137 @@
+//! Requests that wait: what keeps their id, what ends them, and how many there may be.
+
+use super::scene::Caller;
+use super::scene::Memory;
+use super::scene::START;
+use super::scene::stranger;
+use super::scene::told;
+use super::scene::waiting;
+use crate::base::limits::PENDING_MAX;
+use crate::base::limits::PENDING_PER_CLIENT_MAX;
+use crate::base::limits::PENDING_RESERVE;
+use crate::base::limits::SCOPES_MAX;
+use crate::pairing::step::Notice;
+use crate::protocol::event::Decision;
+use crate::protocol::refusal::Failure;
+use crate::protocol::refusal::PendingLimit;
+use crate::protocol::refusal::Retry;
+
+#[test]
+fn only_the_dashboard_is_told_to_wait_and_come_back() {
+    for (client, retry) in [(("openclaw-control-ui", "webchat"), Retry::Wait), (("cli", "cli"), Retry::Manual)] {
+        let step = Memory::default().connect(&Caller { client, ..stranger() }, START);
+        let Err(Failure::PairingRequired(answer)) = step.outcome.outcome else { panic!() };
+        assert_eq!(answer.retry, retry);
+    }
+}
+
+#[test]
+fn the_same_request_keeps_its_id_and_its_first_name() {
+    let mut memory = Memory::default();
+    let asked = Caller { scopes: vec!["operator.admin"], ..stranger() };
+    let first = memory.connect(&asked, START);
+    let Some(Notice::Requested(request)) = first.notices.first() else { panic!("{first:?}") };
+    let digest = request.digest();
+    for (later, caller) in [
+        (1, asked.clone()),
+        (200_000, Caller { scopes: vec!["operator.read"], ..asked.clone() }),
+        (400_000, Caller { client: ("openclaw-macos", "ui"), ..asked.clone() }),
+    ] {
+        let step = memory.connect(&caller, START.plus(later));
+        assert!(step.notices.is_empty(), "nobody is told twice");
+        let now = waiting(&memory);
+        assert_eq!((now.id, now.digest(), &now.profile), (request.id, digest, &request.profile));
+        assert_eq!(now.created_at, START);
+    }
+    assert_eq!(waiting(&memory).refreshed_at, START.plus(400_000));
+}
+
+#[test]
+fn a_loop_of_refreshes_does_not_wear_out_the_disk() {
+    let mut memory = Memory::default();
+    memory.connect(&stranger(), START);
+    assert!(memory.connect(&stranger(), START.plus(999)).changes.is_empty());
+    assert_eq!(memory.connect(&stranger(), START.plus(1_000)).changes.len(), 1);
+}
+
+#[test]
+fn whatever_would_be_read_differently_gets_a_new_id() {
+    let base = || Caller { ip: Some("192.168.1.20"), class: "private", ..stranger() };
+    for (name, caller, scopes) in [
+        ("more scopes", Caller { scopes: vec!["operator.admin"], ..base() }, vec!["operator.admin", "operator.read"]),
+        ("another address", Caller { ip: Some("192.168.1.21"), ..base() }, vec!["operator.read"]),
+        ("another class", Caller { class: "nat", ..base() }, vec!["operator.read"]),
+        ("no address", Caller { ip: None, class: "unattributed", ..base() }, vec!["operator.read"]),
+    ] {
+        let mut memory = Memory::default();
+        memory.connect(&base(), START);
+        let old = waiting(&memory);
+        let step = memory.connect(&caller, START.plus(1));
+        let new = waiting(&memory);
+        assert_ne!((new.id, new.digest()), (old.id, old.digest()), "{name}");
+        assert_eq!(new.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>(), scopes, "{name}");
+        let ended = Notice::Resolved { request: old.id, device: old.device(), decision: Decision::Rejected };
+        assert_eq!(step.notices[0], ended, "{name}");
+    }
+}
+
+#[test]
+fn one_subscriber_is_one_address() {
+    let mut memory = Memory::default();
+    memory.connect(&Caller { ip: Some("2001:db8::1"), ..stranger() }, START);
+    let id = waiting(&memory).id;
+    memory.connect(&Caller { ip: Some("2001:db8::ffff"), ..stranger() }, START.plus(2_000));
+    assert_eq!(waiting(&memory).id, id);
+    assert_eq!(waiting(&memory).origin.ip.unwrap().to_string(), "2001:db8::ffff");
+}
+
+#[test]
+fn five_minutes_after_the_last_sight_a_request_is_over() {
+    for (later, same) in [(299_999, true), (300_000, false), (-5_000, true), (-5_001, false)] {
+        let mut memory = Memory::default();
+        memory.connect(&stranger(), START);
+        let id = waiting(&memory).id;
+        memory.connect(&stranger(), START.plus(later));
+        assert_eq!(waiting(&memory).id == id, same, "{later}");
+    }
+}
+
+#[test]
+fn a_growing_wish_list_is_cut() {
+    let names: Vec<&'static str> = (0..2 * SCOPES_MAX).map(|n| &*format!("x.{n}").leak()).collect();
+    let (one, two) = names.split_at(SCOPES_MAX);
+    let mut memory = Memory::default();
+    memory.connect(&Caller { scopes: one.to_vec(), ..stranger() }, START);
+    memory.connect(&Caller { scopes: two.to_vec(), ..stranger() }, START);
+    assert_eq!(waiting(&memory).scopes.iter().count(), SCOPES_MAX);
+}
+
+#[test]
+fn few_may_wait_at_once() {
+    let near = Caller { ip: Some("192.168.1.20"), class: "private", ..stranger() };
+    let far = PENDING_MAX - PENDING_RESERVE;
+    for (name, crowd, caller, refused) in [
+        ("room", (far - 1, 0), stranger(), None),
+        ("the last places are not for strangers", (far, 0), stranger(), Some(PendingLimit::All)),
+        ("but for the owner's own networks", (PENDING_MAX - 1, 0), near.clone(), None),
+        ("full is full", (PENDING_MAX, 0), near, Some(PendingLimit::All)),
+        ("room for this client", (7, PENDING_PER_CLIENT_MAX - 1), stranger(), None),
+        ("one client has its share", (8, PENDING_PER_CLIENT_MAX), stranger(), Some(PendingLimit::Client)),
+    ] {
+        let mut memory = Memory { crowd, ..Memory::default() };
+        let step = memory.connect(&caller, START);
+        let limit = match &step.outcome.outcome {
+            Err(Failure::PendingFull(limit)) => Some(*limit),
+            _ => None,
+        };
+        assert_eq!(limit, refused, "{name}");
+        assert_eq!(memory.requests.is_empty(), refused.is_some(), "{name}");
+    }
+    // Whoever waits already may go on waiting, and paired devices may ask for more.
+    let mut memory = Memory::default();
+    memory.connect(&stranger(), START);
+    memory.crowd = (PENDING_MAX, PENDING_PER_CLIENT_MAX);
+    assert!(told(&memory.connect(&stranger(), START)).starts_with("pairing required"));
+    memory.connect(&Caller { scopes: vec!["operator.write"], ..stranger() }, START);
+    assert_eq!(waiting(&memory).scopes.iter().count(), 2);
+}
