@@ -46,20 +46,18 @@ impl Network {
     }
 }
 
-/// `Iface Destination Gateway Flags … Mask …`, hexadecimal in the machine's own byte order.
+/// `Iface Destination Gateway Flags RefCnt Use Metric Mask …`, addresses hexadecimal in the machine's own byte order.
 fn ipv4_gateway(line: &str) -> Option<Ipv4Addr> {
-    let mut fields = line.split_ascii_whitespace().skip(1);
-    let mut field = || u32::from_str_radix(fields.next()?, 16).ok();
-    let (destination, gateway) = (field()?, field()?);
-    (destination == 0 && gateway != 0).then(|| Ipv4Addr::from(gateway.to_ne_bytes()))
+    let field = |at: usize| u32::from_str_radix(line.split_ascii_whitespace().nth(at)?, 16).ok();
+    let (gateway, mask) = (field(2)?, field(7)?);
+    (mask == 0 && gateway != 0).then(|| Ipv4Addr::from(gateway.to_ne_bytes()))
 }
 
 /// `destination length source length gateway …`, hexadecimal in network byte order.
 fn ipv6_gateway(line: &str) -> Option<Ipv6Addr> {
-    let mut fields = line.split_ascii_whitespace();
-    let mut field = || u128::from_str_radix(fields.next()?, 16).ok();
-    let (destination, length, _, _, gateway) = (field()?, field()?, field()?, field()?, field()?);
-    (destination == 0 && length == 0 && gateway != 0).then(|| Ipv6Addr::from_bits(gateway))
+    let field = |at: usize| u128::from_str_radix(line.split_ascii_whitespace().nth(at)?, 16).ok();
+    let (length, gateway) = (field(1)?, field(4)?);
+    (length == 0 && gateway != 0).then(|| Ipv6Addr::from_bits(gateway))
 }
 
 #[cfg(test)]
@@ -72,9 +70,13 @@ mod tests {
         let route = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n\
                      eth0\t00000000\t010012AC\t0003\t0\t0\t0\t00000000\t0\t0\t0\n\
                      eth0\t000012AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n\
+                     eth0\t0000080A\t090012AC\t0003\t0\t0\t0\t0000FFFF\t0\t0\t0\n\
+                     tun0\t00000000\t0900080A\t0003\t0\t0\t0\t00000080\t0\t0\t0\n\
                      garbage\n";
         let ipv6 = "00000000000000000000000000000000 00 00000000000000000000000000000000 00 \
                     fe800000000000000000000000000001 00000400 00000001 00000000 00000003     eth0\n\
+                    20010db8000000000000000000000000 20 00000000000000000000000000000000 00 \
+                    fe800000000000000000000000000002 00000400 00000001 00000000 00000003     eth0\n\
                     fe800000000000000000000000000000 40 00000000000000000000000000000000 00 \
                     00000000000000000000000000000000 00000100 00000001 00000000 00000001     eth0\n";
         let network = Network::from_routes(route, ipv6, 7);

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde::Serialize;
+use thiserror::Error;
 
 use crate::base::limits::TRAIL_STEPS_MAX;
 
@@ -103,8 +104,9 @@ impl Step {
     }
 }
 
-/// The steps in the order they were taken. Lives on the stack: an origin is found for every request.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+/// The steps in the order they were taken. Lives on the stack: an origin is found for every request. In JSON a list.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(into = "Vec<Step>", try_from = "Vec<Step>")]
 pub struct Trail {
     steps: [Option<Step>; TRAIL_STEPS_MAX],
 }
@@ -128,6 +130,30 @@ impl Trail {
     }
 }
 
+impl From<Trail> for Vec<Step> {
+    fn from(trail: Trail) -> Self {
+        trail.steps().collect()
+    }
+}
+
+impl TryFrom<Vec<Step>> for Trail {
+    type Error = TrailTooLong;
+
+    fn try_from(steps: Vec<Step>) -> Result<Self, TrailTooLong> {
+        let mut trail = Self::default();
+        if steps.len() > trail.steps.len() {
+            return Err(TrailTooLong);
+        }
+        steps.into_iter().for_each(|step| trail.push(step));
+        Ok(trail)
+    }
+}
+
+/// A list of steps that no decision takes.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[error("more than {TRAIL_STEPS_MAX} steps")]
+pub struct TrailTooLong;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,5 +174,18 @@ mod tests {
     #[test]
     fn a_trail_fits_in_a_few_words() {
         assert!(size_of::<Trail>() <= 16);
+    }
+
+    #[test]
+    fn a_trail_travels_as_a_list_of_words() {
+        let mut trail = Trail::default();
+        trail.push(Step::PeerIsClient);
+        trail.push(Step::LocalUnknownOwner);
+        let text = serde_json::to_string(&trail).unwrap();
+        assert_eq!(text, r#"["peer-is-client","local-unknown-owner"]"#);
+        assert_eq!(serde_json::from_str::<Trail>(&text).unwrap(), trail);
+        let longer = serde_json::to_string(&vec![Step::PeerIsClient; TRAIL_STEPS_MAX + 1]).unwrap();
+        assert!(serde_json::from_str::<Trail>(&longer).is_err());
+        assert!(serde_json::from_str::<Trail>(r#"["anything"]"#).is_err());
     }
 }

@@ -115,8 +115,8 @@ fn a_bad_line_is_named_by_its_number() {
 
 #[test]
 fn more_than_the_bound_is_not_read() {
-    assert!(matches!(written(&" ".repeat(BATCH_BYTES_MAX)), Ok(empty) if empty.is_empty()));
-    assert!(matches!(written(&" ".repeat(BATCH_BYTES_MAX + 1)), Err(BatchError::TooLong)));
+    assert!(matches!(written(&"x".repeat(BATCH_BYTES_MAX)), Err(BatchError::Case { line: 1, .. })));
+    assert!(matches!(written(&"x".repeat(BATCH_BYTES_MAX + 1)), Err(BatchError::TooLong)));
 }
 
 #[test]

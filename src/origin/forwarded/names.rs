@@ -1,7 +1,7 @@
 //! Which header names belong to proxies: the one list on which the local rule and the stripping rest.
 //!
-//! Names are compared folded (`-`, `_` and `.` equal, case ignored), because servers behind us fold them in
-//! different ways and a look-alike must not reach one that takes it for the real thing.
+//! Names are compared folded (`-`, `_`, `.` and every other sign equal, case ignored), because servers behind us
+//! fold them in different ways and a look-alike must not reach one that takes it for the real thing.
 
 /// Whether only a proxy, or somebody who plays one, has a reason to send a header of this name.
 ///
@@ -14,17 +14,6 @@ pub fn is_forwarding(name: &str) -> bool {
         None => (name, NAMES),
     };
     list.iter().any(|entry| entry.matches(rest))
-}
-
-/// Whether `name` and `canonical` are one name to a server that folds `-`, `_`, `.` and case. `canonical` is
-/// in lower case with `-`.
-pub fn is_same(name: &str, canonical: &str) -> bool {
-    name.len() == canonical.len() && without_prefix(name.as_bytes(), canonical.as_bytes()).is_some()
-}
-
-/// Whether `name` begins like `canonical` in the same sense.
-pub fn starts_like(name: &str, canonical: &str) -> bool {
-    without_prefix(name.as_bytes(), canonical.as_bytes()).is_some()
 }
 
 enum Entry {
@@ -52,10 +41,7 @@ fn without_prefix<'a>(name: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
 }
 
 fn folded(byte: u8) -> u8 {
-    match byte {
-        b'_' | b'.' => b'-',
-        _ => byte.to_ascii_lowercase(),
-    }
+    if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
 }
 
 /// Names without `x-` in front.
@@ -142,6 +128,7 @@ mod tests {
             "X-Forwarded-For",
             "X_Forwarded_For",
             "X.Forwarded.For",
+            "X~Forwarded~For",
             "x-forwarded_proto",
             "X-Forwarded-Host",
             "X-Forwarded-Server",
@@ -210,15 +197,6 @@ mod tests {
         ] {
             assert!(!is_forwarding(name), "{name}");
         }
-    }
-
-    #[test]
-    fn names_are_folded_before_they_are_compared() {
-        assert!(is_same("X_Doorward.ASSERTION", "x-doorward-assertion"));
-        assert!(!is_same("x-doorward-assertions", "x-doorward-assertion"));
-        assert!(!is_same("x-doorward", "x-doorward-assertion"));
-        assert!(starts_like("X_OpenClaw_Scopes", "x-openclaw-"));
-        assert!(!starts_like("x-openclaw", "x-openclaw-"));
     }
 
     #[test]

@@ -163,8 +163,10 @@ fn a_checksum_covers_every_byte_of_its_header() {
         changed[at] ^= 1;
         assert!(!matches!(decode(&changed), Ok(Decoded::Whole { .. })), "byte {at}");
     }
+    // Of two checksums the second would even be right.
     let twice = [tlv(3, &[0; 4]), tlv(3, &[0; 4])].concat();
-    let header = with_checksum(v2(0x21, TCP4, &[block("203.0.113.9:1", "10.0.0.1:2"), twice].concat()), 16 + 12 + 3);
+    let header =
+        with_checksum(v2(0x21, TCP4, &[block("203.0.113.9:1", "10.0.0.1:2"), twice].concat()), 16 + 12 + 7 + 3);
     assert_eq!(whole(&header), Err(ProxyProtocolError::Checksum));
 }
 
