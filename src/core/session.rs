@@ -51,12 +51,14 @@ pub(super) struct Connected {
     unauthorized: u32,
     /// Whether something was handed to the socket that may not have left yet.
     sending: bool,
+    /// Whether the peer is behind in taking it.
+    blocked: bool,
 }
 
 impl Connected {
     /// The state of a socket that was just told `hello-ok`.
     pub(super) fn new(registered: Registered) -> Self {
-        Self { registered, pace: Pace::new(Instant::now()), unauthorized: 0, sending: false }
+        Self { registered, pace: Pace::new(Instant::now()), unauthorized: 0, sending: false, blocked: false }
     }
 }
 
@@ -106,12 +108,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Connected> {
                 return Poll::Ready(Turn::Close(close));
             }
             if self.state.sending {
-                match ready!(self.socket.poll_flush(cx)) {
-                    Ok(()) => peer.outbound.sent(),
-                    Err(Gone) => return Poll::Ready(Turn::Gone),
+                match self.socket.poll_flush(cx) {
+                    Poll::Ready(Ok(())) => peer.outbound.sent(),
+                    Poll::Ready(Err(Gone)) => return Poll::Ready(Turn::Gone),
+                    Poll::Pending => {
+                        self.state.blocked = true;
+                        return Poll::Pending;
+                    }
                 }
-                peer.lives();
-                self.state.sending = false;
+                // Its pongs are not read while it is behind; that it catches up is its sign of life then.
+                if self.state.blocked {
+                    peer.lives();
+                }
+                (self.state.sending, self.state.blocked) = (false, false);
             }
             let sent = match peer.outbound.take() {
                 Some(Next::Text(text)) => self.socket.poll_send_text(text, cx),

@@ -2,6 +2,8 @@
 #![cfg(test)]
 
 mod certificates;
+mod core_pairing;
+mod core_sockets;
 mod kill_nine;
 mod namespaces;
 mod real_openclaw;

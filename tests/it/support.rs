@@ -1,6 +1,7 @@
 //! What the promises stand on: the binary as a process, machines as network namespaces, real peers, and callers.
 
 pub(crate) mod caller;
+pub(crate) mod core_rig;
 pub(crate) mod gateway_client;
 pub(crate) mod instance;
 pub(crate) mod lan;

@@ -157,13 +157,17 @@ impl Outcome {
     }
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+/// A WebSocket over whatever carries it.
+pub(crate) type Socket = WebSocketStream<Box<dyn Stream>>;
+
+/// Anything that carries bytes both ways.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// An admitted client.
 pub(crate) struct Session {
     pub(crate) hello: Value,
-    socket: WebSocketStream<Box<dyn Stream>>,
+    pub(crate) socket: Socket,
     calls: u32,
     events: Vec<Value>,
 }
@@ -211,6 +215,11 @@ impl Session {
         }
     }
 
+    /// The payloads of events of this name that came while calls waited.
+    pub(crate) fn heard(&self, name: &str) -> Vec<&Value> {
+        self.events.iter().filter(|event| event["event"] == name).map(|event| &event["payload"]).collect()
+    }
+
     /// Waits until the other side closes; its code and reason.
     pub(crate) async fn closed(mut self) -> (u16, String) {
         loop {
@@ -228,7 +237,7 @@ impl Session {
 
 /// Connects as `device`, or as nobody, and reads the verdict.
 pub(crate) async fn connect(caller: &Caller, device: Option<&Device>, ask: &Ask) -> Outcome {
-    let mut socket = match upgrade(caller, ask).await {
+    let socket = match upgrade(caller, ask).await {
         Ok(socket) => socket,
         Err(Error::Http(answer)) => {
             let body = answer.body().as_deref().unwrap_or_default();
@@ -236,10 +245,21 @@ pub(crate) async fn connect(caller: &Caller, device: Option<&Device>, ask: &Ask)
         }
         Err(error) => return Outcome::NotUpgraded(0, error.to_string()),
     };
+    handshake(socket, device, ask).await
+}
+
+/// The same over a WebSocket that is open already.
+pub(crate) async fn handshake(mut socket: Socket, device: Option<&Device>, ask: &Ask) -> Outcome {
     let challenge = match next_frame(&mut socket).await {
         Ok(frame) => frame["payload"].clone(),
         Err((code, reason)) => return Outcome::Refused(Refusal { error: Value::Null, code, reason }),
     };
+    socket.send(Message::text(connect_frame(&challenge, device, ask).to_string())).await.unwrap();
+    verdict(socket).await
+}
+
+/// The `connect` request that answers `challenge`.
+pub(crate) fn connect_frame(challenge: &Value, device: Option<&Device>, ask: &Ask) -> Value {
     let (nonce, at) = (challenge["nonce"].as_str().unwrap(), challenge["ts"].as_i64().unwrap());
     let (id, mode) = ask.client;
     let mut params = json!({
@@ -249,8 +269,11 @@ pub(crate) async fn connect(caller: &Caller, device: Option<&Device>, ask: &Ask)
     if let Some(device) = device {
         params["device"] = device.claim(ask, nonce, at);
     }
-    let frame = json!({"type": "req", "id": "connect", "method": "connect", "params": params});
-    socket.send(Message::text(frame.to_string())).await.unwrap();
+    json!({"type": "req", "id": "connect", "method": "connect", "params": params})
+}
+
+/// Reads what came of a `connect`.
+pub(crate) async fn verdict(mut socket: Socket) -> Outcome {
     let answer = match next_frame(&mut socket).await {
         Ok(answer) => answer,
         Err((code, reason)) => return Outcome::Refused(Refusal { error: Value::Null, code, reason }),
@@ -275,7 +298,7 @@ pub(crate) fn call(machine: &Namespace, caller: &Caller, device: &Device, ask: A
 }
 
 /// Opens the WebSocket as the caller calls: plain or TLS, with what it says first and the headers it sends.
-async fn upgrade(caller: &Caller, ask: &Ask) -> Result<WebSocketStream<Box<dyn Stream>>, Error> {
+async fn upgrade(caller: &Caller, ask: &Ask) -> Result<Socket, Error> {
     let mut request = format!("ws://{}/", caller.address()).into_client_request()?;
     for (name, value) in &ask.headers {
         let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
@@ -295,7 +318,7 @@ async fn upgrade(caller: &Caller, ask: &Ask) -> Result<WebSocketStream<Box<dyn S
 }
 
 /// The next frame as JSON, or the close code and reason (1006 when the connection just ended).
-async fn next_frame(socket: &mut WebSocketStream<Box<dyn Stream>>) -> Result<Value, (u16, String)> {
+pub(crate) async fn next_frame(socket: &mut Socket) -> Result<Value, (u16, String)> {
     loop {
         match timeout(WAIT, socket.next()).await.expect("nothing came in time") {
             Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),

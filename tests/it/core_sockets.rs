@@ -1,0 +1,306 @@
+//! What a socket may do before and after `hello-ok`, and how each wrong turn ends: the core alone.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use doorward::core::Timing;
+use futures_util::{SinkExt as _, StreamExt as _};
+use http::{Request, StatusCode};
+use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::support::core_rig::{HERE, LAN, Rig, brisk, upgrade, with_device_token};
+use super::support::gateway_client::{Ask, Device, connect_frame, next_frame, verdict};
+
+#[tokio::test]
+async fn silence_is_closed_without_a_word() {
+    let rig = Rig::with(brisk()).await;
+    let mut socket = rig.dial(LAN).await.unwrap();
+    let challenge = next_frame(&mut socket).await.unwrap();
+    assert_eq!(challenge["event"], "connect.challenge");
+    assert_eq!(next_frame(&mut socket).await.unwrap_err(), (1000, String::new()));
+    until(async || rig.core.status().await.unwrap().waiting == 0).await;
+}
+
+#[tokio::test]
+async fn every_wrong_first_frame_has_its_end() {
+    let rig = Rig::new().await;
+    let big = "x".repeat(64 * 1024 + 1);
+    for (frame, error, code, reason) in [
+        (Message::text("{"), Value::Null, 1005, ""),
+        (Message::text("[]"), Value::Null, 1008, "invalid request frame"),
+        (Message::binary(vec![1, 2]), Value::Null, 1008, "invalid request frame"),
+        (Message::text(big), Value::Null, 1009, "preauth payload too large"),
+        (
+            Message::text(r#"{"type":"req","id":"1","method":"health"}"#),
+            json!("invalid handshake: first request must be connect"),
+            1008,
+            "invalid handshake: first request must be connect",
+        ),
+    ] {
+        let shown = format!("{frame:?}").chars().take(60).collect::<String>();
+        let mut socket = rig.dial(LAN).await.unwrap();
+        next_frame(&mut socket).await.unwrap();
+        socket.send(frame).await.unwrap();
+        let refusal = if error.is_null() {
+            assert_eq!(next_frame(&mut socket).await.unwrap_err(), (code, reason.to_owned()), "{shown}");
+            continue;
+        } else {
+            verdict(socket).await.refused()
+        };
+        assert_eq!((refusal.code, refusal.reason.as_str()), (code, reason), "{shown}");
+        assert_eq!(refusal.error["message"], error, "{shown}");
+        assert_eq!(refusal.error["details"]["doorward"].as_str().unwrap().len(), 12);
+    }
+    let none = Ask { protocol: 7, ..rig.ask() };
+    let refusal = rig.connect(LAN, Some(&Device::new()), &none).await.refused();
+    assert_eq!((refusal.code, refusal.reason.as_str()), (1002, "protocol mismatch"));
+}
+
+#[tokio::test]
+async fn the_33rd_waiting_socket_of_a_client_is_one_too_many() {
+    let rig = Rig::new().await;
+    let mut sockets = Vec::new();
+    for _ in 0..32 {
+        sockets.push(rig.dial(LAN).await.unwrap());
+    }
+    let refusal = rig.dial(LAN).await.err().unwrap();
+    assert_eq!(refusal.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refusal.body(), "Too many unauthenticated sockets");
+    // Others are not held back, nor is the client itself once it has had `hello-ok`.
+    rig.connect("192.168.1.21", None, &rig.ask()).await.refused();
+    drop(sockets.pop());
+    until(async || rig.core.status().await.unwrap().waiting == 31).await;
+    let owner = rig.connect(HERE, Some(&Device::new()), &rig.ask()).await.hello();
+    assert_eq!(rig.core.status().await.unwrap().waiting, 31);
+    drop((owner, sockets));
+    until(async || rig.core.status().await.unwrap().waiting == 0).await;
+}
+
+#[tokio::test]
+async fn frames_wait_while_connect_is_looked_at_but_not_many() {
+    let rig = Rig::new().await;
+    for (frames, admitted) in [(15, true), (16, false)] {
+        let mut socket = rig.dial(HERE).await.unwrap();
+        let challenge = next_frame(&mut socket).await.unwrap()["payload"].clone();
+        let connect = connect_frame(&challenge, Some(&Device::new()), &rig.ask());
+        socket.feed(Message::text(connect.to_string())).await.unwrap();
+        for id in 0..frames {
+            let call = json!({ "type": "req", "id": format!("early-{id}"), "method": "health" });
+            socket.feed(Message::text(call.to_string())).await.unwrap();
+        }
+        socket.flush().await.unwrap();
+        if admitted {
+            assert_eq!(next_frame(&mut socket).await.unwrap()["payload"]["type"], "hello-ok");
+            for id in 0..frames {
+                let answer = next_answer(&mut socket).await;
+                assert_eq!((&answer["id"], &answer["ok"]), (&json!(format!("early-{id}")), &json!(true)));
+            }
+        } else {
+            let close = next_frame(&mut socket).await.unwrap_err();
+            assert_eq!(close, (1008, "too many pending handshake frames".to_owned()));
+        }
+    }
+    until(async || rig.core.status().await.unwrap().connections == 0).await;
+}
+
+#[tokio::test]
+async fn a_nonce_is_good_for_one_socket() {
+    let rig = Rig::new().await;
+    let device = Device::new();
+    let (mut one, mut two) = (rig.dial(LAN).await.unwrap(), rig.dial(LAN).await.unwrap());
+    let challenge = next_frame(&mut one).await.unwrap()["payload"].clone();
+    next_frame(&mut two).await.unwrap();
+    two.send(Message::text(connect_frame(&challenge, Some(&device), &rig.ask()).to_string())).await.unwrap();
+    let refusal = verdict(two).await.refused();
+    assert_eq!(refusal.error["details"]["code"], "DEVICE_AUTH_NONCE_MISMATCH");
+    assert_eq!(rig.listing().await["pending"], json!([]));
+}
+
+#[tokio::test]
+async fn calls_without_the_right_are_refused_ten_times_and_no_more() {
+    let rig = Rig::new().await;
+    let device = Device::new();
+    let token = rig.pair(&device, &["operator.read"]).await;
+    let mut session = rig.connect(LAN, Some(&device), &with_device_token(&token)).await.hello();
+    let error = session.call("agent.run", json!({})).await.unwrap_err();
+    assert_eq!(error["message"], "unknown method: agent.run");
+    let error = session.call("connect", json!({})).await.unwrap_err();
+    assert_eq!(error["message"], "connect is only valid as the first request");
+    for _ in 0..11 {
+        let error = session.call("device.pair.list", json!({})).await.unwrap_err();
+        assert_eq!(error["message"], "missing scope: operator.pairing");
+    }
+    assert_eq!(session.closed().await, (1008, "repeated unauthorized calls".to_owned()));
+}
+
+#[tokio::test]
+async fn parameters_are_closed_objects() {
+    let rig = Rig::new().await;
+    let mut owner = rig.connect(HERE, Some(&Device::new()), &rig.ask()).await.hello();
+    for (method, params) in [
+        ("device.pair.list", json!({ "all": true })),
+        ("device.pair.approve", json!({})),
+        ("device.pair.approve", json!({ "requestId": 1 })),
+        ("device.pair.reject", json!([])),
+        ("device.pair.remove", json!({ "deviceId": "" })),
+        ("device.token.revoke", json!({ "deviceId": "x" })),
+        ("device.token.rotate", json!({ "deviceId": "x", "role": "operator", "scopes": ["a,b"] })),
+    ] {
+        let error = owner.call(method, params.clone()).await.unwrap_err();
+        let message = error["message"].as_str().unwrap();
+        assert!(message.starts_with(&format!("invalid {method} params: ")), "{method} {params}: {message}");
+    }
+    for (method, params, message) in [
+        ("device.pair.approve", json!({ "requestId": "latest" }), "unknown requestId"),
+        ("device.pair.remove", json!({ "deviceId": "x" }), "unknown deviceId"),
+        ("device.token.rotate", json!({ "deviceId": "x", "role": "operator" }), "device token rotation denied"),
+        ("device.token.revoke", json!({ "deviceId": "x", "role": "worker" }), "device token revocation denied"),
+    ] {
+        assert_eq!(owner.call(method, params).await.unwrap_err()["message"], message, "{method}");
+    }
+    for method in ["health", "status", "system-presence"] {
+        owner.call(method, json!({})).await.unwrap();
+    }
+    let presence = owner.call("system-presence", json!({})).await.unwrap();
+    assert_eq!(presence.as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn ticks_come_in_order_and_the_silent_are_let_go() {
+    let rig = Rig::with(brisk()).await;
+    let mut session = rig.connect(HERE, Some(&Device::new()), &rig.ask()).await.hello();
+    let mut last = 0;
+    for _ in 0..3 {
+        let frame = next_frame(&mut session.socket).await.unwrap();
+        assert_eq!(frame["seq"], last + 1, "{frame}");
+        last += 1;
+    }
+    // Who reads answers our pings by itself. Who does not is gone after two periods.
+    until(async || rig.core.status().await.unwrap().connections == 0).await;
+}
+
+#[tokio::test]
+async fn whoever_reads_stays() {
+    let rig = Rig::with(brisk()).await;
+    let mut session = rig.connect(HERE, Some(&Device::new()), &rig.ask()).await.hello();
+    let reading = async { while let Some(Ok(_)) = session.socket.next().await {} };
+    assert!(timeout(Duration::from_secs(2), reading).await.is_err(), "closed although it answers pings");
+}
+
+#[tokio::test]
+async fn a_reader_that_stopped_costs_a_bounded_amount_and_is_let_go() {
+    let rig = Rig::with(brisk()).await;
+    let mut session = rig.connect(HERE, Some(&Device::new()), &rig.ask()).await.hello();
+    let call = json!({ "type": "req", "id": "1", "method": "system-presence" }).to_string();
+    // It asks without reading: it is not read from any more once its pipe is full.
+    let asking = async {
+        loop {
+            session.socket.send(Message::text(call.clone())).await.unwrap();
+        }
+    };
+    assert!(timeout(Duration::from_millis(500), asking).await.is_err());
+    until(async || rig.core.status().await.unwrap().connections == 0).await;
+    assert_eq!(rig.core.status().await.unwrap().queued_bytes, 0);
+}
+
+#[tokio::test]
+async fn draining_tells_everyone_and_takes_nobody() {
+    let rig = Rig::new().await;
+    let mut open = Vec::new();
+    for _ in 0..5 {
+        open.push(rig.connect(HERE, Some(&Device::new()), &rig.ask()).await.hello());
+    }
+    let mut waiting = rig.dial(LAN).await.unwrap();
+    next_frame(&mut waiting).await.unwrap();
+    let core = rig.core.clone();
+    let drained = tokio::spawn(async move { core.drain(Duration::from_secs(2)).await });
+    assert_eq!(next_frame(&mut waiting).await.unwrap_err(), (1012, "service restart".to_owned()));
+    for session in open {
+        assert_eq!(session.closed().await, (1012, "service restart".to_owned()));
+    }
+    drop(waiting);
+    timeout(Duration::from_secs(3), drained).await.unwrap().unwrap();
+    assert_eq!(rig.dial(LAN).await.err().unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_websocket_end_the_socket() {
+    let rig = Rig::with(Timing { connect_wait: Duration::from_secs(5), ..brisk() }).await;
+    for (bytes, code) in [
+        (&[0x81, 0x01, b'{'][..], 1002_u16),         // not masked
+        (&[0xf1, 0x81, 0, 0, 0, 0, b'{'][..], 1002), // reserved bits
+        (&[0x83, 0x80, 0, 0, 0, 0][..], 1002),       // reserved opcode
+        (&[0x81, 0x81, 0, 0, 0, 0, 0xff][..], 1007), // not UTF-8
+    ] {
+        let mut pipe = rig.pipe(LAN, upgrade()).unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut pipe, bytes).await.unwrap();
+        let mut seen = Vec::new();
+        timeout(Duration::from_secs(3), pipe.read_to_end(&mut seen)).await.unwrap().unwrap();
+        let close = [0x88, 0x02, (code >> 8) as u8, (code & 0xff) as u8];
+        assert!(seen.ends_with(&close), "{bytes:x?}: {seen:x?}");
+    }
+}
+
+#[tokio::test]
+async fn a_socket_needs_one_valid_assertion() {
+    let rig = Rig::new().await;
+    let (head, _) = upgrade().into_parts();
+    assert_eq!(rig.core.admit_socket(&head).unwrap_err().status(), StatusCode::UNAUTHORIZED);
+    let (head, _) = rig.signed(upgrade(), LAN).into_parts();
+    rig.core.admit_socket(&head).unwrap();
+    assert_eq!(rig.core.admit_socket(&head).unwrap_err().status(), StatusCode::UNAUTHORIZED, "replayed");
+    let (head, _) = rig.signed(rig.signed(upgrade(), LAN), HERE).into_parts();
+    assert_eq!(rig.core.admit_socket(&head).unwrap_err().status(), StatusCode::UNAUTHORIZED, "two of them");
+}
+
+#[tokio::test]
+async fn http_answers_only_behind_an_assertion() {
+    let rig = Rig::new().await;
+    let get = |path: &str| Request::get(path).header("host", "claw.example").body(Bytes::new()).unwrap();
+    let refused = rig.core.answer(get("/doorward/whoami")).await;
+    assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+    let answer = rig.core.answer(rig.signed(get("/doorward/whoami"), LAN)).await;
+    assert_eq!(answer.headers()["cache-control"], "no-store");
+    let body: Value = serde_json::from_slice(answer.body()).unwrap();
+    assert_eq!((&body["client_ip"], &body["class"]), (&json!(LAN), &json!("private")));
+    assert_eq!((&body["local"], &body["verified"], &body["listener"]), (&json!(false), &json!(true), &json!("lan")));
+    assert!(body["steps"].as_array().unwrap().len() >= 2 && body["connection"].is_string());
+    for (path, status) in
+        [("/", 200), ("/chat/today", 200), ("/index.html", 200), ("/assets/app.js", 404), ("/favicon.ico", 404)]
+    {
+        let answer = rig.core.answer(rig.signed(get(path), LAN)).await;
+        assert_eq!(answer.status().as_u16(), status, "{path}");
+        let headers = answer.headers();
+        assert!(headers["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"), "{path}");
+        for (name, value) in
+            [("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer"), ("x-frame-options", "DENY")]
+        {
+            assert_eq!(headers[name], value, "{path}");
+        }
+    }
+    for path in ["/", "/doorward/whoami"] {
+        let post = Request::post(path).header("host", "claw.example").body(Bytes::new()).unwrap();
+        assert_eq!(rig.core.answer(rig.signed(post, LAN)).await.status(), StatusCode::METHOD_NOT_ALLOWED, "{path}");
+    }
+}
+
+async fn next_answer(socket: &mut super::support::gateway_client::Socket) -> Value {
+    loop {
+        let frame = next_frame(socket).await.unwrap();
+        if frame["type"] == "res" {
+            return frame;
+        }
+    }
+}
+
+async fn until(met: impl AsyncFn() -> bool) {
+    let met = async {
+        while !met().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), met).await.expect("not met in time");
+}
