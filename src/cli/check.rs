@@ -1,7 +1,8 @@
 //! `doorward check`: everything a start would refuse, without starting. It makes and changes nothing.
 
 use std::fmt::Write;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -11,6 +12,7 @@ use crate::certificates::files;
 use crate::config::Config;
 use crate::listener;
 use crate::origin::{ClientIpHeader, LocalRule, ProxyProtocol};
+use crate::store::keys::private_file;
 use crate::store::keys::token::TokenSource;
 
 use super::failure::Failure;
@@ -47,6 +49,11 @@ fn problems(config: &Config) -> Vec<(String, String)> {
     if readable && let Err(error) = token.open() {
         problems.push((error.to_string(), error.hint()));
     }
+    for key in keys(state) {
+        if let Err(error) = private_file::read(&key) {
+            problems.push((error.to_string(), error.hint()));
+        }
+    }
     let now = Clock::system().now();
     for pair in &config.certificates.files {
         if let Err(error) = files::load(pair, now) {
@@ -54,6 +61,15 @@ fn problems(config: &Config) -> Vec<(String, String)> {
         }
     }
     problems
+}
+
+/// The private keys that are kept: PEM files in the folders of the state folder.
+fn keys(state: &Path) -> Vec<PathBuf> {
+    let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let inside = entries(state).filter(|path| path.is_dir()).flat_map(|folder| entries(&folder).collect::<Vec<_>>());
+    let mut keys: Vec<_> = inside.filter(|path| path.extension().is_some_and(|end| end == "pem")).collect();
+    keys.sort();
+    keys
 }
 
 fn shown(config: &Config, problems: &[(String, String)]) -> String {

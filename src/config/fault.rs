@@ -189,6 +189,9 @@ impl Fault {
             Self::Syntax(_) => {
                 "see https://toml.io for the format; text stands in \"quotes\", lists in [brackets]".into()
             }
+            Self::UnknownKey { key, .. } if key == "state_dir" => {
+                "it stands at the top of the file, before the first [table]".into()
+            }
             Self::UnknownKey { section, closest, known, .. } => match closest {
                 Some(closest) => format!("did you mean `{closest}`?"),
                 None if known.is_empty() => format!("{section} takes no keys"),

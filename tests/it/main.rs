@@ -2,11 +2,12 @@
 #![cfg(test)]
 
 mod certificates;
+mod client_ip;
+mod commands;
 mod core_pairing;
 mod core_sockets;
 mod kill_nine;
 mod namespaces;
 mod real_openclaw;
 mod real_proxies;
-mod client_ip;
 mod support;
