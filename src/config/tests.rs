@@ -311,3 +311,20 @@ fn unmark(marked: &str) -> (String, Vec<std::ops::Range<usize>>) {
     }
     (text, spans)
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_text_panics_and_every_refusal_can_be_shown(
+        at in 0usize..6_000, cut in 0usize..60, put in "[\\[\\]\"'=.,#{}a-z0-9 é\u{0}\n\r\t]{0,12}"
+    ) {
+        let reference = include_str!("../../conf/reference.toml");
+        let mut text: Vec<char> = reference.chars().collect();
+        let start = at.min(text.len());
+        let end = (start + cut).min(text.len());
+        text.splice(start..end, put.chars());
+        if let Err(error) = parse(&text.into_iter().collect::<String>()) {
+            let shown = error.to_string();
+            proptest::prop_assert!(shown.starts_with("/etc/doorward/d.toml:") && shown.contains("\nhint: "), "{}", shown);
+        }
+    }
+}
