@@ -18,7 +18,7 @@ use pingora_core::protocols::{
     UniqueIDType,
 };
 use pingora_http::ResponseHeader;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 use tokio_rustls::server::TlsStream;
@@ -167,6 +167,11 @@ impl EdgeIo {
         self.stage = Stage::Refusing(Refusal::of(fault));
     }
 
+    /// Whether whoever writes now is the parser: the head passed here, and the edge never got it.
+    fn is_parser_refusing(&self) -> bool {
+        matches!(self.stage, Stage::Body { nth } if self.facts.heads_taken() <= nth)
+    }
+
     fn poll_refusal(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.stage {
             Stage::Refusing(refusal) => refusal.poll(&mut self.stream, cx),
@@ -223,8 +228,12 @@ impl AsyncRead for EdgeIo {
 impl AsyncWrite for EdgeIo {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.is_parser_refusing() {
+            // The parser's own answer names itself and no reason: ours takes its place.
+            this.refuse(HeadFault::Unreadable);
+        }
         if matches!(this.stage, Stage::Refusing(_)) {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+            return Poll::Ready(Ok(buf.len()));
         }
         let gathers = !matches!(this.stage, Stage::Open);
         if gathers && this.cork.bytes.len().saturating_add(buf.len()) <= CORK_BYTES_MAX {
@@ -237,14 +246,29 @@ impl AsyncWrite for EdgeIo {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if matches!(this.stage, Stage::Refusing(_)) {
+            return Poll::Ready(Ok(()));
+        }
         ready!(this.poll_cork(cx))?;
         Pin::new(&mut this.stream).poll_flush(cx)
     }
 
+    /// Ends an HTTP/1 connection so that the last answer arrives: what is left, the goodbye, and for a moment
+    /// reading what still comes, because closing over unread bytes would reset the answer away.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.poll_cork(cx))?;
-        Pin::new(&mut this.stream).poll_shutdown(cx)
+        match this.stage {
+            Stage::Open | Stage::Preface { .. } => {
+                ready!(this.poll_cork(cx))?;
+                return Pin::new(&mut this.stream).poll_shutdown(cx);
+            }
+            Stage::Head { .. } | Stage::Body { .. } => {
+                let Cork { bytes, sent } = std::mem::take(&mut this.cork);
+                this.stage = Stage::Refusing(Refusal::after(bytes, sent));
+            }
+            Stage::Refusing(_) => {}
+        }
+        this.poll_refusal(cx).map(Ok)
     }
 }
 
@@ -302,21 +326,9 @@ impl AsyncWrite for Transport {
 
 #[async_trait]
 impl Shutdown for EdgeIo {
-    /// Ends the connection so that the last answer arrives: flush, say goodbye, and read what is still coming for
-    /// a moment, because closing over unread bytes would reset the answer away.
     async fn shutdown(&mut self) {
-        if !matches!(self.stage, Stage::Refusing(_)) {
-            // A head that passed here and that the edge never got: the parser refused it, and says so itself.
-            if matches!(self.stage, Stage::Body { nth } if self.facts.heads_taken() <= nth) {
-                self.facts.set_head_fault(HeadFault::Unreadable);
-            }
-            let flushed = tokio::time::timeout(super::refusal::WAIT, std::future::poll_fn(|cx| self.poll_cork(cx)));
-            if !matches!(flushed.await, Ok(Ok(()))) {
-                self.stream.cut();
-            }
-            self.stage = Stage::Refusing(Refusal::silent());
-        }
-        std::future::poll_fn(|cx| self.poll_refusal(cx)).await;
+        // A stream that cannot say goodbye is gone already.
+        let _ = AsyncWriteExt::shutdown(self).await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! The end of a connection that the listener itself refuses or closes: a few bytes out, the goodbye, and a
 //! short wait for what the peer had already sent.
 
+use std::borrow::Cow;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -14,14 +15,15 @@ use super::io::Transport;
 use crate::base::limits::{LINGER_BYTES_MAX, LINGER_WAIT};
 
 /// The whole of a refusal takes no longer.
-pub(super) const WAIT: Duration = LINGER_WAIT;
+const WAIT: Duration = LINGER_WAIT;
 /// What is thrown away is read in pieces of this size.
 const SCRATCH_BYTES: usize = 2048;
 
 /// A refusal under way.
 #[derive(Debug)]
 pub(super) struct Refusal {
-    answer: &'static [u8],
+    answer: Cow<'static, [u8]>,
+    sent: usize,
     step: Step,
     discarded: usize,
     deadline: Option<Pin<Box<Sleep>>>,
@@ -37,12 +39,17 @@ enum Step {
 impl Refusal {
     /// Closes without an answer.
     pub(super) fn silent() -> Self {
-        Self { answer: b"", step: Step::Answer, discarded: 0, deadline: None }
+        Self { answer: Cow::Borrowed(b""), sent: 0, step: Step::Answer, discarded: 0, deadline: None }
+    }
+
+    /// Closes after the rest of an answer, of which `sent` bytes are out.
+    pub(super) fn after(answer: Vec<u8>, sent: usize) -> Self {
+        Self { answer: Cow::Owned(answer), sent, ..Self::silent() }
     }
 
     /// Answers `fault`, then closes.
     pub(super) fn of(fault: HeadFault) -> Self {
-        Self { answer: answer(fault), ..Self::silent() }
+        Self { answer: Cow::Borrowed(answer(fault)), ..Self::silent() }
     }
 
     /// Ready when nothing is left to do, done or given up.
@@ -62,14 +69,18 @@ impl Refusal {
     fn advance(&mut self, stream: &mut Transport, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             match self.step {
-                Step::Answer if self.answer.is_empty() => {
-                    ready!(Pin::new(&mut *stream).poll_flush(cx))?;
-                    self.step = Step::Goodbye;
+                Step::Answer => {
+                    let rest = self.answer.get(self.sent..).unwrap_or_default();
+                    if rest.is_empty() {
+                        ready!(Pin::new(&mut *stream).poll_flush(cx))?;
+                        self.step = Step::Goodbye;
+                        continue;
+                    }
+                    match ready!(Pin::new(&mut *stream).poll_write(cx, rest))? {
+                        0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                        sent => self.sent = self.sent.saturating_add(sent),
+                    }
                 }
-                Step::Answer => match ready!(Pin::new(&mut *stream).poll_write(cx, self.answer))? {
-                    0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                    sent => self.answer = self.answer.get(sent..).unwrap_or_default(),
-                },
                 Step::Goodbye => {
                     ready!(Pin::new(&mut *stream).poll_shutdown(cx))?;
                     self.step = Step::Linger;

@@ -188,6 +188,7 @@ impl accept::Serve for Report {
         self.0.send(Arc::clone(io.facts())).unwrap();
         let mut bytes = vec![0; REQUEST.len()];
         if io.read_exact(&mut bytes).await.is_ok() {
+            io.facts().take_head();
             io.write_all(&bytes).await.unwrap();
             io.flush().await.unwrap();
             // Held until the caller goes, so that its place is taken.

@@ -229,6 +229,15 @@ impl Session {
         }
     }
 
+    /// Says nothing for so long and only hears; the socket must stay open.
+    pub(crate) async fn listen(&mut self, time: Duration) {
+        let until = tokio::time::Instant::now() + time;
+        while let Ok(frame) = tokio::time::timeout_at(until, self.socket.next()).await {
+            let frame = frame.expect("the socket ended").expect("the socket broke");
+            assert!(!frame.is_close(), "closed while it was only listening: {frame:?}");
+        }
+    }
+
     /// Closes in good order.
     pub(crate) async fn close(mut self) {
         let _ = self.socket.close(None).await;
