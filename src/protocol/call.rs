@@ -78,3 +78,56 @@ impl CallError {
         matches!(self, Self::RoleUnauthorized(_) | Self::ScopeMissing(_))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_scope_is_worded_by_version() {
+        let error = CallError::ScopeMissing(Scope::PAIRING);
+        let shown = |version| serde_json::to_value(error.error(version)).unwrap();
+        assert_eq!(
+            shown(Version::V3),
+            json!({ "code": "INVALID_REQUEST", "message": "missing scope: operator.pairing" })
+        );
+        assert_eq!(
+            shown(Version::V4),
+            json!({ "code": "FORBIDDEN", "message": "missing scope: operator.pairing",
+                    "details": { "code": "MISSING_SCOPE", "missingScope": "operator.pairing",
+                                 "requiredScopes": ["operator.pairing"] } })
+        );
+    }
+
+    #[test]
+    fn each_refused_call_has_the_gateways_sentence() {
+        let faults = Faults::one("/requestId", "must be string");
+        for (error, message) in [
+            (CallError::ApprovalDenied, "device pairing approval denied"),
+            (CallError::DeviceUnknown, "unknown deviceId"),
+            (CallError::DigestMismatch, "request changed since it was listed"),
+            (CallError::MethodUnknown("a\nb".to_owned()), r"unknown method: a\u{a}b"),
+            (
+                CallError::ParamsInvalid { method: "device.pair.approve", faults },
+                "invalid device.pair.approve params: at /requestId: must be string",
+            ),
+            (CallError::RequestUnknown, "unknown requestId"),
+            (CallError::RoleUnauthorized("node"), "unauthorized role: node"),
+            (CallError::TokenRevocationDenied, "device token revocation denied"),
+            (CallError::TokenRotationDenied, "device token rotation denied"),
+        ] {
+            for version in [Version::V3, Version::V4] {
+                let shape = error.error(version);
+                assert_eq!((shape.code, shape.message.as_str()), (ErrorCode::InvalidRequest, message));
+            }
+        }
+        assert_eq!(CallError::Internal.error(Version::V4).code, ErrorCode::Unavailable);
+    }
+
+    #[test]
+    fn calls_beyond_ones_rights_are_counted() {
+        assert!(CallError::ScopeMissing(Scope::READ).is_unauthorized());
+        assert!(CallError::RoleUnauthorized("node").is_unauthorized());
+        assert!(!CallError::RequestUnknown.is_unauthorized());
+    }
+}

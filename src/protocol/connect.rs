@@ -124,3 +124,6 @@ impl Connect {
         params::read(request.params.as_deref().map_or("null", RawValue::get))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -112,3 +112,48 @@ pub fn health(now: UnixMillis, duration_ms: u64) -> Value {
     json!({ "ok": true, "ts": now.0, "durationMs": duration_ms, "channels": {}, "channelOrder": [], "agents": [],
             "sessions": { "count": 0, "recent": [] } })
 }
+
+/// The payload of the method `status`: numbers about this instance, nothing about its devices.
+pub fn status(version: &str, uptime_ms: u64, counts: Counts) -> Value {
+    json!({
+        "ok": true,
+        "runtimeVersion": version,
+        "uptimeMs": uptime_ms,
+        "connections": counts.connections,
+        "devices": { "pending": counts.pending, "paired": counts.paired },
+        "channelSummary": [],
+        "queuedSystemEvents": [],
+        "sessions": { "count": 0, "recent": [] },
+    })
+}
+
+/// Numbers for [`status`].
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Counts {
+    /// Sessions now.
+    pub connections: usize,
+    /// Requests that wait.
+    pub pending: usize,
+    /// Devices that are paired.
+    pub paired: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_have_the_gateways_payloads() {
+        let now = UnixMillis(7);
+        assert_eq!(challenge("n", now), json!({ "nonce": "n", "ts": 7, "capabilities": [] }));
+        assert_eq!(tick(now), json!({ "ts": 7 }));
+        assert_eq!(
+            resolved("r", "d", Decision::Approved, now),
+            json!({ "requestId": "r", "deviceId": "d", "decision": "approved", "ts": 7 })
+        );
+        assert_eq!(resolved("r", "d", Decision::Rejected, now)["decision"], "rejected");
+        assert_eq!(presence(&[]), json!({ "presence": [] }));
+        assert_eq!(health(now, 1)["ok"], true);
+        assert_eq!(status("0", 1, Counts { pending: 2, ..Counts::default() })["devices"]["pending"], 2);
+    }
+}

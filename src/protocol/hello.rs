@@ -118,3 +118,61 @@ fn insert(object: &mut Value, key: &str, value: impl Into<Value>) {
         fields.insert(key.to_owned(), value.into());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hello(version: Version, scopes: &Scopes, token: Option<&Secret<String>>) -> Value {
+        HelloOk {
+            version,
+            server_version: "0.1.0",
+            connection: "c1",
+            boot: "b1",
+            build: Some("ui-1"),
+            methods: &["health"],
+            events: &["tick"],
+            presence: &[],
+            health: &json!({}),
+            state_version: StateVersion { presence: 1, health: 2 },
+            uptime_ms: 3,
+            method: AuthMethod::DeviceToken,
+            role: Role::Operator,
+            scopes,
+            device_token: token.map(|token| (token, UnixMillis(7))),
+        }
+        .payload()
+    }
+
+    #[test]
+    fn version_3_gets_what_the_old_gateways_sent() {
+        let scopes = Scopes::from_iter([Scope::READ]);
+        assert_eq!(
+            hello(Version::V3, &scopes, Some(&Secret::new("t".to_owned()))),
+            json!({ "type": "hello-ok", "protocol": 3, "server": { "version": "0.1.0", "connId": "c1" },
+                "features": { "methods": ["health"], "events": ["tick"] },
+                "snapshot": { "presence": [], "health": {}, "stateVersion": { "presence": 1, "health": 2 },
+                              "uptimeMs": 3 },
+                "auth": { "role": "operator", "scopes": ["operator.read"], "deviceToken": "t", "issuedAtMs": 7 },
+                "policy": { "maxPayload": 26_214_400, "maxBufferedBytes": 52_428_800, "tickIntervalMs": 30_000 } })
+        );
+    }
+
+    #[test]
+    fn version_4_gets_what_the_newer_gateway_sends() {
+        let hello = hello(Version::V4, &Scopes::from_iter([Scope::READ]), None);
+        assert_eq!(hello["protocol"], 4);
+        assert_eq!(hello["server"], json!({ "version": "0.1.0", "connId": "c1", "bootId": "b1", "buildId": "ui-1" }));
+        assert_eq!(hello["auth"], json!({ "method": "device-token", "role": "operator", "scopes": ["operator.read"] }));
+        assert_eq!(hello["snapshot"]["suspension"], json!({ "phase": "accepting" }));
+        assert_eq!(hello["policy"]["attachments"]["maxImageBytes"], 6_291_456);
+    }
+
+    #[test]
+    fn only_an_admin_is_told_how_the_gateway_is_set_up() {
+        for (scope, told) in [(Scope::ADMIN, true), (Scope::PAIRING, false)] {
+            let hello = hello(Version::V4, &Scopes::from_iter([scope]), None);
+            assert_eq!(hello["snapshot"].get("authMode").is_some(), told);
+        }
+    }
+}

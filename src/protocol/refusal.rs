@@ -186,3 +186,6 @@ impl Failure {
         words::reason(self)
     }
 }
+
+#[cfg(test)]
+mod tests;
