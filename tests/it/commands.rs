@@ -223,10 +223,14 @@ fn a_wrong_configuration_is_told_with_its_places_and_exit_code_two() {
 fn the_second_signal_ends_at_once() {
     let host = Namespace::new();
     let mut doorward = Instance::start(&host, LOCAL);
-    // A connection in the middle of a request's head keeps the drain waiting.
+    // A request in the middle of its body keeps the drain waiting.
     let held = host.on(|| {
         let mut held = std::net::TcpStream::connect("127.0.0.1:18789").unwrap();
-        std::io::Write::write_all(&mut held, b"GET / HTTP/1.1\r\nHost:").unwrap();
+        std::io::Write::write_all(
+            &mut held,
+            b"POST / HTTP/1.1\r\nHost: 127.0.0.1:18789\r\nContent-Length: 9\r\n\r\nhal",
+        )
+        .unwrap();
         held
     });
     wait_until(|| doorward.json(&["status"])["connections"] == 1);
