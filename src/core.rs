@@ -202,6 +202,7 @@ impl Core {
     ///
     /// # Errors
     /// The answer to send in place of the 101.
+    #[expect(clippy::result_large_err, reason = "the edge writes the response as it is, once")]
     pub fn admit_socket(&self, parts: &Parts) -> Result<Admission, Response<Bytes>> {
         let verified = self.inner.verifier.verify_request(parts).map_err(|error| routes::without_assertion(&error))?;
         if self.inner.is_draining() {
@@ -213,15 +214,22 @@ impl Core {
 
     /// Serves one WebSocket from the bytes after the 101 to its end. `early` are the bytes that arrived with the
     /// head. Box `io`: the future keeps it by value.
-    pub async fn serve_socket<S>(&self, admission: Admission, io: S, early: Vec<u8>)
+    pub fn serve_socket<S>(
+        &self,
+        admission: Admission,
+        io: S,
+        early: Vec<u8>,
+    ) -> impl Future<Output = ()> + Send + 'static
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let socket = WebSocket::new(io, early);
-        let waiting = Session::begin(Arc::clone(&self.inner), admission, socket);
-        // Boxed: an admitted socket must not hold the memory of its handshake.
-        if let Some((session, early)) = Box::pin(waiting.handshake()).await {
-            session.run(early).await;
+        // Boxed, each: an admitted socket must not hold the memory of its handshake, nor a second copy of itself.
+        let handshake = Box::pin(Session::begin(Arc::clone(&self.inner), admission, socket).handshake());
+        async move {
+            if let Some((session, early)) = handshake.await {
+                session.run(early).await;
+            }
         }
     }
 

@@ -203,3 +203,6 @@ async fn apply(connection: &mut SqliteConnection, change: &Change) -> Result<(),
         Change::Seen { device, role, at } => devices::seen(connection, device, *role, *at).await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -237,3 +237,84 @@ impl Drop for Outbound {
 fn slow_consumer() -> Close {
     Close::new(1008, "slow consumer")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MEBIBYTE: usize = 1024 * 1024;
+
+    #[test]
+    fn a_full_queue_leaves_events_out_and_the_gap_shows() {
+        let (budget, socket) = socket();
+        let large = event(MEBIBYTE, Slow::Drop);
+        let pushed = 2 + OUTBOUND_BYTES_PER_SOCKET_MAX / MEBIBYTE;
+        (0..pushed).for_each(|_| socket.push(&large));
+        let queued = budget.used() / large.bytes();
+        assert!(queued < pushed && budget.used() <= OUTBOUND_BYTES_PER_SOCKET_MAX);
+        while let Some(next) = socket.take() {
+            assert!(matches!(next, Next::Text(_)));
+        }
+        // Taken is not sent: there is no more room until it is.
+        socket.push(&large);
+        assert!(socket.take().is_none());
+        socket.sent();
+        assert_eq!(budget.used(), 0);
+        socket.push(&event(4, Slow::Drop));
+        let Some(Next::Text(text)) = socket.take() else { panic!("nothing queued") };
+        assert!(text.ends_with(&format!("\"seq\":{}}}", pushed + 2)), "{text}");
+    }
+
+    #[test]
+    fn what_must_not_be_left_out_ends_a_slow_socket() {
+        let (budget, socket) = socket();
+        let large = event(MEBIBYTE, Slow::Close);
+        (0..2 + OUTBOUND_BYTES_PER_SOCKET_MAX / MEBIBYTE).for_each(|_| socket.push(&large));
+        assert_eq!(socket.take_close(), Some(Close::new(1008, "slow consumer")));
+        assert_eq!((socket.take_close(), budget.used()), (None, 0));
+        socket.push(&large);
+        assert!(socket.take().is_none());
+    }
+
+    #[test]
+    fn an_answer_without_room_ends_the_socket() {
+        let (_budget, socket) = socket();
+        assert!(socket.admit(OUTBOUND_BYTES_PER_SOCKET_MAX));
+        assert!(!socket.admit(1));
+        assert_eq!(socket.take_close(), Some(Close::new(1008, "slow consumer")));
+    }
+
+    #[test]
+    fn all_sockets_together_have_a_bound_and_give_back_what_they_held() {
+        let budget = Arc::new(Budget::default());
+        let large = event(MEBIBYTE, Slow::Drop);
+        let sockets: Vec<_> = (0..10).map(|_| Outbound::new(Arc::clone(&budget))).collect();
+        for socket in &sockets {
+            (0..40).for_each(|_| socket.push(&large));
+        }
+        assert!(budget.used() <= OUTBOUND_BYTES_TOTAL_MAX && budget.used() > OUTBOUND_BYTES_TOTAL_MAX - 2 * MEBIBYTE);
+        drop(sockets);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn the_first_reason_to_close_stands_and_comes_before_what_is_queued() {
+        let (budget, socket) = socket();
+        socket.push(&event(4, Slow::Drop));
+        socket.ping();
+        socket.close(Close::new(4001, "device removed"));
+        socket.close(Close::new(1012, "service restart"));
+        assert_eq!(socket.take_close(), Some(Close::new(4001, "device removed")));
+        assert!(socket.take().is_none() && budget.used() == 0);
+    }
+
+    fn socket() -> (Arc<Budget>, Outbound) {
+        let budget = Arc::new(Budget::default());
+        (Arc::clone(&budget), Outbound::new(budget))
+    }
+
+    fn event(bytes: usize, slow: Slow) -> Arc<Event> {
+        let payload = RawValue::from_string(format!("\"{}\"", "x".repeat(bytes - 2))).unwrap();
+        Arc::new(Event { name: "tick", payload, version: None, slow })
+    }
+}

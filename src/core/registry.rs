@@ -93,10 +93,13 @@ pub(super) struct Arrival {
     pub(super) presence: Presence,
 }
 
+/// A part of the sockets, by number.
+type Shard = Mutex<HashMap<u64, Arc<Peer>>>;
+
 /// The admitted sockets.
 #[derive(Debug)]
 pub(super) struct Registry {
-    shards: Box<[Mutex<HashMap<u64, Arc<Peer>>>]>,
+    shards: Box<[Shard]>,
     next: AtomicU64,
     open: AtomicUsize,
     /// Counts changes of the presence list.
@@ -241,7 +244,7 @@ impl Drop for Registered {
     }
 }
 
-fn lock(shard: &Mutex<HashMap<u64, Arc<Peer>>>) -> MutexGuard<'_, HashMap<u64, Arc<Peer>>> {
+fn lock(shard: &Shard) -> MutexGuard<'_, HashMap<u64, Arc<Peer>>> {
     // A map is whole between calls; the closures run under it do not panic.
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }

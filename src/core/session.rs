@@ -74,9 +74,9 @@ enum Turn {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Connected> {
     /// Serves the socket to its end; `early` came in before `hello-ok` was out.
-    pub(super) async fn run(mut self, early: VecDeque<Utf8Bytes>) {
+    pub(super) async fn run(mut self: Box<Self>, early: VecDeque<Utf8Bytes>) {
         for text in early {
-            self.serve(text).await;
+            Box::pin(self.serve(text)).await;
         }
         loop {
             match poll_fn(|cx| self.poll_turn(cx)).await {
@@ -197,7 +197,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Connected> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin, State> Session<S, State> {
     /// Closes as RFC 6455 §7.1.1 asks: our close frame, the peer's within a second, the end of the stream.
-    pub(super) async fn close(mut self, close: &Close) {
+    pub(super) async fn close(&mut self, close: &Close) {
         let wait = self.core.timing.close_wait;
         let farewell = async {
             let mut first = Some(close);
@@ -216,7 +216,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, State> Session<S, State> {
     }
 
     /// Answers the peer's own close and ends the stream.
-    async fn goodbye(mut self) {
+    async fn goodbye(&mut self) {
         let wait = self.core.timing.close_wait;
         let _left = timeout(wait, self.end()).await;
     }
@@ -257,5 +257,25 @@ impl Pace {
             let rest = std::time::Duration::from_secs(1).saturating_sub(elapsed);
             self.pause = Some(Box::pin(sleep(rest)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_sends_too_fast_is_not_read_for_the_rest_of_the_second() {
+        let mut pace = Pace::new(Instant::now());
+        let mut ready = poll_fn(|cx| pace.poll_ready(cx)).now_or_never();
+        assert_eq!(ready, Some(()));
+        (0..MESSAGES_PER_SECOND_MAX).for_each(|_| pace.count(Instant::now()));
+        ready = poll_fn(|cx| pace.poll_ready(cx)).now_or_never();
+        assert_eq!(ready, None);
+        tokio::time::advance(std::time::Duration::from_secs(1)).await;
+        ready = poll_fn(|cx| pace.poll_ready(cx)).now_or_never();
+        assert_eq!(ready, Some(()));
     }
 }

@@ -78,6 +78,15 @@ fn judge(path: &Path) -> Result<Found, StoreError> {
     if magic != MAGIC {
         return Err(StoreError::Foreign { path: path.to_owned() });
     }
+    let page_bytes = match rest.get(..2).and_then(|bytes| bytes.try_into().ok()).map(u16::from_be_bytes) {
+        Some(1) => 65_536,
+        bytes => u64::from(bytes.unwrap_or_default()).max(1),
+    };
+    // Only a log that is still to be merged explains a page that is not whole.
+    let log_bytes = fs::symlink_metadata(beside(path, "-wal")).map_or(0, |log| log.len());
+    if metadata.len() % page_bytes != 0 && log_bytes == 0 {
+        return Err(corrupt(path, "the last page is cut short"));
+    }
     // SQLite file format §1.3: the user version is the big-endian number at offset 60.
     let version = rest.get(44..48).and_then(|bytes| bytes.try_into().ok()).map(i32::from_be_bytes);
     refuse_newer(path, version.map(i64::from).unwrap_or_default())?;

@@ -1,0 +1,333 @@
+//! The store's promises: durable, whole, and never an empty one in place of one that cannot be read.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use sqlx::ConnectOptions;
+use sqlx::Connection;
+use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteConnectOptions;
+
+use super::*;
+use crate::base::secret::Fingerprint;
+use crate::identity::claims::OriginClaim;
+use crate::identity::claims::OriginKind;
+use crate::origin::Class;
+use crate::origin::Source;
+use crate::pairing::device::DevicePublicKey;
+use crate::pairing::paired::ApprovedVia;
+use crate::pairing::paired::DeviceToken;
+use crate::pairing::paired::Grant;
+use crate::pairing::paired::Profile;
+use crate::pairing::request::Repair;
+use crate::pairing::step::RequestEnd;
+use crate::protocol::connect::ClientId;
+use crate::protocol::connect::ClientMode;
+use crate::protocol::scope::Scope;
+
+const NOW: UnixMillis = UnixMillis(1_790_000_000_000);
+
+#[tokio::test]
+async fn what_is_committed_is_read_back_exactly_also_by_the_next_process() {
+    let (folder, store) = fresh().await;
+    let (device, request) = (device(1), request(2));
+    store.commit(&[put(&device), Change::PutRequest(Box::new(request.clone()))], &act("test")).await.unwrap();
+    drop(store);
+    let store = Store::open(&file(&folder)).await.unwrap();
+    assert_eq!(store.devices().await.unwrap(), std::slice::from_ref(&device));
+    assert_eq!(store.requests().await.unwrap(), std::slice::from_ref(&request));
+    let known = store.known(&device.id(), &request.client(), NOW).await.unwrap();
+    assert_eq!((known.device, known.requests.len()), (Some(device), 0));
+    assert_eq!(known.waiting, Waiting { all: 1, client: 1 });
+    assert_eq!(store.request(&request.id).await.unwrap(), Some(request.clone()));
+    let end = Change::DropRequest { id: request.id, end: RequestEnd::Rejected };
+    store.commit(&[end, Change::DropDevice(known_id(1))], &act("test")).await.unwrap();
+    assert_eq!((store.devices_count().await.unwrap(), store.requests().await.unwrap().len()), (0, 0));
+}
+
+#[tokio::test]
+async fn only_what_is_not_expired_counts_as_waiting() {
+    let (_folder, store) = fresh().await;
+    let request = request(1);
+    store.commit(&[Change::PutRequest(Box::new(request.clone()))], &act("test")).await.unwrap();
+    for ahead in [-6_000, -5_000, 0, 299_999, 300_000] {
+        let now = NOW.plus(ahead);
+        let waiting = store.known(&request.device(), &request.client(), now).await.unwrap().waiting.all;
+        assert_eq!(waiting == 0, request.is_expired(now), "{ahead} ms later");
+    }
+}
+
+#[tokio::test]
+async fn each_change_leaves_its_row_in_the_audit_log() {
+    let (_folder, store) = fresh().await;
+    let request = request(1);
+    store.commit(&[Change::PutRequest(Box::new(request.clone()))], &act("connect")).await.unwrap();
+    let end = Change::DropRequest { id: request.id, end: RequestEnd::Approved };
+    store.commit(&[end, put(&device(1))], &act("device.pair.approve")).await.unwrap();
+    let rows = store.audit(10).await.unwrap();
+    let told: Vec<_> = rows.iter().map(|row| (row.sequence, row.act.as_str(), row.change.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            (3, "device.pair.approve", "device.put"),
+            (2, "device.pair.approve", "request.approved"),
+            (1, "connect", "request.put"),
+        ]
+    );
+    assert_eq!(rows[2].digest.as_deref(), Some(request.digest().to_string().as_str()));
+    assert_eq!((rows[0].actor.as_str(), rows[0].at), ("owner", NOW.0));
+}
+
+#[tokio::test]
+async fn a_change_that_fails_halfway_changes_nothing() {
+    let (folder, store) = fresh().await;
+    let before = device(1);
+    store.commit(&[put(&before)], &act("test")).await.unwrap();
+    let mut other = SqliteConnectOptions::new().filename(file(&folder)).connect().await.unwrap();
+    let failing = "CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'disk full'); END";
+    sqlx::query(failing).execute(&mut other).await.unwrap();
+    let error = store.commit(&[put(&device(2)), Change::DropDevice(before.id())], &act("test")).await.unwrap_err();
+    assert!(matches!(error, StoreError::Write(_)), "{error}");
+    assert_eq!(store.devices().await.unwrap(), std::slice::from_ref(&before));
+    // It goes on as soon as it can write again.
+    sqlx::query("DROP TRIGGER full").execute(&mut other).await.unwrap();
+    store.commit(&[Change::DropDevice(before.id())], &act("test")).await.unwrap();
+    assert_eq!(store.devices_count().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_sight_waits_for_the_next_change_and_is_shown_at_once() {
+    let (folder, store) = fresh().await;
+    let device = device(1);
+    store.commit(&[put(&device)], &act("test")).await.unwrap();
+    let seen = Change::Seen { device: device.id(), role: Role::Operator, at: NOW.plus(7) };
+    store.commit(std::slice::from_ref(&seen), &act("connect")).await.unwrap();
+    assert_eq!(store.devices().await.unwrap()[0].last_seen_at, Some(NOW.plus(7)));
+    assert_eq!(store.audit(10).await.unwrap().len(), 1);
+    store.flush(&act("seen")).await.unwrap();
+    let again = Store::open(&file(&folder)).await.unwrap();
+    let found = again.devices().await.unwrap().remove(0);
+    assert_eq!(found.last_seen_at, Some(NOW.plus(7)));
+    assert_eq!(found.grants[&Role::Operator].token.unwrap().last_used_at, Some(NOW.plus(7)));
+}
+
+#[tokio::test]
+async fn damage_stops_the_start_and_leaves_the_file_alone() {
+    let (folder, store) = fresh().await;
+    store.commit(&[put(&device(1))], &act("test")).await.unwrap();
+    close(store).await;
+    let whole = fs::read(file(&folder)).unwrap();
+    assert!(!folder.path().join("doorward.sqlite-wal").exists(), "the log was not merged");
+    for keep in [0, 1, 15, 16, 99, 100, 511, 4_096, whole.len() - 4_096, whole.len() - 1] {
+        refused(&folder, &whole[..keep], &format!("cut to {keep} bytes")).await;
+    }
+    for (at, name) in [(0, "magic"), (16, "page size"), (100, "schema page"), (4_096 * 2, "a page of ours")] {
+        let mut flipped = whole.clone();
+        flipped[at..at + 8].fill(0xff);
+        refused(&folder, &flipped, name).await;
+    }
+    for (bytes, name) in [(&b"[]"[..], "json"), (&[0; 8_192][..], "zeroes")] {
+        refused(&folder, bytes, name).await;
+    }
+    fs::write(file(&folder), &whole).unwrap();
+    assert_eq!(Store::open(&file(&folder)).await.unwrap().devices_count().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn values_that_cannot_be_are_an_error_not_an_absence() {
+    for (table, column, value) in [
+        ("devices", "device_id", "0000000000000000000000000000000000000000000000000000000000000000"),
+        ("devices", "public_key", "AAAA"),
+        ("devices", "profile", "{}"),
+        ("devices", "approved_via", "magic"),
+        ("grants", "role", "king"),
+        ("grants", "scopes", "[\"a,b\"]"),
+        ("grants", "token_hash", "xyz"),
+        ("requests", "origin", "{}"),
+        ("requests", "request_id", "latest"),
+    ] {
+        let (folder, store) = fresh().await;
+        let request = Change::PutRequest(Box::new(request(2)));
+        store.commit(&[put(&device(1)), request], &act("test")).await.unwrap();
+        let options = SqliteConnectOptions::new().filename(file(&folder)).foreign_keys(false);
+        let mut other: SqliteConnection = options.connect().await.unwrap();
+        let sql = sqlx::AssertSqlSafe(format!("UPDATE {table} SET {column} = $1 WHERE rowid = 1"));
+        sqlx::query(sql).bind(value).execute(&mut other).await.unwrap();
+        let read = async { Ok::<_, StoreError>((store.devices().await?, store.requests().await?)) }.await;
+        let error = read.unwrap_err();
+        assert!(matches!(&error, StoreError::Value { .. }), "{table}.{column}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_newer_or_foreign_store_is_refused_without_a_write() {
+    let (folder, store) = fresh().await;
+    close(store).await;
+    alter(&folder, "PRAGMA user_version = 2").await;
+    let newer = refused(&folder, &fs::read(file(&folder)).unwrap(), "newer").await;
+    assert!(matches!(newer, StoreError::Newer { found: 2, known: 1, .. }), "{newer}");
+    for foreign in ["PRAGMA user_version = 1; PRAGMA application_id = 7", "PRAGMA user_version = 0"] {
+        alter(&folder, foreign).await;
+        let error = refused(&folder, &fs::read(file(&folder)).unwrap(), foreign).await;
+        assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_newer_version_that_only_the_log_knows_is_refused_too() {
+    let (folder, store) = fresh().await;
+    let mut other = SqliteConnectOptions::new().filename(file(&folder)).connect().await.unwrap();
+    sqlx::query("PRAGMA user_version = 2").execute(&mut other).await.unwrap();
+    // A copy of all three files, as a crash leaves them: the header still says 1.
+    let crashed = tempfile::tempdir().unwrap();
+    for name in [FILE_NAME, "doorward.sqlite-wal"] {
+        fs::copy(folder.path().join(name), crashed.path().join(name)).unwrap();
+    }
+    assert_eq!(fs::read(file(&crashed)).unwrap()[63], 1);
+    let error = Store::open(&file(&crashed)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Newer { found: 2, .. }), "{error}");
+    drop(store);
+}
+
+#[tokio::test]
+async fn only_a_plain_private_file_of_ours_is_a_store() {
+    let (folder, store) = fresh().await;
+    close(store).await;
+    let path = file(&folder);
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    let error = Store::open(&path).await.unwrap_err();
+    assert!(matches!(error, StoreError::Mode { mode: 0o640, .. }), "{error}");
+    assert_eq!(error.hint(), format!("chmod 600 {}", path.display()));
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    symlink(&path, file(&elsewhere)).unwrap();
+    assert!(matches!(Store::open(&file(&elsewhere)).await.unwrap_err(), StoreError::NotAFile { .. }));
+    fs::remove_file(file(&elsewhere)).unwrap();
+    fs::create_dir(file(&elsewhere)).unwrap();
+    assert!(matches!(Store::open(&file(&elsewhere)).await.unwrap_err(), StoreError::NotAFile { .. }));
+    fs::remove_dir(file(&elsewhere)).unwrap();
+    fs::write(elsewhere.path().join("doorward.sqlite-wal"), b"x").unwrap();
+    assert!(matches!(Store::open(&file(&elsewhere)).await.unwrap_err(), StoreError::Orphan { .. }));
+    let nowhere = Path::new("/proc/doorward/doorward.sqlite");
+    assert!(matches!(Store::open(nowhere).await.unwrap_err(), StoreError::Create { .. }));
+}
+
+#[tokio::test]
+async fn an_interrupted_first_start_is_begun_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["doorward.sqlite.new", "doorward.sqlite.new-wal"] {
+        fs::write(folder.path().join(name), b"half").unwrap();
+    }
+    let store = Store::open(&file(&folder)).await.unwrap();
+    assert_eq!(store.devices_count().await.unwrap(), 0);
+    let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!names.iter().any(|name| name.to_string_lossy().contains(".new")), "{names:?}");
+}
+
+/// That a store with these bytes does not open, and that they are still there afterwards.
+async fn refused(folder: &tempfile::TempDir, bytes: &[u8], why: &str) -> StoreError {
+    fs::write(file(folder), bytes).unwrap();
+    let error = Store::open(&file(folder)).await.err().unwrap_or_else(|| panic!("{why}: it was opened"));
+    assert!(error.to_string().contains("doorward.sqlite") && !error.hint().is_empty(), "{why}: {error}");
+    assert_eq!(fs::read(file(folder)).unwrap(), bytes, "{why}: it was written to");
+    error
+}
+
+async fn alter(folder: &tempfile::TempDir, sql: &'static str) {
+    let mut connection = SqliteConnectOptions::new().filename(file(folder)).connect().await.unwrap();
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+async fn close(store: Store) {
+    let connection = std::sync::Arc::into_inner(store.connection).unwrap();
+    connection.into_inner().close().await.unwrap();
+}
+
+async fn fresh() -> (tempfile::TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&file(&folder)).await.unwrap();
+    (folder, store)
+}
+
+fn file(folder: &tempfile::TempDir) -> PathBuf {
+    folder.path().join(FILE_NAME)
+}
+
+fn act(name: &'static str) -> Act {
+    Act { name, actor: "owner".to_owned(), connection: None, at: NOW }
+}
+
+fn put(device: &PairedDevice) -> Change {
+    Change::PutDevice(Box::new(device.clone()))
+}
+
+fn known_id(seed: u8) -> DeviceId {
+    key(seed).id()
+}
+
+fn key(seed: u8) -> DevicePublicKey {
+    let key = ed25519_dalek::SigningKey::from_bytes(&[seed; 32]);
+    DevicePublicKey::from_bytes(*key.verifying_key().as_bytes()).unwrap()
+}
+
+fn profile() -> Profile {
+    Profile {
+        client_id: ClientId::Cli,
+        client_mode: ClientMode::Cli,
+        platform: "linux".to_owned(),
+        display_name: Some("żółw ' \" ;--".to_owned()),
+        device_family: None,
+    }
+}
+
+fn device(seed: u8) -> PairedDevice {
+    let token = DeviceToken {
+        fingerprint: Fingerprint::of(&[seed]),
+        created_at: NOW,
+        rotated_at: Some(NOW.plus(1)),
+        last_used_at: None,
+    };
+    let scopes = [Scope::READ, Scope::WRITE].into_iter().collect();
+    let living = Grant { scopes, token: Some(token), created_at: NOW, revoked_at: None };
+    let revoked = Grant { scopes: Default::default(), token: None, created_at: NOW, revoked_at: Some(NOW.plus(2)) };
+    PairedDevice {
+        key: key(seed),
+        profile: profile(),
+        label: Some("kitchen".to_owned()),
+        grants: [(Role::Operator, living), (Role::Node, revoked)].into_iter().collect(),
+        approved_via: ApprovedVia::Silent,
+        created_at: NOW,
+        approved_at: NOW.plus(3),
+        last_seen_at: None,
+    }
+}
+
+fn request(seed: u8) -> PendingRequest {
+    let ip = "2001:db8::7".parse().unwrap();
+    PendingRequest {
+        id: RequestId::random(),
+        key: key(seed),
+        profile: profile(),
+        role: Role::Operator,
+        scopes: [Scope::ADMIN].into_iter().collect(),
+        origin: OriginClaim {
+            kind: OriginKind::Ip,
+            ip: Some(ip),
+            port: Some(7),
+            class: Class::Public,
+            local: false,
+            peer: ip,
+            listener: "lan".to_owned(),
+            source: Source::XForwardedFor,
+            via: vec!["10.0.0.1".parse().unwrap()],
+        },
+        repair: Repair::Yes,
+        created_at: NOW,
+        refreshed_at: NOW,
+    }
+}
