@@ -72,6 +72,13 @@ fn openssl_shakes_hands_and_resumes_with_both_versions() {
         let first = connect(&["-sess_out"]);
         assert!(first.contains("Verification: OK") && first.contains("New, "), "{first}");
         assert!(first.contains("ALPN protocol: http/1.1"), "{first}");
+        // openssl leaves at the end of its input, at times before version 1.3's ticket has come: it may ask again.
+        for _ in 0..50 {
+            if session.exists() {
+                break;
+            }
+            connect(&["-sess_out"]);
+        }
         let second = connect(&["-sess_in"]);
         assert!(second.contains("Reused, "), "{second}");
     }

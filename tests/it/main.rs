@@ -13,4 +13,5 @@ mod kill_nine;
 mod namespaces;
 mod real_openclaw;
 mod real_proxies;
+mod sessions;
 mod support;

@@ -90,6 +90,27 @@ fn a_rejected_request_lets_nobody_in() {
     assert!(doorward.paired().is_empty());
 }
 
+#[test]
+fn strange_host_or_web_origin_is_refused_before_the_101() {
+    let home = Household::new();
+    let doorward = Instance::start(&home.host, HOUSEHOLD);
+    let lan = Caller::trusting("10.77.0.1:8443", &doorward.authority());
+    let loopback = Caller::plain("127.0.0.1:18789");
+    for (machine, caller, name, value, status) in [
+        (&home.lan, &lan, "Origin", "https://evil.example", 403),
+        (&home.lan, &lan, "Origin", "null", 403),
+        (&home.lan, &lan, "Host", "evil.example", 421),
+        (&home.lan, &lan, "Host", "127.0.0.1:8443", 421),
+        (&home.host, &loopback, "Origin", "http://evil.example", 403),
+        (&home.host, &loopback, "Origin", "http://127.0.0.1:9", 403),
+        (&home.host, &loopback, "Host", "rebound.evil.example:18789", 421),
+    ] {
+        let ask = Ask::operator(&doorward.token()).with_header(name, value);
+        assert_eq!(call(machine, caller, &Device::new(), ask).status(), status, "{name}: {value}");
+    }
+    assert!(doorward.pending().is_empty() && doorward.paired().is_empty());
+}
+
 /// A container behind Docker's NAT: a bridge 172.18.0.1 that hides every caller, IPv4 and IPv6.
 struct Docker {
     host: Namespace,

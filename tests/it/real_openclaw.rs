@@ -29,7 +29,7 @@ fn both_releases_list_what_is_pending_and_paired() {
         assert!(has("paired", "deviceId", &paired.id()), "{release:?}: {listed:#}");
 
         let table = openclaw.words(&["devices", "list", "--url", URL, "--token", &token]);
-        for words in ["Pending (1)", "Paired (", "10.77.0.2"] {
+        for words in ["Pending (1)", "Paired (", request.as_str()] {
             assert!(table.contains(words), "{release:?} does not print {words}:\n{table}");
         }
     }

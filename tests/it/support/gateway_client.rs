@@ -307,7 +307,7 @@ pub(crate) fn call(machine: &Namespace, caller: &Caller, device: &Device, ask: A
 }
 
 /// Opens the WebSocket as the caller calls: plain or TLS, with what it says first and the headers it sends.
-async fn upgrade(caller: &Caller, ask: &Ask) -> Result<Socket, Error> {
+pub(crate) async fn upgrade(caller: &Caller, ask: &Ask) -> Result<Socket, Error> {
     let mut request = format!("ws://{}/", caller.address()).into_client_request()?;
     for (name, value) in &ask.headers {
         let name = HeaderName::from_bytes(name.as_bytes()).unwrap();

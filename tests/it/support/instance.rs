@@ -1,7 +1,7 @@
 //! doorward as its users have it: the binary, a configuration file, a state folder, its commands.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -40,12 +40,8 @@ impl<'a> Instance<'a> {
     /// Starts it (again) on the same state.
     pub(crate) fn restart(&mut self) {
         assert!(self.child.is_none(), "it runs already");
-        let log = File::options().create(true).append(true).open(self.log_file()).unwrap();
-        let mut command = self.machine.command(&binary());
-        command.arg("--config").arg(self.folder.path().join("doorward.toml")).arg("run");
-        command.current_dir(self.folder.path()).stdin(Stdio::null());
-        command.stdout(log.try_clone().unwrap()).stderr(log).env_remove("XDG_STATE_HOME");
-        self.child = Some(command.spawn().unwrap());
+        let log = File::options().create(true).append(true).open(self.folder.path().join("log")).unwrap();
+        self.child = Some(self.run().stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
         let start = Instant::now();
         while !self.command(&["status"]).status.success() {
             let gone = self.child.as_mut().and_then(|child| child.try_wait().unwrap());
@@ -53,6 +49,24 @@ impl<'a> Instance<'a> {
             assert!(start.elapsed() < START_WAIT, "not ready in {START_WAIT:?}:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// A start that must fail, beside what runs already; its words.
+    pub(crate) fn second_start(&self) -> String {
+        let file = self.folder.path().join("second");
+        let log = File::create(&file).unwrap();
+        let mut child = self.run().stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        let status = ended(&mut child, START_WAIT);
+        let words = fs::read_to_string(file).unwrap();
+        assert!(status.is_some_and(|status| !status.success()), "it should have refused to start: {status:?}\n{words}");
+        words
+    }
+
+    fn run(&self) -> Command {
+        let mut command = self.machine.command(&binary());
+        command.arg("--config").arg(self.folder.path().join("doorward.toml")).arg("run");
+        command.current_dir(self.folder.path()).stdin(Stdio::null());
+        command
     }
 
     /// Runs a doorward command against this instance.
@@ -101,12 +115,7 @@ impl<'a> Instance<'a> {
 
     /// Everything it has logged.
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.log_file()).unwrap_or_default()
-    }
-
-    /// The folder that holds the configuration and `state/`.
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
     /// The certificate of its local CA, in PEM.
@@ -131,21 +140,7 @@ impl<'a> Instance<'a> {
         let mut child = self.child.take().unwrap();
         let id = i32::try_from(child.id()).unwrap();
         kill_process(Pid::from_raw(id).unwrap(), Signal::TERM).unwrap();
-        let start = Instant::now();
-        loop {
-            if let Some(status) = child.try_wait().unwrap() {
-                return status;
-            }
-            if start.elapsed() > STOP_WAIT {
-                let _ = child.kill();
-                panic!("still there {STOP_WAIT:?} after SIGTERM:\n{}", self.log());
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn log_file(&self) -> PathBuf {
-        self.folder.path().join("log")
+        ended(&mut child, STOP_WAIT).unwrap_or_else(|| panic!("still there after SIGTERM:\n{}", self.log()))
     }
 }
 
@@ -158,6 +153,22 @@ impl Drop for Instance<'_> {
         if std::thread::panicking() {
             eprintln!("---- doorward's log ----\n{}", self.log());
         }
+    }
+}
+
+/// How a process ended, or nothing if it had to be killed.
+fn ended(child: &mut Child, wait: Duration) -> Option<ExitStatus> {
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return Some(status);
+        }
+        if start.elapsed() > wait {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

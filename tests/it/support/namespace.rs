@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::JoinHandle;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -76,14 +77,18 @@ impl Namespace {
         program::run(self.command(&program::installed("sysctl", "procps")).args(["-q", "-w", setting]));
     }
 
-    /// Runs `task` on a thread of its own that lives on this machine; a panic there is one here.
-    pub(crate) fn on<T: Send + 'static>(&self, task: impl FnOnce() -> T + Send + 'static) -> T {
+    /// Starts `task` on a thread of its own that lives on this machine.
+    pub(crate) fn spawn<T: Send + 'static>(&self, task: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
         let file = File::open(self.file()).unwrap();
-        let thread = std::thread::spawn(move || {
+        std::thread::spawn(move || {
             move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
             task()
-        });
-        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// Runs `task` on this machine to its end; a panic there is one here.
+    pub(crate) fn on<T: Send + 'static>(&self, task: impl FnOnce() -> T + Send + 'static) -> T {
+        self.spawn(task).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
     /// Runs a future on this machine, on a runtime of its own.

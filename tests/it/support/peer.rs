@@ -15,7 +15,7 @@ const START_WAIT: Duration = Duration::from_secs(15);
 /// A running server; it is ended when dropped.
 #[derive(Debug)]
 pub(crate) struct Peer {
-    child: Child,
+    pub(crate) child: Child,
     folder: TempDir,
 }
 
@@ -23,7 +23,7 @@ pub(crate) struct Peer {
 pub(crate) fn haproxy(machine: &Namespace, configuration: &str, ready: &str) -> Peer {
     let folder = tempfile::tempdir().unwrap();
     let defaults =
-        "global\n  maxconn 1000\ndefaults\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n";
+        "global\n  maxconn 6000\ndefaults\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n";
     let file = folder.path().join("haproxy.cfg");
     fs::write(&file, format!("{defaults}{configuration}")).unwrap();
     let mut command = machine.command(&program::installed("haproxy", "haproxy"));
@@ -39,7 +39,7 @@ pub(crate) fn nginx(machine: &Namespace, servers: &str, ready: &str) -> Peer {
         .concat();
     let file = folder.path().join("nginx.conf");
     let whole = format!(
-        "daemon off;\nmaster_process off;\npid nginx.pid;\nerror_log stderr warn;\nevents {{ worker_connections 512; }}\n\
+        "daemon off;\nmaster_process off;\npid nginx.pid;\nerror_log stderr warn;\nevents {{ worker_connections 11264; }}\n\
          http {{\n  access_log off;\n{temporary}{servers}\n}}\n"
     );
     fs::write(&file, whole).unwrap();

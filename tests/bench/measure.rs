@@ -1,0 +1,34 @@
+//! What the kernel says a process used.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The CPU time that these processes used while `work` ran, all threads, to the nanosecond.
+pub(crate) fn cpu_of<T>(processes: &[u32], work: impl FnOnce() -> T) -> (T, Duration) {
+    let before: Duration = processes.iter().map(|id| cpu(*id)).sum();
+    let result = work();
+    let after: Duration = processes.iter().map(|id| cpu(*id)).sum();
+    (result, after.saturating_sub(before))
+}
+
+/// Memory of these processes in KiB: their own pages, and their share of the shared ones.
+pub(crate) fn memory_kib(processes: &[u32]) -> f64 {
+    let share = |id: &u32| {
+        let file = PathBuf::from(format!("/proc/{id}/smaps_rollup"));
+        let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).expect("the kernel shows Pss");
+        line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number of kB")
+    };
+    processes.iter().map(share).sum()
+}
+
+fn cpu(id: u32) -> Duration {
+    let tasks = fs::read_dir(format!("/proc/{id}/task")).unwrap_or_else(|error| panic!("process {id}: {error}"));
+    tasks
+        .flatten()
+        .filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok())
+        .filter_map(|text| text.split(' ').next()?.parse().ok())
+        .map(Duration::from_nanos)
+        .sum()
+}
