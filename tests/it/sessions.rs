@@ -115,22 +115,6 @@ fn sockets_are_told_of_a_restart_and_the_process_ends_well() {
     }
 }
 
-#[test]
-fn second_instance_on_the_same_state_or_port_is_noticed() {
-    let home = Household::new();
-    let doorward = Instance::start(&home.host, HOUSEHOLD);
-    let words = doorward.second_start();
-    assert!(words.contains(&doorward.id().to_string()), "it does not name the process that holds the state: {words}");
-
-    let other = Instance::stopped(&home.host, HOUSEHOLD);
-    let words = other.second_start();
-    assert!(words.contains("127.0.0.1:18789"), "it does not name the address: {words}");
-
-    // The first one never noticed.
-    let (caller, ask) = (Caller::plain("127.0.0.1:18789"), Ask::operator(&doorward.token()));
-    call(&home.host, &caller, &Device::new(), ask).hello();
-}
-
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }

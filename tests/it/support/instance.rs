@@ -1,7 +1,7 @@
 //! doorward as its users have it: the binary, a configuration file, a state folder, its commands.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -49,17 +49,6 @@ impl<'a> Instance<'a> {
             assert!(start.elapsed() < START_WAIT, "not ready in {START_WAIT:?}:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
-    }
-
-    /// A start that must fail, beside what runs already; its words.
-    pub(crate) fn second_start(&self) -> String {
-        let file = self.folder.path().join("second");
-        let log = File::create(&file).unwrap();
-        let mut child = self.run().stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-        let status = ended(&mut child, START_WAIT);
-        let words = fs::read_to_string(file).unwrap();
-        assert!(status.is_some_and(|status| !status.success()), "it should have refused to start: {status:?}\n{words}");
-        words
     }
 
     fn run(&self) -> Command {
@@ -116,6 +105,11 @@ impl<'a> Instance<'a> {
     /// Everything it has logged.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// The folder that holds the configuration and `state/`.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// The certificate of its local CA, in PEM.
