@@ -205,10 +205,13 @@ async fn operators_hear_of_requests_and_decisions() {
     // Who does not decide about devices hears nothing of them.
     let reader = Device::new();
     let token = rig.pair(&reader, &["operator.read"]).await;
-    let mut reader = rig.connect(LAN, Some(&reader), &with_device_token(&token)).await.hello();
+    let reader = rig.connect(LAN, Some(&reader), &with_device_token(&token)).await.hello();
+    let command_line = rig.connect(HERE, None, &rig.ask().with_scopes(&["operator.read"])).await.hello();
     rig.connect(LAN, Some(&Device::new()), &rig.ask()).await.refused();
-    reader.call("health", json!({})).await.unwrap();
-    assert!(reader.heard("device.pair.requested").is_empty());
+    for mut session in [reader, command_line] {
+        session.call("health", json!({})).await.unwrap();
+        assert!(session.heard("device.pair.requested").is_empty());
+    }
 }
 
 #[tokio::test]
