@@ -141,8 +141,7 @@ fn no_secret_is_kept_in_the_tree() {
 
 #[test]
 fn functions_are_measured_through_strings_comments_and_lifetimes() {
-    let source =
-        "fn a<'x>(s: &'x str) -> char { // }\n let _ = \"}\\\"}\"; /* } /* } */ */ let _ = r#\"}\"#; '}'\n}\nfn b();\n";
+    let source = "fn a<'x>(s: &'x str) -> char { // }\n let _ = [1,\n2\n]; let _ = \"}\\\"}\"; /* } /* } */ */ let _ = r#\"}\"#; '}'\n}\nfn b();\n";
     let measured: Vec<_> = functions(&code_only(source)).into_iter().map(|f| (f.name, f.lines)).collect();
     assert_eq!(measured, [("a".to_owned(), 3)]);
 }
@@ -214,10 +213,24 @@ fn functions(code: &str) -> Vec<Function> {
             depth == 0
         });
         let end = open + end.unwrap_or_else(|| panic!("{name} has no end"));
-        let newlines = |range: &[u8]| range.iter().filter(|byte| **byte == b'\n').count();
-        found.push(Function { name, line: newlines(&bytes[..at]) + 1, lines: newlines(&bytes[at..=end]) + 1 });
+        let line = bytes[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+        found.push(Function { name, line, lines: lines_outside_tables(&bytes[at..=end]) });
     }
     found
+}
+
+/// A function's lines without those between square brackets: the rows of a table are data, and many rows are a virtue.
+fn lines_outside_tables(function: &[u8]) -> usize {
+    let (mut nested, mut lines) = (0_i32, 1);
+    for byte in function {
+        match byte {
+            b'[' => nested += 1,
+            b']' => nested -= 1,
+            b'\n' if nested == 0 => lines += 1,
+            _ => {}
+        }
+    }
+    lines
 }
 
 /// The offset of a function's opening brace, or none if it has no body.
