@@ -16,7 +16,7 @@ mod outbound;
 mod pairings;
 mod presence;
 mod registry;
-mod routes;
+pub mod routes;
 mod session;
 mod upkeep;
 mod websocket;

@@ -12,8 +12,8 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 pub const ACCESS: &str = "access";
 
 /// What is shown when `DOORWARD_LOG` says nothing. Pingora logs every caller that goes away as an error, and
-/// repeats what our own lines say.
-const QUIET: &str = "info,h2=warn,hyper=warn,pingora_cache=off,pingora_core=off,pingora_pool=off,pingora_proxy=off,rustls=warn,sqlx=warn";
+/// repeats what our own lines say; rustls warns of each odd handshake, which is a stranger's to choose.
+const QUIET: &str = "info,h2=warn,hyper=warn,pingora_cache=off,pingora_core=off,pingora_pool=off,pingora_proxy=off,rustls=error,sqlx=warn";
 
 /// `[log]` of the configuration.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

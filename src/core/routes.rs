@@ -51,17 +51,21 @@ const SECURITY: [(HeaderName, &str); 4] = [
 #[derive(Clone, Debug)]
 pub(super) struct Routes(Router);
 
+/// The routes as they stand, without the verifier before them: each request must carry a [`Verified`] as an extension.
+pub fn router() -> Router {
+    Router::new()
+        .route("/doorward/whoami", get(whoami))
+        .fallback(page)
+        .method_not_allowed_fallback(async || refusal(StatusCode::METHOD_NOT_ALLOWED, "method not allowed"))
+        .layer(middleware::map_response(async |mut response: Response<Body>| {
+            secure(response.headers_mut());
+            response
+        }))
+}
+
 impl Routes {
     pub(super) fn new() -> Self {
-        let router = Router::new()
-            .route("/doorward/whoami", get(whoami))
-            .fallback(page)
-            .method_not_allowed_fallback(async || refusal(StatusCode::METHOD_NOT_ALLOWED, "method not allowed"))
-            .layer(middleware::map_response(async |mut response: Response<Body>| {
-                secure(response.headers_mut());
-                response
-            }));
-        Self(router)
+        Self(router())
     }
 
     pub(super) async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {

@@ -1,6 +1,17 @@
 //! What stands behind nginx and HAProxy: the core's own routes without the verifier, and WebSockets that say nothing.
 
-use axum::Router;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use axum::{Extension, Router};
+use doorward::base::clock::Clock;
+use doorward::core::routes::router;
+use doorward::identity::claims::{OriginClaim, OriginKind};
+use doorward::identity::headers::ASSERTION;
+use doorward::identity::jwks::JwkSet;
+use doorward::identity::signer::{Signer, SigningKey, Subject};
+use doorward::identity::verifier::{Expected, Leeway, Verified, Verifier};
+use doorward::origin::{Class, Source};
 use futures_util::StreamExt as _;
 use tokio::net::TcpListener;
 
@@ -27,6 +38,32 @@ pub(crate) fn run() {
     });
 }
 
+/// The same routes, as if each request had been verified: one assertion, made at the start, serves them all.
 fn routes() -> Router {
-    Router::new()
+    router().layer(Extension(verified()))
+}
+
+fn verified() -> Verified {
+    let clock = Clock::system();
+    let (key, _) = SigningKey::generate().expect("a key");
+    let keys = JwkSet::new(vec![key.public().clone()]);
+    let signer = Signer::new(Arc::new(key), "bench", "bench", clock.clone()).expect("a signer");
+    let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let origin = OriginClaim {
+        kind: OriginKind::Ip,
+        ip: Some(peer),
+        port: None,
+        class: Class::Private,
+        local: false,
+        peer,
+        listener: "bench".to_owned(),
+        source: Source::Peer,
+        via: Vec::new(),
+    };
+    let subject = Subject { cid: "bench".to_owned(), origin, tls: None, identity: None };
+    let token = signer.sign(&subject, None).expect("an assertion");
+    let expected = Expected { issuer: "bench".to_owned(), audience: "bench".to_owned(), leeway: Leeway::SameHost };
+    let request = http::Request::get("/doorward/whoami").header("host", "127.0.0.1").header(ASSERTION, token);
+    let (parts, ()) = request.body(()).expect("a request").into_parts();
+    Verifier::new(keys, expected, clock).verify_request(&parts).expect("a valid assertion")
 }

@@ -32,7 +32,7 @@ pub(crate) fn requests(site: &Site<'_>, server: &Server<'_>, time: Duration) -> 
 
 /// Full TLS handshakes, without resumption, eight at a time.
 pub(crate) fn handshakes(site: &Site<'_>, server: &Server<'_>, count: usize) {
-    let caller = Caller::trusting(&server.requests(), &site.authority);
+    let caller = Caller::trusting(&server.requests(), &server.authority(site));
     site.machine.block_on(move || async move {
         let mut config = Arc::unwrap_or_clone(caller.tls().expect("it trusts an authority"));
         config.resumption = Resumption::disabled();
@@ -57,7 +57,7 @@ pub(crate) fn handshakes(site: &Site<'_>, server: &Server<'_>, count: usize) {
 pub(crate) fn introduction(site: &Site<'_>, server: &Server<'_>) -> Option<(Device, Ask)> {
     let ask = Ask::operator(&server.token()?);
     let device = Device::new();
-    let caller = Caller::trusting(&server.sockets(), &site.authority);
+    let caller = Caller::trusting(&server.sockets(), &server.authority(site));
     call(site.machine, &caller, &device, ask.clone()).refused();
     server.approve(&device.id());
     Some((device, ask))
@@ -84,7 +84,7 @@ pub(crate) fn hold_sockets(
     introduction: Option<(Device, Ask)>,
     count: usize,
 ) -> Held {
-    let caller = Caller::trusting(&server.sockets(), &site.authority);
+    let caller = Caller::trusting(&server.sockets(), &server.authority(site));
     let (release, released) = tokio::sync::oneshot::channel();
     let (opened, all_open) = mpsc::channel();
     let (end, gone) = mpsc::channel();

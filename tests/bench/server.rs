@@ -1,4 +1,4 @@
-//! The three servers, with one certificate, on one machine: doorward answers itself, nginx and HAProxy pass on to the
+//! The three servers, with certificates of one kind, on one machine: doorward answers itself, nginx and HAProxy pass on to the
 //! backend.
 
 use std::fs;
@@ -54,11 +54,11 @@ impl Kind {
     }
 }
 
-/// The machine, the certificate and the backend that the servers share.
+/// What the servers share: the machine, the peers' certificate and backend.
 #[derive(Debug)]
 pub(crate) struct Site<'a> {
     pub(crate) machine: &'a Namespace,
-    pub(crate) authority: String,
+    authority: String,
     folder: TempDir,
     backend: Child,
 }
@@ -122,7 +122,7 @@ impl<'a> Server<'a> {
     pub(crate) fn start_timed(site: &Site<'a>, kind: Kind) -> (Self, Duration) {
         let (running, listening) = match kind {
             Kind::Doorward => {
-                let mut instance = Instance::start(site.machine, &doorward(site));
+                let mut instance = Instance::start(site.machine, &doorward());
                 instance.kill_nine();
                 let (_, listening) = timed(site.machine, kind.port(), || instance.restart());
                 (Running::Doorward(Box::new(instance)), listening)
@@ -155,6 +155,14 @@ impl<'a> Server<'a> {
         matches!(self.running, Running::Peer(_))
     }
 
+    /// Who signed its certificate, in PEM; all are P-256.
+    pub(crate) fn authority(&self, site: &Site<'_>) -> String {
+        match &self.running {
+            Running::Doorward(instance) => instance.authority(),
+            Running::Peer(_) => site.authority.clone(),
+        }
+    }
+
     /// The gateway secret, when it is doorward.
     pub(crate) fn token(&self) -> Option<String> {
         match &self.running {
@@ -180,13 +188,10 @@ impl<'a> Server<'a> {
     }
 }
 
-fn doorward(site: &Site<'_>) -> String {
+fn doorward() -> String {
     format!(
-        "[edge]\nnames = [\"127.0.0.1\"]\n[[listener]]\nname = \"bench\"\nbind = [\"127.0.0.1:{}\"]\nprotocol = \"https\"\n\
-         [[certificates.file]]\ncert = {:?}\nkey = {:?}\n",
-        Kind::Doorward.port(),
-        site.file("cert.pem"),
-        site.file("key.pem")
+        "[edge]\nnames = [\"127.0.0.1\"]\n[[listener]]\nname = \"bench\"\nbind = [\"127.0.0.1:{}\"]\nprotocol = \"https\"\n",
+        Kind::Doorward.port()
     )
 }
 
