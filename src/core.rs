@@ -202,7 +202,6 @@ impl Core {
     ///
     /// # Errors
     /// The answer to send in place of the 101.
-    #[expect(clippy::result_large_err, reason = "the edge writes the response as it is, once")]
     pub fn admit_socket(&self, parts: &Parts) -> Result<Admission, Response<Bytes>> {
         let verified = self.inner.verifier.verify_request(parts).map_err(|error| routes::without_assertion(&error))?;
         if self.inner.is_draining() {
