@@ -8,14 +8,13 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Uri};
 
-use super::Edge;
 use super::context::Connection;
 use super::respond::Refusal;
-use crate::base::clock::UnixMillis;
+use crate::base::clock::{Clock, UnixMillis};
 use crate::base::limits::ASSERTION_SHARED_SECONDS;
 use crate::identity::claims::{OriginClaim, RequestClaim, TlsClaim, TlsVersion, is_shareable};
 use crate::identity::headers::{ASSERTION, strip};
-use crate::identity::signer::Subject;
+use crate::identity::signer::{Signer, Subject};
 use crate::listener;
 use crate::listener::facts::{self, TlsFacts};
 use crate::net::host::Authority;
@@ -35,30 +34,14 @@ pub struct SharedAssertion {
 /// # Errors
 /// [`Refusal::Claim`] for a head of which no claim can be made, [`Refusal::Sign`] when signing fails.
 pub fn seal(
-    mut head: Parts,
+    head: Parts,
     authority: &Authority,
     origin: &Origin,
     connection: &Connection,
-    edge: &Edge,
+    signer: &Signer,
+    clock: &Clock,
 ) -> Result<Parts, Refusal> {
-    strip(&mut head.headers);
-    let host = HeaderValue::try_from(authority.to_string()).map_err(|_| Refusal::Target)?;
-    head.headers.insert(HOST, host);
-    // The absolute form and HTTP/2 put the authority into the target too: from here on it stands in one place.
-    let path = head.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
-    head.uri = Uri::from(path);
-    let token = token(&head, authority, origin, connection, edge)?;
-    head.headers.insert(ASSERTION, token);
-    Ok(head)
-}
-
-fn token(
-    head: &Parts,
-    authority: &Authority,
-    origin: &Origin,
-    connection: &Connection,
-    edge: &Edge,
-) -> Result<HeaderValue, Refusal> {
+    let mut head = clean(head, authority)?;
     let facts = connection.facts();
     let subject = Subject {
         cid: facts.id.as_str().to_owned(),
@@ -66,10 +49,34 @@ fn token(
         tls: facts.tls.as_ref().map(tls_claim),
         identity: None,
     };
-    if !reads_nothing(&facts.listener) || !is_shareable(head) {
-        return sign(edge, &subject, Some(&RequestClaim::of(head)?));
-    }
-    let now = edge.0.clock.now();
+    let token = if reads_nothing(&facts.listener) && is_shareable(&head) {
+        shared(subject, authority, connection, signer, clock.now())?
+    } else {
+        sign(signer, &subject, Some(&RequestClaim::of(&head)?))?
+    };
+    head.headers.insert(ASSERTION, token);
+    Ok(head)
+}
+
+/// The head without anything that could be taken for our word, and with its authority in one place.
+fn clean(mut head: Parts, authority: &Authority) -> Result<Parts, Refusal> {
+    strip(&mut head.headers);
+    let host = HeaderValue::try_from(authority.to_string()).map_err(|_| Refusal::Target)?;
+    head.headers.insert(HOST, host);
+    // The absolute form and HTTP/2 put the authority into the target too.
+    let path = head.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+    head.uri = Uri::from(path);
+    Ok(head)
+}
+
+/// The connection's last assertion if it says the same and is young, else a new one.
+fn shared(
+    subject: Subject,
+    authority: &Authority,
+    connection: &Connection,
+    signer: &Signer,
+    now: UnixMillis,
+) -> Result<HeaderValue, Refusal> {
     // Invariant: held only for the moment of a look or a signature, never across an await.
     let mut last = connection.shared.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(last) = last.as_ref()
@@ -79,13 +86,13 @@ fn token(
     {
         return Ok(last.token.clone());
     }
-    let token = sign(edge, &subject, None)?;
+    let token = sign(signer, &subject, None)?;
     *last = Some(SharedAssertion { subject, authority: authority.clone(), issued: now, token: token.clone() });
     Ok(token)
 }
 
-fn sign(edge: &Edge, subject: &Subject, request: Option<&RequestClaim>) -> Result<HeaderValue, Refusal> {
-    let mut token = HeaderValue::try_from(edge.0.signer.sign(subject, request)?).map_err(|_| Refusal::Target)?;
+fn sign(signer: &Signer, subject: &Subject, request: Option<&RequestClaim>) -> Result<HeaderValue, Refusal> {
+    let mut token = HeaderValue::try_from(signer.sign(subject, request)?).map_err(|_| Refusal::Target)?;
     token.set_sensitive(true);
     Ok(token)
 }
@@ -113,5 +120,150 @@ fn tls_claim(tls: &TlsFacts) -> TlsClaim {
         sni: tls.sni.as_ref().map(ToString::to_string),
         alpn: tls.alpn.map(|alpn| alpn.as_str().to_owned()),
         client_cert: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::sync::Arc;
+
+    use http::header::CONNECTION;
+    use http::{HeaderMap, Request};
+
+    use super::*;
+    use crate::identity::headers::is_look_alike;
+    use crate::identity::signer::SigningKey;
+    use crate::listener::facts::ConnectionFacts;
+    use crate::net::host::Scheme;
+    use crate::net::range::{Ranges, Width};
+    use crate::origin::{self, Facts, Network, Owner, resolve};
+
+    #[test]
+    fn nothing_that_looks_like_our_word_reaches_the_core() {
+        let bench = Bench::new(origin::Settings::default());
+        let mut head = get("/path?query");
+        for (name, value) in [
+            ("x-doorward-assertion", "e30.e30.e30"),
+            ("x-doorward-assertion", "second"),
+            ("x_doorward_assertion", "twin"),
+            ("x.doorward-assertion", "twin"),
+            ("x-forwarded-for", "203.0.113.9"),
+            ("forwarded", "for=203.0.113.9"),
+            ("remote-user", "owner"),
+            ("tailscale-user-login", "owner"),
+            ("x-openclaw-scopes", "operator.admin"),
+            ("connection", "x-doorward-assertion, host"),
+            ("accept", "kept"),
+        ] {
+            head.headers.append(name, HeaderValue::from_static(value));
+        }
+        head.uri = Uri::from_static("https://evil.example/path?query");
+        let sealed = bench.seal(head, "claw.example.com");
+        assert_eq!(sealed.uri, Uri::from_static("/path?query"));
+        assert_eq!(sealed.headers.get_all(HOST).iter().collect::<Vec<_>>(), ["claw.example.com"]);
+        let tokens: Vec<_> = sealed.headers.get_all(ASSERTION).iter().collect();
+        assert_eq!(tokens.len(), 1);
+        assert_eq!(tokens[0].to_str().unwrap().split('.').count(), 3);
+        assert_ne!(tokens[0], "e30.e30.e30");
+        assert_eq!(sealed.headers["accept"], "kept");
+        assert!(!sealed.headers.contains_key(CONNECTION));
+        let left: Vec<_> = sealed.headers.keys().filter(|name| is_look_alike(name) && **name != ASSERTION).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+
+    #[test]
+    fn reads_of_one_connection_share_an_assertion_for_ten_seconds() {
+        let bench = Bench::new(origin::Settings::default());
+        let token = |path: &str, authority: &str| bench.seal(get(path), authority).headers.remove(ASSERTION).unwrap();
+        let first = token("/", "a.example");
+        assert_eq!(token("/other", "a.example"), first);
+        bench.clock.advance(9_999);
+        assert_eq!(token("/", "a.example"), first);
+        bench.clock.advance(1);
+        let second = token("/", "a.example");
+        assert_ne!(second, first, "ten seconds old");
+        assert_ne!(token("/", "b.example"), second, "another authority");
+        let third = token("/", "a.example");
+        bench.clock.advance(-1);
+        assert_ne!(token("/", "a.example"), third, "the clock went back");
+        let trace = HeaderMap::from_iter([(http::header::ORIGIN, HeaderValue::from_static("https://b.example"))]);
+        assert_eq!(
+            token("/", "a.example"),
+            bench.seal_with(get("/"), trace, "a.example"),
+            "the claim is still the same"
+        );
+    }
+
+    #[test]
+    fn whatever_may_change_something_has_an_assertion_of_its_own() {
+        let bench = Bench::new(origin::Settings::default());
+        for (method, name) in
+            [("POST", "accept"), ("DELETE", "accept"), ("GET", "upgrade"), ("GET", "sec-websocket-key")]
+        {
+            let head = || {
+                let request = Request::builder().method(method).uri("/").header(name, "websocket");
+                request.header("connection", "upgrade").body(()).unwrap().into_parts().0
+            };
+            let token = || bench.seal(head(), "a.example").headers.remove(ASSERTION).unwrap();
+            assert_ne!(token(), token(), "{method} {name}");
+        }
+    }
+
+    #[test]
+    fn where_a_header_is_read_nothing_is_shared() {
+        let trusted_proxies = Ranges::parse(&["10.0.0.1"], Width::Narrow).unwrap();
+        for settings in [
+            origin::Settings { client_ip_header: ClientIpHeader::XForwardedFor, ..Default::default() },
+            origin::Settings {
+                proxy_protocol: ProxyProtocol::Required { from: trusted_proxies.clone() },
+                ..Default::default()
+            },
+            origin::Settings { trusted_proxies, ..Default::default() },
+        ] {
+            let bench = Bench::new(settings);
+            let token = || bench.seal(get("/"), "a.example").headers.remove(ASSERTION).unwrap();
+            assert_ne!(token(), token());
+        }
+    }
+
+    struct Bench {
+        connection: Connection,
+        signer: Signer,
+        clock: Clock,
+    }
+
+    impl Bench {
+        fn new(origin: origin::Settings) -> Self {
+            let clock = Clock::fixed(UnixMillis(1_000_000));
+            let (key, _) = SigningKey::generate().unwrap();
+            let signer = Signer::new(Arc::new(key), "edge", "core", clock.clone()).unwrap();
+            let facts = ConnectionFacts::plain(origin, "192.0.2.1:1".parse().unwrap());
+            Self { connection: Connection::new(Arc::new(facts)), signer, clock }
+        }
+
+        fn seal(&self, head: Parts, authority: &str) -> Parts {
+            let facts = self.connection.facts();
+            let authority = Authority::parse(authority).unwrap();
+            let said = Facts {
+                peer: facts.peer,
+                proxy_header: None,
+                owner: Owner::Unknown,
+                headers: &head.headers.clone(),
+                authority: Some(&authority),
+                scheme: Scheme::Http,
+            };
+            let origin = resolve(&said, &facts.listener.origin, &Network::new([] as [IpAddr; 0], 0));
+            seal(head, &authority, &origin, &self.connection, &self.signer, &self.clock).unwrap()
+        }
+
+        fn seal_with(&self, mut head: Parts, headers: HeaderMap, authority: &str) -> HeaderValue {
+            head.headers.extend(headers);
+            self.seal(head, authority).headers.remove(ASSERTION).unwrap()
+        }
+    }
+
+    fn get(path: &str) -> Parts {
+        Request::builder().uri(path).body(()).unwrap().into_parts().0
     }
 }

@@ -174,14 +174,14 @@ impl Edge {
         }
         if !asks_socket {
             let body = body::read(session).await?;
-            let head = assertion::seal(head, &authority, &origin, connection, self)?;
+            let head = assertion::seal(head, &authority, &origin, connection, &self.0.signer, &self.0.clock)?;
             return Ok(Outcome::Answer(self.core().answer(Request::from_parts(head, body)).await));
         }
         let handshake = Handshake::read(&head)?;
         if !self.is_ready() {
             return Err(Refusal::Draining);
         }
-        let head = assertion::seal(head, &authority, &origin, connection, self)?;
+        let head = assertion::seal(head, &authority, &origin, connection, &self.0.signer, &self.0.clock)?;
         Ok(match self.core().admit_socket(&head) {
             Ok(admission) => Outcome::Socket(handshake, admission),
             Err(response) => Outcome::Answer(response),

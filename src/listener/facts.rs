@@ -72,6 +72,22 @@ pub enum Alpn {
 }
 
 impl ConnectionFacts {
+    /// A plain connection from `peer` on a listener that reads what `origin` says.
+    #[cfg(test)]
+    pub(crate) fn plain(origin: crate::origin::Settings, peer: std::net::SocketAddr) -> Self {
+        let (protocol, serve) = (super::Protocol::Http, super::Serve::All);
+        let listener = Settings { name: "test".to_owned(), bind: Vec::new(), protocol, serve, origin };
+        Self {
+            id: ConnectionId("0123456789abcdef".to_owned()),
+            listener: Arc::new(listener),
+            peer: PeerAddr::from_accept(peer),
+            proxy_header: None,
+            owner: Owner::Unknown,
+            tls: None,
+            progress: Progress::default(),
+        }
+    }
+
     /// Whether HTTP/2 was agreed on.
     pub fn is_h2(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.alpn == Some(Alpn::H2))
