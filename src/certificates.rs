@@ -63,14 +63,14 @@ impl Certificates {
         let ca = LocalCa::open(&settings.state_dir, &settings.names, now)?;
         let local = ca.leaf(&local_names(&settings.names, &files, &ca), now)?;
         if let Err(error) = publish(&settings.dir, ca.certificate_pem()) {
-            let folder = settings.dir.display();
-            warn!(%folder, %error, "local ca certificate not copied; it is served at /doorward/ca all the same");
+            let file = settings.dir.join(CA_COPY_FILE);
+            warn!(file = %file.display(), %error, "the local ca's certificate is not where devices are to get it");
         }
         let resolver = Arc::new(Resolver::new(Served::new(&files, local.certified)));
         Ok(Self { settings, ca, files, resolver, renewing: Mutex::default() })
     }
 
-    /// Issues the local leaf anew if it is due, and shows it from the next handshake on. To be called daily.
+    /// Issues the local leaf anew if it is due, and shows it from the next handshake on. To be called every hour or so.
     ///
     /// # Errors
     /// [`CertificateError`]; then what was shown is shown on.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::base::limits::ADMIN_LINE_BYTES_MAX;
+use crate::base::limits::ADMIN_ANSWER_BYTES_MAX;
 use crate::base::limits::ADMIN_WAIT;
 
 use super::request::{Reply, Request};
@@ -37,7 +37,7 @@ fn ask(mut stream: UnixStream, request: &Request) -> io::Result<Result<Value, Ca
     let mut text = serde_json::to_vec(request)?;
     text.push(b'\n');
     stream.write_all(&text)?;
-    let limit = u64::try_from(ADMIN_LINE_BYTES_MAX.saturating_mul(64)).unwrap_or(u64::MAX);
+    let limit = u64::try_from(ADMIN_ANSWER_BYTES_MAX).unwrap_or(u64::MAX);
     let mut line = Vec::new();
     BufReader::new(stream.take(limit)).read_until(b'\n', &mut line)?;
     if line.is_empty() {

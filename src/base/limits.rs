@@ -19,7 +19,7 @@ pub const PROXY_TLVS_MAX: usize = 64;
 pub const ACCEPT_BACKLOG: i32 = 4096;
 /// Open connections in total; further ones are closed at once.
 pub const CONNECTIONS_MAX: usize = 20_000;
-/// Of these, kept for callers from loopback and for addresses with a paired device.
+/// Of these, kept for callers from loopback.
 pub const CONNECTIONS_RESERVE: usize = 64;
 /// Open connections from one client address (an IPv6 /64 counts as one). Loopback is exempt.
 pub const CONNECTIONS_PER_CLIENT_MAX: usize = 1_024;
@@ -217,9 +217,11 @@ pub const DRAIN_RESERVE: Duration = Duration::from_secs(3);
 pub const DRAIN_POLL: Duration = Duration::from_millis(20);
 /// SIGTERM to exit, unless `edge.drain_seconds` says otherwise.
 pub const DRAIN_SECONDS: u64 = 30;
-/// One line on the admin socket, either way.
+/// One question on the admin socket.
 pub const ADMIN_LINE_BYTES_MAX: usize = 1024 * 1024;
-/// An admin command, from connect to answer.
+/// One answer on the admin socket: the list of every device.
+pub const ADMIN_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Each step of an admin command: its line read, its work done, its answer written.
 pub const ADMIN_WAIT: Duration = Duration::from_secs(10);
 /// Admin commands at once.
 pub const ADMIN_CONNECTIONS_MAX: usize = 16;

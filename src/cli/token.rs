@@ -1,7 +1,7 @@
 //! `doorward token`: the owner's secret, on request, alone on standard output so that scripts can take it.
 
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::admin::client::CallError;
 use crate::admin::request::Request;
@@ -52,15 +52,15 @@ pub(super) fn read(config: &Config) -> Result<Secret<String>, Failure> {
     source.open().map_err(|error| Failure::failed(&error, error.hint()))
 }
 
-fn rotate(config: &Config, context: &Context) -> Result<Value, Failure> {
+fn rotate(config: &Config, context: &Context) -> Result<(), Failure> {
     match call(&Request::RotateToken, config, context) {
         // Nobody runs, and the lock sees to it that nobody starts meanwhile.
         Err(CallError::NotRunning) => {
             let _lock = StateLock::take(&config.state_dir).map_err(|error| Failure::failed(&error, error.hint()))?;
             let source = TokenSource::of(config.token_file.as_deref(), &config.state_dir);
             source.rotate().map_err(|error| Failure::failed(&error, error.hint()))?;
-            Ok(Value::Null)
+            Ok(())
         }
-        other => Ok(other?),
+        answer => Ok(answer.map(drop)?),
     }
 }

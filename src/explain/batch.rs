@@ -1,8 +1,10 @@
 //! `explain --batch`: cases with known facts in, one line of JSON with the decision out.
 //!
-//! It runs the very code that serves callers ([`crate::origin`]), without a socket, so that somebody can try a
-//! configuration, or hold doorward against a list of known attacks, before a caller does. What a case cannot
-//! hold is taken as favourable as it can be: `danger_wide_trust` is set, and the owner of the peer's socket is met.
+//! It runs the very code that serves callers ([`crate::origin`]), without a socket, so that somebody can hold doorward
+//! against a list of known attacks, or see where a chain of proxies ends, before a caller comes. A case is no
+//! configuration: each of its values is judged (`config_reject`), but not which of them may stand together, so a header
+//! that nobody may send is simply not believed where `doorward check` refuses it. What a case cannot hold is taken as
+//! favourable as it can be: `danger_wide_trust` is set, and the owner of the peer's socket is met.
 
 mod case;
 mod judge;

@@ -47,9 +47,6 @@ fn paired_device(shown: &mut String, paired: &Value, now: UnixMillis) {
     let roles = words(paired.get("roles"));
     line(shown, "may", &format!("{roles}: {}", words(paired.get("scopes"))));
     line(shown, "approved", &format!("{}, {}", age(paired.get("approvedAtMs"), now), text(paired.get("approvedVia"))));
-    if let Some(address) = paired.get("remoteIp").and_then(Value::as_str) {
-        line(shown, "from", &printable(address, LABEL_CHARS_MAX));
-    }
 }
 
 fn line(shown: &mut String, label: &str, value: &str) {
@@ -130,7 +127,7 @@ mod tests {
         let lists_value = json!({"pending": [{
             "requestId": evil, "deviceId": evil, "displayName": evil, "platform": evil, "role": evil, "scopes": [evil],
             "digest": evil, "origin": {"ip": evil, "class": evil, "listener": evil},
-        }], "paired": [{"deviceId": evil, "roles": [evil], "approvedVia": evil, "remoteIp": evil}]});
+        }], "paired": [{"deviceId": evil, "roles": [evil], "approvedVia": evil}]});
         let shown = lists(&lists_value, UnixMillis(0));
         assert!(!shown.contains('\u{1b}') && !shown.contains('\u{202e}'), "{shown}");
         assert_eq!(shown.lines().filter(|line| line.starts_with("Paired (")).count(), 1, "{shown}");
