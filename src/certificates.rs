@@ -1,21 +1,19 @@
 //! Which certificate is shown to whom: from files for the names they cover, from the local CA for all others.
 //!
-//! One resolver for all listeners, swapped whole, so that a handshake sees the old set or the new. Each listener has a
-//! `ServerConfig` and a ticketer of its own: what one listener let in cannot be resumed at another.
+//! One resolver for all listeners, swapped whole, so that a handshake sees the old set or the new. Each listener has
+//! tickets of its own: what one listener let in cannot be resumed at another.
 
 pub mod files;
 pub mod local_ca;
 pub mod resolver;
+pub mod server_tls;
 pub mod x509;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
-use rustls::server::NoServerSessionStorage;
-use rustls::version::{TLS12, TLS13};
 use thiserror::Error;
 use tracing::warn;
 
@@ -66,7 +64,7 @@ impl Certificates {
             let file = settings.dir.join(CA_COPY_FILE);
             warn!(file = %file.display(), %error, "the local ca's certificate is not where devices are to get it");
         }
-        let resolver = Arc::new(Resolver::new(Served::new(&files, local.certified)));
+        let resolver = Arc::new(Resolver::new(Served::new(&settings.names, &files, local.certified)));
         Ok(Self { settings, ca, files, resolver, renewing: Mutex::default() })
     }
 
@@ -78,7 +76,7 @@ impl Certificates {
         let _one = self.renewing.lock().unwrap_or_else(PoisonError::into_inner);
         let local = self.ca.leaf(&local_names(&self.settings.names, &self.files, &self.ca), now)?;
         if local.issued == local_ca::Issued::Anew {
-            self.resolver.replace(Served::new(&self.files, local.certified));
+            self.resolver.replace(Served::new(&self.settings.names, &self.files, local.certified));
             return Ok(Renewal::Renewed);
         }
         Ok(Renewal::NotDue)
@@ -104,7 +102,7 @@ pub enum Renewal {
     Renewed,
 }
 
-/// The names the local leaf is to carry: all of ours, but for those that the CA may not sign and a file covers anyway.
+/// The names the local leaf is to carry: all of ours, but for those that the CA may not sign and a file is shown for anyway.
 fn local_names(names: &[Host], files: &[Arc<files::Loaded>], ca: &LocalCa) -> Vec<Host> {
     let is_covered = |name: &Host| files.iter().any(|file| file.names.covers(name));
     names.iter().filter(|name| ca.permits(name) || !is_covered(name)).cloned().collect()
@@ -117,25 +115,6 @@ fn publish(folder: &Path, pem: &str) -> std::io::Result<()> {
         return Ok(());
     }
     fs::write(path, pem)
-}
-
-/// The TLS settings of one listener: TLS 1.2 and 1.3, the certificates of `resolver`, `alpn` in order of preference, no early data,
-/// and tickets that only this listener can read.
-///
-/// # Errors
-/// When the kernel gives no random bytes for the ticketer.
-pub fn server_config(resolver: Arc<Resolver>, alpn: &[&str]) -> Result<Arc<ServerConfig>, CertificateError> {
-    let mut config = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&TLS13, &TLS12])
-        .map_err(CertificateError::Tls)?
-        .with_no_client_auth()
-        .with_cert_resolver(resolver);
-    config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-    config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(CertificateError::Tls)?;
-    // Stateless tickets only: a session cache would grow with strangers.
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 1;
-    Ok(Arc::new(config))
 }
 
 /// The cryptography that TLS uses here, named rather than left to whatever was installed for the process.

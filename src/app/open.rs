@@ -11,7 +11,8 @@ use crate::admin::owner::{BoundListener, Facts, Owner};
 use crate::admin::request::SOCKET;
 use crate::admin::server::Server;
 use crate::base::clock::Clock;
-use crate::certificates::{self, Certificates};
+use crate::certificates::Certificates;
+use crate::certificates::server_tls::ServerTls;
 use crate::config::Config;
 use crate::config::place::Environment;
 use crate::core::{self, Core, Timing};
@@ -97,7 +98,7 @@ fn bind_all(config: &Config, certificates: &Certificates) -> Result<(Vec<Listeni
     for settings in &config.listeners {
         let tls = match settings.protocol {
             Protocol::Http => None,
-            Protocol::Auto | Protocol::Https => Some(certificates::server_config(certificates.resolver(), &ALPN)?),
+            Protocol::Auto | Protocol::Https => Some(ServerTls::new(certificates.resolver(), &ALPN)?),
         };
         let own: Vec<Bound> = bound.by_ref().take(settings.bind.len()).collect();
         let addresses = own.iter().map(|bound| bound.address).collect();

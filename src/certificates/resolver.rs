@@ -1,7 +1,11 @@
 //! Picks the certificate for a handshake. The set is swapped whole; a name nobody covers gets the local leaf.
+//!
+//! A caller that dials an address sends no name (RFC 6066 §3). What it dialled is then the address of our own end, and
+//! behind NAT or a load balancer, where that is none of ours, the address we are configured for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -12,43 +16,85 @@ use rustls::sign::CertifiedKey;
 use crate::certificates::files::Loaded;
 use crate::net::host::Host;
 
+/// One name's certificates; several when it has keys of several kinds.
+type Candidates = Vec<Arc<CertifiedKey>>;
+
 /// The certificates shown at one time.
 pub struct Served {
-    /// Names without a wildcard; several when a name has keys of several kinds.
-    exact: HashMap<String, Vec<Arc<CertifiedKey>>>,
+    /// Names without a wildcard.
+    exact: HashMap<String, Candidates>,
     /// Wildcards by the part behind `*.`.
-    wildcards: HashMap<String, Vec<Arc<CertifiedKey>>>,
-    addresses: Vec<Host>,
+    wildcards: HashMap<String, Candidates>,
+    addresses: HashMap<IpAddr, Candidates>,
+    /// Addresses that only the local leaf is for.
+    of_leaf: HashSet<IpAddr>,
+    /// The first configured address that a file covers: for callers of whom nobody knows what they dialled.
+    elsewhere: Option<IpAddr>,
     local: Arc<CertifiedKey>,
 }
 
+/// What a caller wants a certificate for.
+#[derive(Clone, Copy, Debug)]
+enum Wanted<'a> {
+    Address(IpAddr),
+    Name(&'a str),
+    Unknown,
+}
+
 impl Served {
-    /// `files` for the names they cover, `local` for all others.
-    pub fn new(files: &[Arc<Loaded>], local: Arc<CertifiedKey>) -> Self {
-        let mut served = Self { exact: HashMap::new(), wildcards: HashMap::new(), addresses: Vec::new(), local };
+    /// `files` for the names they cover, `local` for all others of `names`.
+    pub fn new(names: &[Host], files: &[Arc<Loaded>], local: Arc<CertifiedKey>) -> Self {
+        let mut served = Self {
+            exact: HashMap::new(),
+            wildcards: HashMap::new(),
+            addresses: HashMap::new(),
+            of_leaf: HashSet::new(),
+            elsewhere: None,
+            local,
+        };
         for file in files {
             for host in &file.names.exact {
+                let certified = Arc::clone(&file.certified);
                 match host {
-                    Host::Name(name) => served.exact.entry(name.clone()).or_default().push(Arc::clone(&file.certified)),
-                    Host::Address(_) => served.addresses.push(host.clone()),
+                    Host::Name(name) => served.exact.entry(name.clone()).or_default().push(certified),
+                    Host::Address(ip) => served.addresses.entry(ip.to_canonical()).or_default().push(certified),
                 }
             }
             for parent in &file.names.wildcards {
                 served.wildcards.entry(parent.clone()).or_default().push(Arc::clone(&file.certified));
             }
         }
+        for name in names {
+            match name {
+                Host::Address(ip) if served.covers(*ip) => served.elsewhere = served.elsewhere.or(Some(*ip)),
+                Host::Address(ip) => drop(served.of_leaf.insert(*ip)),
+                Host::Name(_) => {}
+            }
+        }
         served
     }
 
-    fn of_files(&self, name: &str) -> Option<&[Arc<CertifiedKey>]> {
-        let by_wildcard = || self.wildcards.get(name.split_once('.')?.1);
-        self.exact.get(name).or_else(by_wildcard).map(Vec::as_slice)
+    /// Whether a file is for `address`.
+    fn covers(&self, address: IpAddr) -> bool {
+        self.addresses.contains_key(&address)
     }
 
-    /// What a client that asks for `name` and can check `schemes` is shown.
-    fn pick(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Arc<CertifiedKey> {
-        let name = name.map(|name| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase());
-        let candidates = name.and_then(|name| self.of_files(&name)).unwrap_or_default();
+    fn of_files(&self, wanted: Wanted<'_>) -> Option<&Candidates> {
+        match wanted {
+            Wanted::Name(name) => {
+                let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+                let by_wildcard = || self.wildcards.get(name.split_once('.')?.1);
+                self.exact.get(&name).or_else(by_wildcard)
+            }
+            Wanted::Address(address) if self.covers(address) => self.addresses.get(&address),
+            Wanted::Address(address) if address.is_loopback() || self.of_leaf.contains(&address) => None,
+            Wanted::Address(_) | Wanted::Unknown => self.addresses.get(&self.elsewhere?),
+        }
+    }
+
+    /// What a client that wants `wanted` and can check `schemes` is shown.
+    fn pick(&self, wanted: Wanted<'_>, schemes: &[SignatureScheme]) -> Arc<CertifiedKey> {
+        let candidates = self.of_files(wanted).map(Vec::as_slice).unwrap_or_default();
         let usable = candidates.iter().find(|candidate| candidate.key.choose_scheme(schemes).is_some());
         Arc::clone(usable.or(candidates.first()).unwrap_or(&self.local))
     }
@@ -68,24 +114,33 @@ impl Resolver {
         self.0.store(Arc::new(served));
     }
 
-    /// Whether `host` is served from a certificate of the operator's, not from the local CA.
-    pub fn is_from_file(&self, host: &Host) -> bool {
-        let served = self.0.load();
-        match host {
-            Host::Address(_) => served.addresses.contains(host),
-            Host::Name(name) => served.of_files(name).is_some(),
-        }
+    fn resolve(&self, hello: &ClientHello<'_>, dialled: Wanted<'_>) -> Arc<CertifiedKey> {
+        let wanted = hello.server_name().map_or(dialled, Wanted::Name);
+        self.0.load().pick(wanted, hello.signature_schemes())
     }
 }
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load().pick(hello.server_name(), hello.signature_schemes()))
+        Some(self.resolve(&hello, Wanted::Unknown))
     }
 }
 
 impl fmt::Debug for Resolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Resolver(…)")
+    }
+}
+
+/// The resolver as one connection asks it, whose caller dialled this address.
+#[derive(Debug)]
+pub(super) struct Dialled {
+    pub(super) address: IpAddr,
+    pub(super) resolver: Arc<Resolver>,
+}
+
+impl ResolvesServerCert for Dialled {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.resolver.resolve(&hello, Wanted::Address(self.address.to_canonical())))
     }
 }

@@ -1,23 +1,25 @@
 //! Real handshakes, in memory: a client that trusts only the local CA, against what a listener would show.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::PermissionsExt;
 
-use rustls::client::{ClientConnection, Resumption};
+use rustls::HandshakeKind;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, HandshakeKind, RootCertStore, ServerConnection};
+use rustls::version::{TLS12, TLS13};
 use tempfile::TempDir;
 
+use self::client::{client_at, client_of, client_with, handshake, serial_shown, server};
 use super::*;
-use crate::base::limits::LEAF_LIFE;
-use crate::base::pem;
-use crate::certificates::files::FileError;
+use crate::base::limits::{LEAF_LIFE, LEAF_NAMES_MAX};
 use crate::certificates::local_ca::LocalCaError;
+use crate::certificates::server_tls::ServerTls;
 use crate::store::keys::private_file::Fault;
 
-/// The machine's own time: the client under test has no other.
+mod bad_pairs;
+mod client;
+
+/// The machine's own time, which a client under test has too unless it is given another.
 fn now() -> UnixMillis {
     crate::base::clock::Clock::system().now()
 }
@@ -28,7 +30,7 @@ const DAY: i64 = 86_400_000;
 fn a_client_that_trusts_the_ca_verifies_every_name() {
     let house = House::new(&["claw.example.com", "192.168.7.7", "203.0.113.7", "2001:db8::7", "pi.local"]);
     let certificates = house.open(now()).unwrap();
-    let server = server_config(certificates.resolver(), &["h2", "http/1.1"]).unwrap();
+    let server = server(&certificates, &["h2", "http/1.1"]);
     let client = client_of(certificates.ca_pem());
     for name in
         ["localhost", "127.0.0.1", "::1", "claw.example.com", "192.168.7.7", "203.0.113.7", "2001:db8::7", "pi.local"]
@@ -45,7 +47,7 @@ fn a_client_that_trusts_the_ca_verifies_every_name() {
 fn both_tls_versions_are_spoken_and_no_older_one() {
     let house = House::new(&[]);
     let certificates = house.open(now()).unwrap();
-    let server = server_config(certificates.resolver(), &["http/1.1"]).unwrap();
+    let server = server(&certificates, &["http/1.1"]);
     for version in [&TLS12, &TLS13] {
         let client = client_with(certificates.ca_pem(), &[version]);
         assert_eq!(handshake(&client, &server, "localhost"), Ok(HandshakeKind::Full));
@@ -58,8 +60,8 @@ fn both_tls_versions_are_spoken_and_no_older_one() {
 fn a_ticket_of_one_listener_is_worth_nothing_at_another() {
     let house = House::new(&[]);
     let certificates = house.open(now()).unwrap();
-    let one = server_config(certificates.resolver(), &["http/1.1"]).unwrap();
-    let other = server_config(certificates.resolver(), &["http/1.1"]).unwrap();
+    let one = server(&certificates, &["http/1.1"]);
+    let other = server(&certificates, &["http/1.1"]);
     let client = client_of(certificates.ca_pem());
     assert_eq!(handshake(&client, &one, "localhost"), Ok(HandshakeKind::Full));
     assert_eq!(handshake(&client, &other, "localhost"), Ok(HandshakeKind::Full));
@@ -78,8 +80,8 @@ fn the_constraints_hold_even_if_the_ca_signs_more() {
         let text = local_ca::tests_leaf(&ca_pem, &[host], now());
         let (cert, key) = house.write_pair("stolen", &text);
         let loaded = files::load(&FilePair { cert, key }, now()).unwrap();
-        let resolver = Resolver::new(Served::new(&[], loaded.certified));
-        handshake(&client, &server_config(Arc::new(resolver), &[]).unwrap(), name)
+        let resolver = Resolver::new(Served::new(&[], &[], loaded.certified));
+        handshake(&client, &ServerTls::new(Arc::new(resolver), &[]).unwrap().forwarded(), name)
     };
     for name in ["sub.claw.example.com", "printer.local", "10.1.2.3"] {
         assert_eq!(shown(name), Ok(HandshakeKind::Full), "{name}");
@@ -141,9 +143,17 @@ fn a_running_edge_shows_the_renewed_leaf() {
     let house = House::new(&[]);
     let early = now().plus(-300 * DAY).max(UnixMillis(1_793_500_000_000));
     let certificates = house.open(early).unwrap();
+    let server = server(&certificates, &[]);
+    let late = early.plus(300 * DAY);
+    let shown = |at| serial_shown(&client_at(certificates.ca_pem(), at), &server);
+    let first = shown(early);
     assert_eq!(certificates.renew(early).unwrap(), Renewal::NotDue);
-    assert_eq!(certificates.renew(early.plus(300 * DAY)).unwrap(), Renewal::Renewed);
-    assert_eq!(certificates.renew(early.plus(300 * DAY)).unwrap(), Renewal::NotDue);
+    assert_eq!(shown(late), first);
+    assert_eq!(certificates.renew(late).unwrap(), Renewal::Renewed);
+    let second = shown(late);
+    assert_ne!(second, first);
+    assert_eq!(certificates.renew(late).unwrap(), Renewal::NotDue);
+    assert_eq!(shown(late), second);
 }
 
 #[test]
@@ -210,7 +220,7 @@ fn a_file_wins_for_the_names_it_covers() {
     // Outside the CA's constraints, and no matter: the file covers it.
     house.settings.names.push(Host::parse("other.example.com").unwrap());
     let certificates = house.open(now()).unwrap();
-    let server = server_config(certificates.resolver(), &[]).unwrap();
+    let server = server(&certificates, &[]);
     let (of_file, of_ca) = (client_of(other_ca.ca_pem()), client_of(ca.ca_pem()));
     for name in ["claw.example.com", "other.example.com", "CLAW.example.com"] {
         assert_eq!(handshake(&of_file, &server, name), Ok(HandshakeKind::Full), "{name}");
@@ -218,63 +228,66 @@ fn a_file_wins_for_the_names_it_covers() {
     for name in ["pi.local", "localhost", "127.0.0.1"] {
         assert_eq!(handshake(&of_ca, &server, name), Ok(HandshakeKind::Full), "{name}");
     }
-    assert!(certificates.resolver().is_from_file(&Host::parse("claw.example.com").unwrap()));
-    assert!(!certificates.resolver().is_from_file(&Host::parse("pi.local").unwrap()));
 }
 
 #[test]
-fn every_bad_pair_is_refused_with_its_cause() {
-    let house = House::new(&["a.local"]);
-    house.open(now()).unwrap();
-    let ca_pem = fs::read_to_string(house.state().join("local-ca/ca.pem")).unwrap();
-    let leaf = |name: &str| local_ca::tests_leaf(&ca_pem, &[Host::parse(name).unwrap()], now());
-    let (cert, key) = house.write_pair("a", &leaf("a.local"));
-    let (other_cert, other_key) = house.write_pair("b", &leaf("b.local"));
-    let load =
-        |cert: &Path, key: &Path, now| files::load(&FilePair { cert: cert.to_owned(), key: key.to_owned() }, now);
-    let fails = |cert: &Path, key: &Path| {
-        let error = load(cert, key, now()).unwrap_err();
-        assert!(!error.hint().is_empty());
-        error
-    };
-    load(&cert, &key, now()).unwrap();
-    let name = |file: &str, text: &str, mode: u32| house.write(file, text, mode);
-    let (cert_text, key_text) = (fs::read_to_string(&cert).unwrap(), fs::read_to_string(&key).unwrap());
-    let ca_text = split(&ca_pem).1.to_owned();
-
-    // A whole chain in order, with CRLF and text around it, as tools write it.
-    let chain = format!("subject=a\r\n{cert_text}issuer=b\n{ca_text}").replace('\n', "\r\n");
-    load(&name("chain", &chain, 0o644), &key, now()).unwrap();
-    // Behind a link of ours, as ACME clients keep it.
-    symlink(&key, house.folder().join("live")).unwrap();
-    load(&cert, &house.folder().join("live"), now()).unwrap();
-
-    assert!(matches!(fails(&cert, &other_key), FileError::Mismatch { .. }));
-    assert!(matches!(load(&cert, &key, now().plus(400 * DAY)), Err(FileError::Expired(_))));
-    assert!(matches!(load(&cert, &key, now().plus(-2 * DAY)), Err(FileError::NotYetValid(_))));
-    assert!(matches!(fails(&name("reversed", &format!("{ca_text}{cert_text}"), 0o644), &key), FileError::Order(_)));
-    let gap = format!("{cert_text}{}", fs::read_to_string(&other_cert).unwrap());
-    assert!(matches!(fails(&name("gap", &gap, 0o644), &key), FileError::Order(_)));
-    for mode in [0o640, 0o604, 0o644, 0o660] {
-        assert!(matches!(fails(&cert, &name("open", &key_text, mode)), FileError::KeyMode { .. }), "{mode:o}");
+fn a_file_for_an_address_is_shown_to_whoever_dials_it() {
+    let mut house = House::new(&["203.0.113.7", "192.168.7.7", "claw.example.com"]);
+    let ca = house.open(now()).unwrap();
+    let other = House::new(&["203.0.113.7", "198.51.100.9"]);
+    let other_ca = other.open(now()).unwrap();
+    let ca_pem = fs::read_to_string(other.state().join("local-ca/ca.pem")).unwrap();
+    let addresses = ["203.0.113.7", "198.51.100.9"].map(|address| Host::parse(address).unwrap());
+    let (cert, key) = house.write_pair("addresses", &local_ca::tests_leaf(&ca_pem, &addresses, now()));
+    house.settings.files.push(FilePair { cert, key });
+    // Outside the CA's constraints, and no matter: whoever dials it is shown the file.
+    house.settings.names.push(addresses[1].clone());
+    let certificates = house.open(now()).unwrap();
+    let tls = ServerTls::new(certificates.resolver(), &[]).unwrap();
+    let dialled = |address: &str| tls.dialled(address.parse().unwrap());
+    let (of_file, of_ca) = (other_ca.ca_pem(), ca.ca_pem());
+    for (trusted, server, name) in [
+        (of_file, dialled("203.0.113.7"), "203.0.113.7"),
+        (of_file, dialled("::ffff:203.0.113.7"), "203.0.113.7"),
+        (of_file, dialled("198.51.100.9"), "198.51.100.9"),
+        // Behind NAT or a load balancer our own end is none of our names: the file is all that can be meant.
+        (of_file, dialled("172.18.0.2"), "203.0.113.7"),
+        (of_file, tls.forwarded(), "203.0.113.7"),
+        (of_ca, dialled("192.168.7.7"), "192.168.7.7"),
+        (of_ca, dialled("127.0.0.1"), "127.0.0.1"),
+        (of_ca, dialled("::1"), "::1"),
+        (of_ca, dialled("203.0.113.7"), "claw.example.com"),
+    ] {
+        assert_eq!(handshake(&client_of(trusted), &server, name), Ok(HandshakeKind::Full), "{name}");
     }
-    assert_eq!(
-        fails(&cert, &name("open", &key_text, 0o644)).hint(),
-        format!("chmod 600 {}", house.folder().join("open").display())
-    );
-    assert!(matches!(fails(&key, &key), FileError::NoCertificate(_)));
-    assert!(matches!(fails(&cert, &name("nokey", &cert_text, 0o600)), FileError::NoKey(_)));
-    let block = |label: &str| pem::encode(label, &[0, 0, 0]).expose().clone();
-    let (encrypted, junk, broken) = (&block("ENCRYPTED PRIVATE KEY"), &block("PRIVATE KEY"), &block("CERTIFICATE"));
-    assert!(matches!(fails(&cert, &name("encrypted", encrypted, 0o600)), FileError::KeyEncrypted(_)));
-    assert!(matches!(fails(&cert, &name("junk", junk, 0o600)), FileError::KeyKind(_)));
-    assert!(matches!(fails(&name("broken", broken, 0o644), &key), FileError::NotACertificate(_)));
-    assert!(matches!(fails(&name("empty", "", 0o644), &key), FileError::NoCertificate(_)));
-    assert!(matches!(fails(&name("many", &cert_text.repeat(11), 0o644), &key), FileError::TooLong(_)));
-    assert!(matches!(fails(&house.folder().join("absent"), &key), FileError::Io { .. }));
-    assert!(matches!(fails(&cert, house.folder()), FileError::NotAFile(_)));
-    let (cert, key) = house.write_pair("nameless", &local_ca::tests_leaf(&ca_pem, &[], now()));
-    assert!(matches!(fails(&cert, &key), FileError::NoNames(_)));
+    // Without such a file every address is the local leaf's.
+    house.settings.files.clear();
+    house.settings.names.pop();
+    let tls = ServerTls::new(house.open(now()).unwrap().resolver(), &[]).unwrap();
+    let dialled = tls.dialled("172.18.0.2".parse().unwrap());
+    assert_eq!(handshake(&client_of(ca.ca_pem()), &dialled, "203.0.113.7"), Ok(HandshakeKind::Full));
+}
+
+#[test]
+fn a_connection_of_its_own_keeps_the_tickets_of_its_listener() {
+    let house = House::new(&[]);
+    let certificates = house.open(now()).unwrap();
+    let tls = ServerTls::new(certificates.resolver(), &[]).unwrap();
+    let client = client_of(certificates.ca_pem());
+    let dialled = || tls.dialled("127.0.0.1".parse().unwrap());
+    assert_eq!(handshake(&client, &dialled(), "127.0.0.1"), Ok(HandshakeKind::Full));
+    assert_eq!(handshake(&client, &dialled(), "127.0.0.1"), Ok(HandshakeKind::Resumed));
+}
+
+#[test]
+fn a_leaf_carries_a_bounded_number_of_names() {
+    let mut house = House::new(&[]);
+    // Beside localhost and the two loopback addresses.
+    house.settings.names = (3..LEAF_NAMES_MAX).map(|n| Host::parse(&format!("n{n}.local")).unwrap()).collect();
+    house.open(now()).unwrap();
+    house.settings.names.push(Host::parse("one-too-many.local").unwrap());
+    let error = house.open(now()).unwrap_err();
+    assert!(matches!(error, CertificateError::LocalCa(LocalCaError::TooManyNames)), "{error}");
 }
 
 /// The key of a text, and its certificates.
@@ -325,54 +338,4 @@ impl House {
         let (key, cert) = split(text);
         (self.write(&format!("{name}.crt"), cert, 0o644), self.write(&format!("{name}.key"), key, 0o600))
     }
-}
-
-fn client_of(ca_pem: &str) -> Arc<ClientConfig> {
-    client_with(ca_pem, &[&TLS13])
-}
-
-fn client_with(ca_pem: &str, versions: &[&'static rustls::SupportedProtocolVersion]) -> Arc<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(ca_pem.as_bytes()).unwrap()).unwrap();
-    let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(versions).unwrap();
-    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-    config.resumption = Resumption::in_memory_sessions(8);
-    Arc::new(config)
-}
-
-/// Shakes hands and exchanges a word each way, so that tickets arrive.
-fn handshake(client: &Arc<ClientConfig>, server: &Arc<ServerConfig>, name: &str) -> Result<HandshakeKind, String> {
-    let name = ServerName::try_from(name.to_owned()).unwrap();
-    let mut client = ClientConnection::new(Arc::clone(client), name).unwrap();
-    let mut server = ServerConnection::new(Arc::clone(server)).unwrap();
-    client.writer().write_all(b"ping").unwrap();
-    let mut said_pong = false;
-    for _ in 0..8 {
-        let mut wire = Vec::new();
-        while client.wants_write() {
-            client.write_tls(&mut wire).unwrap();
-        }
-        let mut wire = wire.as_slice();
-        while !wire.is_empty() {
-            server.read_tls(&mut wire).unwrap();
-            server.process_new_packets().map_err(|error| format!("{error:?}"))?;
-        }
-        if !server.is_handshaking() && !said_pong {
-            server.writer().write_all(b"pong").unwrap();
-            said_pong = true;
-        }
-        let mut wire = Vec::new();
-        while server.wants_write() {
-            server.write_tls(&mut wire).unwrap();
-        }
-        let mut wire = wire.as_slice();
-        while !wire.is_empty() {
-            client.read_tls(&mut wire).unwrap();
-            client.process_new_packets().map_err(|error| format!("{error:?}"))?;
-        }
-    }
-    let mut heard = [0; 4];
-    client.reader().read_exact(&mut heard).map_err(|error| error.to_string())?;
-    assert_eq!(&heard, b"pong");
-    client.handshake_kind().ok_or_else(|| "no handshake".to_owned())
 }

@@ -109,7 +109,7 @@ impl Server {
         let dir = state.path().join("certs");
         let files = certificates::Settings { state_dir: state.path().into(), dir, ..Default::default() };
         let certificates = Certificates::open(files, Clock::system().now()).unwrap();
-        let tls = certificates::server_config(certificates.resolver(), &["h2", "http/1.1"]).unwrap();
+        let tls = certificates::server_tls::ServerTls::new(certificates.resolver(), &["h2", "http/1.1"]).unwrap();
         let authority = CertificateDer::from_pem_slice(certificates.ca_pem().as_bytes()).unwrap();
         let door = Door { settings: Arc::new(settings), tls: Some(tls) };
         let caps = Caps::new(Limits { total: 100, reserve: 0, per_client: 100 });

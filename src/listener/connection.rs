@@ -3,7 +3,6 @@
 use std::io;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use rustls::ServerConnection;
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,6 +16,7 @@ use super::facts::{Alpn, ConnectionFacts, ConnectionId, Progress, TlsFacts, TlsV
 use super::io::{EdgeIo, Transport};
 use super::{Protocol, Settings, owner};
 use crate::base::limits::{HANDSHAKE_WAIT, PROXY_HEADER_WAIT, PROXY_V2_BYTES_MAX};
+use crate::certificates::server_tls::ServerTls;
 use crate::net::addr::PeerAddr;
 use crate::net::host::{Host, HostError};
 use crate::origin::proxy_protocol::{Decoded, Header, ProxyProtocolError, Source, decode};
@@ -28,7 +28,7 @@ pub struct Door {
     /// Its settings.
     pub settings: Arc<Settings>,
     /// How it ends TLS; none on a plain listener.
-    pub tls: Option<Arc<ServerConfig>>,
+    pub tls: Option<ServerTls>,
 }
 
 /// Why a connection did not come to its first request. All of these are the peer's doing, but `Random` and `Unconfigured`.
@@ -182,8 +182,12 @@ async fn protocol(stream: &TcpStream, door: &Door) -> Result<Protocol, Connectio
 }
 
 async fn end_tls(stream: TcpStream, door: &Door) -> Result<TlsStream<TcpStream>, ConnectionError> {
-    let config = door.tls.as_ref().ok_or(ConnectionError::Unconfigured)?;
-    let accepted = TlsAcceptor::from(Arc::clone(config)).accept(stream).into_fallible().await;
+    let tls = door.tls.as_ref().ok_or(ConnectionError::Unconfigured)?;
+    let config = match door.settings.origin.proxy_protocol {
+        ProxyProtocol::Off => tls.dialled(stream.local_addr()?.ip()),
+        ProxyProtocol::Required { .. } => tls.forwarded(),
+    };
+    let accepted = TlsAcceptor::from(config).accept(stream).into_fallible().await;
     let (error, mut stream) = match accepted {
         Ok(stream) => return Ok(stream),
         Err(failed) => failed,

@@ -23,7 +23,8 @@ use super::io::EdgeIo;
 use super::{Protocol, Serve, Settings, bind};
 use crate::base::clock::Clock;
 use crate::base::limits::{HANDSHAKE_WAIT, PROXY_HEADER_WAIT};
-use crate::certificates::{self, Certificates, server_config};
+use crate::certificates::server_tls::ServerTls;
+use crate::certificates::{self, Certificates};
 use crate::net::host::Host;
 use crate::net::range::{Ranges, Width};
 use crate::origin::proxy_protocol::Source;
@@ -204,7 +205,7 @@ impl Server {
         let files = certificates::Settings { state_dir: state.path().into(), dir, ..Default::default() };
         let certificates = Certificates::open(files, Clock::system().now()).unwrap();
         let alpn = ["h2", "http/1.1", "acme-tls/1"];
-        let tls = Some(server_config(certificates.resolver(), &alpn).unwrap());
+        let tls = Some(ServerTls::new(certificates.resolver(), &alpn).unwrap());
         let bind = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
         let settings = Settings { name: "test".to_owned(), bind, protocol, serve: Serve::All, origin };
         let mut bound = bind::bind(&settings.bind, 1).unwrap().remove(0);

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::thread;
 
 use doorward::base::clock::Clock;
-use doorward::certificates::{Certificates, Settings, server_config};
+use doorward::certificates::server_tls::ServerTls;
+use doorward::certificates::{Certificates, Settings};
 use doorward::net::host::Host;
 use rustls::{ServerConfig, ServerConnection, Stream};
 use tempfile::TempDir;
@@ -59,7 +60,7 @@ fn openssl_refuses_what_a_thief_signs_with_the_local_ca() {
 #[test]
 fn openssl_shakes_hands_and_resumes_with_both_versions() {
     let house = House::new(&["claw.example.com"]);
-    let address = serve(server_config(house.certificates.resolver(), &["http/1.1"]).unwrap());
+    let address = serve(ServerTls::new(house.certificates.resolver(), &["http/1.1"]).unwrap().forwarded());
     for version in ["-tls1_2", "-tls1_3"] {
         let session = house.folder.path().join(version);
         let connect = |more: &[&str]| {
