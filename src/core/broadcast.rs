@@ -9,7 +9,6 @@ use tracing::error;
 
 use crate::base::clock::UnixMillis;
 use crate::core::outbound::Event;
-use crate::core::outbound::Slow;
 use crate::core::registry::Peer;
 use crate::core::registry::Registry;
 use crate::pairing::device::DeviceId;
@@ -65,7 +64,7 @@ fn tell(
 ) {
     let written = serde_json::to_string(payload).and_then(RawValue::from_string);
     match written {
-        Ok(payload) => registry.tell(&Arc::new(Event { name, payload, version, slow: Slow::Drop }), wants),
+        Ok(payload) => registry.tell(&Arc::new(Event { name, payload, version }), wants),
         // Never: our own payloads are plain maps, lists and text.
         Err(fault) => error!(%fault, event = name, "event not written"),
     }

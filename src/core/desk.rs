@@ -113,7 +113,7 @@ impl Inner {
         };
         let subject = Subject::of(&claims.origin, &proof, known.device.as_ref());
         let (fresh, gateway) = (Fresh::random()?, self.secret.load());
-        let (shared, reservation) = self.throttle().judge(subject, &connect.auth, Some(&gateway), Instant::now());
+        let (shared, reservation) = self.throttle().judge(subject, &connect.auth, &gateway, Instant::now());
         let attempt = Attempt { connect: &connect, origin: &claims.origin, page, proof, shared, fresh };
         let Step { changes, notices, outcome } = step::connect(&known, attempt, now);
         if let Some(reservation) = reservation {

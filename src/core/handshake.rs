@@ -34,7 +34,6 @@ use crate::core::websocket::WebSocket;
 use crate::identity::claims::Assertion;
 use crate::pairing::device::Challenge;
 use crate::pairing::device::prove;
-use crate::protocol::close::Close;
 use crate::protocol::connect::Connect;
 use crate::protocol::connect::Version;
 use crate::protocol::event;
@@ -80,8 +79,6 @@ enum Unready {
     Gone,
     /// There is something to tell it.
     Refused(Refused),
-    /// It sent bytes that are no WebSocket: closed with this code.
-    Violation(u16),
 }
 
 impl From<Gone> for Unready {
@@ -114,10 +111,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
             }
             Err(Unready::Refused(refused)) => {
                 self.refuse(refused).await;
-                None
-            }
-            Err(Unready::Violation(code)) => {
-                self.close(&Close::new(code, "")).await;
                 None
             }
         }
@@ -212,7 +205,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
         let client = claims.origin.ip.unwrap_or(claims.origin.peer);
         match failure {
             // Someone may be guessing, or may need help: worth a line.
-            Failure::Unauthorized { .. } | Failure::Proof(_) | Failure::OriginRefused(_) => {
+            Failure::Unauthorized { .. } | Failure::Proof(_) => {
                 info!(connection = %claims.cid, %client, reason = failure.reason(), code, "connect refused");
             }
             _ => debug!(connection = %claims.cid, %client, reason = failure.reason(), code, "connect refused"),
@@ -287,8 +280,8 @@ fn keep(early: &mut VecDeque<Utf8Bytes>, inbound: Inbound) -> Result<(), Unready
         Inbound::Text(_) => Failure::FramesQueued,
         Inbound::Binary => Failure::FrameInvalid,
         Inbound::TooBig => Failure::PayloadTooLarge,
+        Inbound::Violation(code) => Failure::NotWebSocket { code },
         Inbound::Closed => return Err(Unready::Gone),
-        Inbound::Violation(code) => return Err(Unready::Violation(code)),
     };
     Err(Refused::silent(failure).into())
 }

@@ -34,23 +34,12 @@ pub(super) struct Event {
     pub(super) payload: Box<RawValue>,
     /// The lists' versions, where it changes one.
     pub(super) version: Option<StateVersion>,
-    /// What becomes of it when the socket's queue is full.
-    pub(super) slow: Slow,
 }
 
 impl Event {
     fn bytes(&self) -> usize {
         self.payload.get().len() + ENVELOPE_BYTES
     }
-}
-
-/// What becomes of an event that a slow socket has no room for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Slow {
-    /// The socket is closed: 1008 `slow consumer`.
-    Close,
-    /// The event is left out; the gap in `seq` tells the client.
-    Drop,
 }
 
 /// The next thing to send.
@@ -116,7 +105,7 @@ impl Outbound {
         Self { queue: Mutex::default(), waker: AtomicWaker::new(), budget }
     }
 
-    /// Queues `event`, or does what it says for a slow socket.
+    /// Queues `event`. A slow socket that has no room for it goes without; the gap in `seq` tells the client.
     pub(super) fn push(&self, event: &Arc<Event>) {
         let mut queue = self.queue();
         if !matches!(queue.closing, Closing::Open) {
@@ -127,13 +116,9 @@ impl Outbound {
             queue.waiting += event.bytes();
             let sequence = queue.sequence;
             queue.events.push_back((Arc::clone(event), sequence));
-        } else if event.slow == Slow::Close {
-            self.close_queue(&mut queue, slow_consumer());
-        } else {
-            return;
+            drop(queue);
+            self.waker.wake();
         }
-        drop(queue);
-        self.waker.wake();
     }
 
     /// Queues a ping.
@@ -148,16 +133,17 @@ impl Outbound {
         self.waker.wake();
     }
 
-    /// Counts an answer of `bytes` that the socket's task sends itself; `false`: there is no room, close it.
-    pub(super) fn admit(&self, bytes: usize) -> bool {
+    /// Counts an answer of `bytes` that the socket's task sends itself.
+    ///
+    /// # Errors
+    /// [`NoRoom`]; an answer must not be left out, so the socket must end.
+    pub(super) fn admit(&self, bytes: usize) -> Result<(), NoRoom> {
         let mut queue = self.queue();
-        let admitted = self.reserve(&queue, bytes);
-        if admitted {
-            queue.taken += bytes;
-        } else {
-            self.close_queue(&mut queue, slow_consumer());
+        if !self.reserve(&queue, bytes) {
+            return Err(NoRoom);
         }
-        admitted
+        queue.taken += bytes;
+        Ok(())
     }
 
     /// Takes the close frame, if the socket has been told to close.
@@ -234,9 +220,9 @@ impl Drop for Outbound {
     }
 }
 
-fn slow_consumer() -> Close {
-    Close::new(1008, "slow consumer")
-}
+/// The socket is too far behind for one more answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct NoRoom;
 
 #[cfg(test)]
 mod tests {
@@ -247,7 +233,7 @@ mod tests {
     #[test]
     fn a_full_queue_leaves_events_out_and_the_gap_shows() {
         let (budget, socket) = socket();
-        let large = event(MEBIBYTE, Slow::Drop);
+        let large = event(MEBIBYTE);
         let pushed = 2 + OUTBOUND_BYTES_PER_SOCKET_MAX / MEBIBYTE;
         (0..pushed).for_each(|_| socket.push(&large));
         let queued = budget.used() / large.bytes();
@@ -260,34 +246,23 @@ mod tests {
         assert!(socket.take().is_none());
         socket.sent();
         assert_eq!(budget.used(), 0);
-        socket.push(&event(4, Slow::Drop));
+        socket.push(&event(4));
         let Some(Next::Text(text)) = socket.take() else { panic!("nothing queued") };
         assert!(text.ends_with(&format!("\"seq\":{}}}", pushed + 2)), "{text}");
     }
 
     #[test]
-    fn what_must_not_be_left_out_ends_a_slow_socket() {
+    fn an_answer_without_room_is_not_taken() {
         let (budget, socket) = socket();
-        let large = event(MEBIBYTE, Slow::Close);
-        (0..2 + OUTBOUND_BYTES_PER_SOCKET_MAX / MEBIBYTE).for_each(|_| socket.push(&large));
-        assert_eq!(socket.take_close(), Some(Close::new(1008, "slow consumer")));
-        assert_eq!((socket.take_close(), budget.used()), (None, 0));
-        socket.push(&large);
-        assert!(socket.take().is_none());
-    }
-
-    #[test]
-    fn an_answer_without_room_ends_the_socket() {
-        let (_budget, socket) = socket();
-        assert!(socket.admit(OUTBOUND_BYTES_PER_SOCKET_MAX));
-        assert!(!socket.admit(1));
-        assert_eq!(socket.take_close(), Some(Close::new(1008, "slow consumer")));
+        assert_eq!(socket.admit(OUTBOUND_BYTES_PER_SOCKET_MAX), Ok(()));
+        assert_eq!(socket.admit(1), Err(NoRoom));
+        assert_eq!(budget.used(), OUTBOUND_BYTES_PER_SOCKET_MAX);
     }
 
     #[test]
     fn all_sockets_together_have_a_bound_and_give_back_what_they_held() {
         let budget = Arc::new(Budget::default());
-        let large = event(MEBIBYTE, Slow::Drop);
+        let large = event(MEBIBYTE);
         let sockets: Vec<_> = (0..10).map(|_| Outbound::new(Arc::clone(&budget))).collect();
         for socket in &sockets {
             (0..40).for_each(|_| socket.push(&large));
@@ -300,11 +275,13 @@ mod tests {
     #[test]
     fn the_first_reason_to_close_stands_and_comes_before_what_is_queued() {
         let (budget, socket) = socket();
-        socket.push(&event(4, Slow::Drop));
+        socket.push(&event(4));
         socket.ping();
         socket.close(Close::new(4001, "device removed"));
         socket.close(Close::new(1012, "service restart"));
         assert_eq!(socket.take_close(), Some(Close::new(4001, "device removed")));
+        assert_eq!(socket.take_close(), None);
+        socket.push(&event(4));
         assert!(socket.take().is_none() && budget.used() == 0);
     }
 
@@ -313,8 +290,8 @@ mod tests {
         (Arc::clone(&budget), Outbound::new(budget))
     }
 
-    fn event(bytes: usize, slow: Slow) -> Arc<Event> {
+    fn event(bytes: usize) -> Arc<Event> {
         let payload = RawValue::from_string(format!("\"{}\"", "x".repeat(bytes - 2))).unwrap();
-        Arc::new(Event { name: "tick", payload, version: None, slow })
+        Arc::new(Event { name: "tick", payload, version: None })
     }
 }

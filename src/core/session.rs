@@ -146,8 +146,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Connected> {
             Inbound::Text(text) => return Poll::Ready(Some(Turn::Call(text))),
             Inbound::Control => return Poll::Ready(None),
             Inbound::Closed => return Poll::Ready(Some(Turn::Gone)),
-            Inbound::Violation(code) => return Poll::Ready(Some(Turn::Close(Close::new(code, "")))),
-            Inbound::TooBig => return Poll::Ready(Some(Turn::Close(Close::new(1009, "message too large")))),
+            Inbound::Violation(code) => Failure::NotWebSocket { code },
+            Inbound::TooBig => Failure::MessageTooLarge,
             Inbound::Binary => Failure::FrameInvalid,
         };
         Poll::Ready(Some(Turn::Close(failure.close(self.peer().version))))
@@ -179,8 +179,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Connected> {
 
     /// Hands an answer to the socket. It leaves with the next turn; the call after it is not read before.
     async fn answer(&mut self, text: String) {
-        if !self.peer().outbound.admit(text.len()) {
-            return;
+        if self.peer().outbound.admit(text.len()).is_err() {
+            return self.peer().end(&Failure::SlowConsumer);
         }
         let mut text = Some(text);
         poll_fn(|cx| {

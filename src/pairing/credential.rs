@@ -14,8 +14,6 @@ pub enum Shared {
     },
     /// None was sent.
     Missing,
-    /// The gateway has none.
-    NotConfigured,
     /// It is the gateway's.
     Right(AuthMethod),
     /// It is not.
@@ -24,12 +22,11 @@ pub enum Shared {
 
 impl Shared {
     /// Compares what was sent with the gateway's secret. As the newer gateway, we take it under either name.
-    pub fn judge(auth: &Auth, gateway: Option<&Fingerprint>) -> Self {
+    pub fn judge(auth: &Auth, gateway: &Fingerprint) -> Self {
         let sent = [(&auth.token, AuthMethod::Token), (&auth.password, AuthMethod::Password)];
         if sent.iter().all(|(secret, _)| secret.is_none()) {
             return Self::Missing;
         }
-        let Some(gateway) = gateway else { return Self::NotConfigured };
         // Both are compared always, so that time does not tell which one was right.
         let verdicts =
             sent.map(|(secret, method)| (secret.as_ref().is_some_and(|secret| gateway.is(secret.expose())), method));

@@ -99,7 +99,7 @@ impl Throttle {
         &mut self,
         subject: Subject,
         auth: &Auth,
-        gateway: Option<&Fingerprint>,
+        gateway: &Fingerprint,
         now: Instant,
     ) -> (Shared, Option<Reservation>) {
         if auth.is_empty() {

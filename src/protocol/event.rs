@@ -9,15 +9,13 @@ use crate::protocol::connect::ClientMode;
 use crate::protocol::scope::Role;
 use crate::protocol::scope::Scopes;
 
-/// The events we send.
+/// Every event that we send, and no other.
 pub const EVENTS: &[&str] = &[
     CONNECT_CHALLENGE,
     DEVICE_PAIR_CHANGED,
     DEVICE_PAIR_REQUESTED,
     DEVICE_PAIR_RESOLVED,
-    HEALTH,
     PRESENCE,
-    SHUTDOWN,
     TICK,
 ];
 /// The server's first word.
@@ -28,12 +26,8 @@ pub const DEVICE_PAIR_CHANGED: &str = "device.pair.changed";
 pub const DEVICE_PAIR_REQUESTED: &str = "device.pair.requested";
 /// A request was decided.
 pub const DEVICE_PAIR_RESOLVED: &str = "device.pair.resolved";
-/// The health snapshot changed.
-pub const HEALTH: &str = "health";
 /// Who is connected changed.
 pub const PRESENCE: &str = "presence";
-/// The server stops.
-pub const SHUTDOWN: &str = "shutdown";
 /// A sign of life.
 pub const TICK: &str = "tick";
 
@@ -107,35 +101,36 @@ pub fn presence(list: &[Presence]) -> Value {
     json!({ "presence": list })
 }
 
-/// The payload of `health` and of the method of that name.
+/// The payload of the method `health`, and the snapshot of the same name in `hello-ok`.
 pub fn health(now: UnixMillis, duration_ms: u64) -> Value {
     json!({ "ok": true, "ts": now.0, "durationMs": duration_ms, "channels": {}, "channelOrder": [], "agents": [],
             "sessions": { "count": 0, "recent": [] } })
 }
 
-/// The payload of the method `status`: numbers about this instance, nothing about its devices.
-pub fn status(version: &str, uptime_ms: u64, counts: Counts) -> Value {
-    json!({
+/// The payload of the method `status`: numbers about this instance.
+pub fn status(version: &str, uptime_ms: u64, connections: usize, devices: Option<Devices>) -> Value {
+    let mut status = json!({
         "ok": true,
         "runtimeVersion": version,
         "uptimeMs": uptime_ms,
-        "connections": counts.connections,
-        "devices": { "pending": counts.pending, "paired": counts.paired },
+        "connections": connections,
         "channelSummary": [],
         "queuedSystemEvents": [],
         "sessions": { "count": 0, "recent": [] },
-    })
+    });
+    if let (Some(devices), Value::Object(fields)) = (devices, &mut status) {
+        fields.insert("devices".to_owned(), json!(devices));
+    }
+    status
 }
 
-/// Numbers for [`status`].
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Counts {
-    /// Sessions now.
-    pub connections: usize,
-    /// Requests that wait.
-    pub pending: usize,
-    /// Devices that are paired.
+/// How many devices there are, for those who decide about them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub struct Devices {
+    /// Those that are paired.
     pub paired: usize,
+    /// Those that wait.
+    pub pending: usize,
 }
 
 #[cfg(test)]
@@ -154,6 +149,8 @@ mod tests {
         assert_eq!(resolved("r", "d", Decision::Rejected, now)["decision"], "rejected");
         assert_eq!(presence(&[]), json!({ "presence": [] }));
         assert_eq!(health(now, 1)["ok"], true);
-        assert_eq!(status("0", 1, Counts { pending: 2, ..Counts::default() })["devices"]["pending"], 2);
+        let counted = status("0", 1, 3, Some(Devices { paired: 4, pending: 2 }));
+        assert_eq!((&counted["connections"], &counted["devices"]), (&json!(3), &json!({ "paired": 4, "pending": 2 })));
+        assert_eq!(status("0", 1, 3, None).get("devices"), None);
     }
 }

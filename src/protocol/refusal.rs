@@ -44,9 +44,14 @@ pub enum Failure {
     FrameUnreadable,
     /// Something of ours failed.
     Internal,
-    /// The web origin is not one that may call.
-    OriginRefused(OriginFault),
-    /// A frame larger than allowed at this point.
+    /// A message larger than `hello-ok` promised to take.
+    MessageTooLarge,
+    /// Bytes that are no WebSocket.
+    NotWebSocket {
+        /// The close code that RFC 6455 §7.4.1 has for it.
+        code: u16,
+    },
+    /// A frame larger than anybody may send before `hello-ok`.
     PayloadTooLarge,
     /// A person must approve this device first.
     PairingRequired(Box<PairingRequired>),
@@ -69,8 +74,6 @@ pub enum Failure {
     RoleInvalid,
     /// The client reads slower than it is written to.
     SlowConsumer,
-    /// This instance is not ready yet.
-    Starting,
     /// The credential is missing, wrong, or may not be tried now.
     Unauthorized {
         /// What is wrong with it.
@@ -89,15 +92,6 @@ pub enum UiFamily {
     Member,
     /// It is not.
     Stranger,
-}
-
-/// What is wrong with a web origin.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum OriginFault {
-    /// Absent or unreadable.
-    Missing,
-    /// Readable, but not allowed.
-    NotAllowed,
 }
 
 /// Which limit on waiting requests was reached.
@@ -171,7 +165,7 @@ impl Failure {
         words::error(self, version)
     }
 
-    /// The same, with the short code by which the refusal can be explained later in `details.doorward`.
+    /// The same, with the short code that names this one refusal, here and in the log, in `details.doorward`.
     pub fn error_with_code(&self, version: Version, doorward: &str) -> Option<ErrorShape> {
         self.error(version).map(|error| error.with("doorward", doorward))
     }
@@ -181,7 +175,7 @@ impl Failure {
         words::close(self, version)
     }
 
-    /// One stable word for logs, the access log and `/doorward/why/`.
+    /// One stable word for logs.
     pub fn reason(&self) -> &'static str {
         words::reason(self)
     }

@@ -10,6 +10,7 @@ use crate::core::Inner;
 use crate::core::registry::Peer;
 use crate::protocol::call::CallError;
 use crate::protocol::event;
+use crate::protocol::event::Devices;
 use crate::protocol::scope::Scope;
 
 pub(in crate::core) fn health(core: &Inner) -> Value {
@@ -23,16 +24,8 @@ pub(in crate::core) fn presence(core: &Inner) -> Value {
 
 pub(in crate::core) async fn status(core: &Arc<Inner>, peer: &Peer) -> Result<Value, CallError> {
     let status = core.status().await.map_err(|_| CallError::Internal)?;
-    let mut answer = json!({
-        "runtimeVersion": env!("CARGO_PKG_VERSION"),
-        "uptimeMs": status.uptime_ms,
-        "connections": status.connections,
-        "sessions": { "count": 0, "recent": [] },
-        "channelSummary": [],
-    });
     // How many devices there are, and how many wait, is for those who decide about them.
-    if let (true, Value::Object(fields)) = (peer.scopes.covers(&Scope::PAIRING), &mut answer) {
-        fields.insert("devices".to_owned(), json!({ "paired": status.paired, "pending": status.pending }));
-    }
-    Ok(answer)
+    let devices = Devices { paired: status.paired, pending: status.pending };
+    let devices = peer.scopes.covers(&Scope::PAIRING).then_some(devices);
+    Ok(event::status(env!("CARGO_PKG_VERSION"), status.uptime_ms, status.connections, devices))
 }

@@ -69,7 +69,7 @@ fn verdict_of(shared: Shared) -> Verdict {
     match shared {
         Shared::Right(_) => Verdict::Right,
         Shared::Wrong => Verdict::Wrong,
-        Shared::Locked { .. } | Shared::Missing | Shared::NotConfigured => Verdict::Unjudged,
+        Shared::Locked { .. } | Shared::Missing => Verdict::Unjudged,
     }
 }
 
@@ -112,7 +112,6 @@ fn without_device(attempt: &Attempt<'_>) -> Step<Connected> {
         Shared::Locked { retry_after_ms } => {
             refused(unauthorized(attempt, Unauthorized::RateLimited { retry_after_ms }), Verdict::Unjudged)
         }
-        Shared::NotConfigured => refused(unauthorized(attempt, Unauthorized::TokenNotConfigured), Verdict::Unjudged),
         // Elsewhere no credential helps without a device, so that is what the caller is told to bring.
         Shared::Missing if attempt.origin.local => {
             refused(unauthorized(attempt, Unauthorized::TokenMissing), Verdict::Unjudged)
@@ -139,7 +138,6 @@ fn authenticate(attempt: &Attempt<'_>, paired: Option<&PairedDevice>) -> Result<
     let (reason, verdict) = match attempt.shared {
         Shared::Locked { retry_after_ms } => (Unauthorized::RateLimited { retry_after_ms }, Verdict::Unjudged),
         _ if explicit.is_some() => (Unauthorized::DeviceTokenMismatch, Verdict::Wrong),
-        Shared::NotConfigured => (Unauthorized::TokenNotConfigured, Verdict::Unjudged),
         Shared::Missing if auth.bootstrap_token.is_some() => (Unauthorized::BootstrapTokenInvalid, Verdict::Wrong),
         Shared::Missing | Shared::Right(_) => (Unauthorized::TokenMissing, Verdict::Unjudged),
         Shared::Wrong => (Unauthorized::TokenMismatch { device_token: hope }, Verdict::Wrong),

@@ -115,11 +115,11 @@ fn a_locked_client_is_not_judged_at_all() {
     let gateway = secret.fingerprint();
     let auth = Auth { token: Some(secret), ..Auth::default() };
     locked(&mut throttle, client(1), now);
-    let (shared, reservation) = throttle.judge(client(1), &auth, Some(&gateway), now);
+    let (shared, reservation) = throttle.judge(client(1), &auth, &gateway, now);
     assert_eq!(shared, Shared::Locked { retry_after_ms: 300_000 });
     assert!(reservation.is_none());
-    let (shared, reservation) = throttle.judge(client(2), &auth, Some(&gateway), now);
+    let (shared, reservation) = throttle.judge(client(2), &auth, &gateway, now);
     assert_eq!(shared, Shared::Right(crate::protocol::hello::AuthMethod::Token));
     throttle.settle(reservation.unwrap(), Verdict::Right, now);
-    assert_eq!(throttle.judge(client(2), &Auth::default(), Some(&gateway), now).0, Shared::Missing);
+    assert_eq!(throttle.judge(client(2), &Auth::default(), &gateway, now).0, Shared::Missing);
 }

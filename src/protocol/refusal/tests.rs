@@ -97,7 +97,6 @@ fn credentials() -> Vec<Words> {
     let cli_remote = "unauthorized: gateway token mismatch (set gateway.remote.token to match gateway.auth.token)";
     let limited = "unauthorized: too many failed authentication attempts (retry later)";
     let reissue = "unauthorized: device token mismatch (rotate/reissue device token)";
-    let unset = "unauthorized: gateway token not configured on gateway (set gateway.auth.token)";
     let setup = "unauthorized: setup code invalid, expired, revoked, or already used (ask for a new one)";
     vec![
         words(
@@ -155,14 +154,6 @@ fn credentials() -> Vec<Words> {
                     "recommendedNextStep": "update_auth_credentials" }),
         ),
         words(
-            Unauthorized::TokenNotConfigured,
-            Audience::Other,
-            unset,
-            unset,
-            json!({ "code": "AUTH_TOKEN_NOT_CONFIGURED", "authReason": "token_missing_config",
-                    "recommendedNextStep": "update_auth_configuration" }),
-        ),
-        words(
             Unauthorized::BootstrapTokenInvalid,
             Audience::Other,
             setup,
@@ -181,15 +172,12 @@ fn others() -> Vec<Words> {
         new: (message, new),
         close,
     };
-    let origin = "origin not allowed (open the Control UI from the gateway host or allow it in \
-                  gateway.controlUi.allowedOrigins)";
     let full = "too many devices are waiting for approval (approve or reject some, then retry)";
     let full_here = "too many devices from this address are waiting for approval (approve or reject some, then retry)";
     let limit = |reason| {
         json!({ "code": "PAIRING_PENDING_LIMIT", "reason": reason, "recommendedNextStep": "wait_then_retry",
                 "remediationHint": "doorward devices list shows what waits; approve or reject it." })
     };
-    let not_allowed = |reason| json!({ "code": "CONTROL_UI_ORIGIN_NOT_ALLOWED", "reason": reason });
     vec![
         same(
             Failure::ConnectExpected,
@@ -225,22 +213,6 @@ fn others() -> Vec<Words> {
             ),
             close: 1008,
         },
-        same(
-            Failure::OriginRefused(OriginFault::Missing),
-            "INVALID_REQUEST",
-            origin,
-            Value::Null,
-            not_allowed("origin missing or invalid"),
-            1008,
-        ),
-        same(
-            Failure::OriginRefused(OriginFault::NotAllowed),
-            "INVALID_REQUEST",
-            origin,
-            Value::Null,
-            not_allowed("origin not allowed"),
-            1008,
-        ),
         same(Failure::PendingFull(PendingLimit::All), "UNAVAILABLE", full, Value::Null, limit("all"), 1008),
         same(Failure::PendingFull(PendingLimit::Client), "UNAVAILABLE", full_here, Value::Null, limit("client"), 1008),
         same(
@@ -329,10 +301,6 @@ fn a_locked_client_is_told_when_to_come_back() {
         assert_eq!((error.retryable, error.retry_after_ms), (Some(true), Some(299_000)));
         let error = Failure::PendingFull(PendingLimit::All).error(version).unwrap();
         assert_eq!((error.retryable, error.retry_after_ms), (Some(true), Some(30_000)));
-        let starting = Failure::Starting.error(version).unwrap();
-        assert_eq!((starting.retryable, starting.retry_after_ms), (Some(true), Some(500)));
-        assert_eq!(starting.message, "gateway starting; retry shortly");
-        assert_eq!(Failure::Starting.close(version), Close::new(1013, "gateway starting"));
     }
 }
 
@@ -345,6 +313,8 @@ fn what_ends_a_socket_without_an_answer_only_closes() {
         (Failure::FrameInvalid, Close::new(1008, "invalid request frame")),
         (Failure::FramesQueued, Close::new(1008, "too many pending handshake frames")),
         (Failure::FrameUnreadable, Close::plain()),
+        (Failure::MessageTooLarge, Close::new(1009, "message too large")),
+        (Failure::NotWebSocket { code: 1007 }, Close::new(1007, "")),
         (Failure::PayloadTooLarge, Close::new(1009, "preauth payload too large")),
         (Failure::PongLate, Close::plain()),
         (Failure::Restart, Close::new(1012, "service restart")),

@@ -24,8 +24,6 @@ pub enum Unauthorized {
     },
     /// No credential was sent.
     TokenMissing,
-    /// The gateway has no token.
-    TokenNotConfigured,
 }
 
 /// Whether a client that sent a wrong gateway token may have a device token to try.
@@ -46,7 +44,6 @@ impl Unauthorized {
             Self::RateLimited { .. } => "rate_limited",
             Self::TokenMismatch { .. } => "token_mismatch",
             Self::TokenMissing => "token_missing",
-            Self::TokenNotConfigured => "token_missing_config",
         }
     }
 
@@ -63,9 +60,6 @@ impl Unauthorized {
             }
             Self::TokenMismatch { .. } => format!("unauthorized: gateway token mismatch ({hint})"),
             Self::TokenMissing => format!("unauthorized: gateway token missing ({hint})"),
-            Self::TokenNotConfigured => {
-                "unauthorized: gateway token not configured on gateway (set gateway.auth.token)".to_owned()
-            }
         }
     }
 
@@ -101,7 +95,6 @@ impl Unauthorized {
             }
             Self::TokenMismatch { .. } => ("AUTH_TOKEN_MISMATCH", "update_auth_credentials"),
             Self::TokenMissing => ("AUTH_TOKEN_MISSING", "update_auth_configuration"),
-            Self::TokenNotConfigured => ("AUTH_TOKEN_NOT_CONFIGURED", "update_auth_configuration"),
         };
         let error = error.with("code", code).with("authReason", self.word()).with("recommendedNextStep", next);
         match self {

@@ -8,7 +8,6 @@ use crate::protocol::connect::Version;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::error::ErrorShape;
 use crate::protocol::refusal::Failure;
-use crate::protocol::refusal::OriginFault;
 use crate::protocol::refusal::PairingReason;
 use crate::protocol::refusal::PairingRequired;
 use crate::protocol::refusal::PendingLimit;
@@ -17,9 +16,7 @@ use crate::protocol::refusal::Retry;
 use crate::protocol::refusal::UiFamily;
 use crate::protocol::scope::Role;
 
-/// Milliseconds after which a client that met a passing fault is told to try again.
-const RETRY_MS: u64 = 500;
-/// The same, where a person must act first.
+/// Milliseconds after which a client is told to try again where a person must act first.
 const RETRY_PERSON_MS: u64 = 30_000;
 
 /// The close code of a refusal by policy (RFC 6455 §7.4.1).
@@ -32,15 +29,11 @@ pub(super) fn error(failure: &Failure, version: Version) -> Option<ErrorShape> {
         Failure::ConnectInvalid(faults) => invalid(&format!("invalid connect params: {faults}")),
         Failure::DeviceRequired { ui } => device_required(*ui, version),
         Failure::Internal => ErrorShape::new(ErrorCode::Unavailable, "gateway message handler unavailable"),
-        Failure::OriginRefused(fault) => origin_refused(*fault, version),
         Failure::PairingRequired(waiting) => pairing_required(waiting, version),
         Failure::PendingFull(limit) => pending_full(*limit, version),
         Failure::Proof(fault) => proof(*fault, version),
         Failure::ProtocolMismatch { minimum, maximum } => protocol_mismatch(*minimum, *maximum, version),
         Failure::RoleInvalid => invalid("invalid role"),
-        Failure::Starting => ErrorShape::new(ErrorCode::Unavailable, "gateway starting; retry shortly")
-            .with("reason", "startup-sidecars")
-            .retry_after(RETRY_MS),
         Failure::Unauthorized { reason, audience } => reason.error(*audience, version),
         Failure::AuthChanged
         | Failure::ConnectLate
@@ -48,6 +41,8 @@ pub(super) fn error(failure: &Failure, version: Version) -> Option<ErrorShape> {
         | Failure::FrameInvalid
         | Failure::FrameUnreadable
         | Failure::FramesQueued
+        | Failure::MessageTooLarge
+        | Failure::NotWebSocket { .. }
         | Failure::PayloadTooLarge
         | Failure::PongLate
         | Failure::Restart
@@ -64,10 +59,11 @@ pub(super) fn close(failure: &Failure, version: Version) -> Close {
         Failure::FrameInvalid => return Close::new(POLICY, "invalid request frame"),
         Failure::FrameUnreadable | Failure::PongLate => return Close::plain(),
         Failure::FramesQueued => return Close::new(POLICY, "too many pending handshake frames"),
+        Failure::MessageTooLarge => return Close::new(1009, "message too large"),
+        Failure::NotWebSocket { code } => return Close::new(*code, ""),
         Failure::PayloadTooLarge => return Close::new(1009, "preauth payload too large"),
         Failure::Restart => return Close::new(1012, "service restart"),
         Failure::SlowConsumer => return Close::new(POLICY, "slow consumer"),
-        Failure::Starting => return Close::new(1013, "gateway starting"),
         Failure::UnauthorizedCalls => return Close::new(POLICY, "repeated unauthorized calls"),
         Failure::Internal => 1011,
         Failure::ProtocolMismatch { .. } => 1002,
@@ -95,7 +91,8 @@ pub(super) fn reason(failure: &Failure) -> &'static str {
         Failure::FrameUnreadable => "frame_unreadable",
         Failure::FramesQueued => "frames_queued",
         Failure::Internal => "internal",
-        Failure::OriginRefused(_) => "origin_refused",
+        Failure::MessageTooLarge => "message_too_large",
+        Failure::NotWebSocket { .. } => "not_websocket",
         Failure::PairingRequired(_) => "pairing_required",
         Failure::PayloadTooLarge => "payload_too_large",
         Failure::PendingFull(_) => "pending_full",
@@ -105,7 +102,6 @@ pub(super) fn reason(failure: &Failure) -> &'static str {
         Failure::Restart => "restart",
         Failure::RoleInvalid => "role_invalid",
         Failure::SlowConsumer => "slow_consumer",
-        Failure::Starting => "starting",
         Failure::Unauthorized { reason, .. } => reason.word(),
         Failure::UnauthorizedCalls => "unauthorized_calls",
     }
@@ -125,20 +121,6 @@ fn device_required(ui: UiFamily, version: Version) -> ErrorShape {
     };
     let error = ErrorShape::new(code, message);
     if version == Version::V4 { error.with("code", detail) } else { error }
-}
-
-fn origin_refused(fault: OriginFault, version: Version) -> ErrorShape {
-    let message = "origin not allowed (open the Control UI from the gateway host or allow it in \
-                   gateway.controlUi.allowedOrigins)";
-    let error = ErrorShape::new(ErrorCode::InvalidRequest, message);
-    let reason = match fault {
-        OriginFault::Missing => "origin missing or invalid",
-        OriginFault::NotAllowed => "origin not allowed",
-    };
-    match version {
-        Version::V3 => error,
-        Version::V4 => error.with("code", "CONTROL_UI_ORIGIN_NOT_ALLOWED").with("reason", reason),
-    }
 }
 
 fn pairing_required(waiting: &PairingRequired, version: Version) -> ErrorShape {

@@ -183,7 +183,7 @@ impl Memory {
         let shared = if caller.locked {
             Shared::Locked { retry_after_ms: 1_000 }
         } else {
-            Shared::judge(&connect_params.auth, Some(&gateway))
+            Shared::judge(&connect_params.auth, &gateway)
         };
         let fresh = Fresh { request: RequestId::random(), token: Secret::random().unwrap() };
         let attempt = Attempt { connect: &connect_params, origin: &origin, page: caller.page, proof, shared, fresh };
