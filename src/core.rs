@@ -15,6 +15,7 @@ mod methods;
 mod outbound;
 mod pairings;
 mod presence;
+mod refusal;
 mod registry;
 pub mod routes;
 mod session;
@@ -67,6 +68,7 @@ pub use admission::Admission;
 pub use pairings::Decider;
 pub use pairings::Listing;
 pub use pairings::Pairings;
+pub use refusal::Refusal;
 
 /// What the core is made of.
 #[derive(Debug)]
@@ -205,10 +207,10 @@ impl Core {
     pub fn admit_socket(&self, parts: &Parts) -> Result<Admission, Response<Bytes>> {
         let verified = self.inner.verifier.verify_request(parts).map_err(|error| routes::without_assertion(&error))?;
         if self.inner.is_draining() {
-            return Err(routes::restarting());
+            return Err(routes::refuse(Refusal::Draining));
         }
         let page = admission::page(&parts.headers);
-        self.inner.lobby.enter(verified, page).ok_or_else(routes::too_many_sockets)
+        self.inner.lobby.enter(verified, page).ok_or_else(|| routes::refuse(Refusal::TooManySockets))
     }
 
     /// Serves one WebSocket from the bytes after the 101 to its end. `early` are the bytes that arrived with the

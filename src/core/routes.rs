@@ -16,16 +16,15 @@ use http::HeaderValue;
 use http::Method;
 use http::Request;
 use http::Response;
-use http::StatusCode;
 use http::Uri;
 use http::header;
 use http_body_util::BodyExt;
-use serde_json::Value;
 use serde_json::json;
 use tower::ServiceExt;
 use tracing::error;
 use tracing::warn;
 
+use crate::core::refusal::Refusal;
 use crate::identity::claims::OriginClaim;
 use crate::identity::claims::OriginKind;
 use crate::identity::verifier::AssertionError;
@@ -56,7 +55,7 @@ pub fn router() -> Router {
     Router::new()
         .route("/doorward/whoami", get(whoami))
         .fallback(page)
-        .method_not_allowed_fallback(async || refusal(StatusCode::METHOD_NOT_ALLOWED, "method not allowed"))
+        .method_not_allowed_fallback(async || refuse(Refusal::Method).map(Body::from))
         .layer(middleware::map_response(async |mut response: Response<Body>| {
             secure(response.headers_mut());
             response
@@ -80,7 +79,7 @@ impl Routes {
             Err(fault) => {
                 // Never: all our bodies are in memory.
                 error!(%fault, "answer not collected");
-                text(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
+                refuse(Refusal::Unanswered)
             }
         }
     }
@@ -89,21 +88,13 @@ impl Routes {
 /// To a request without exactly one valid assertion. The cause is for the log alone.
 pub(super) fn without_assertion(error: &AssertionError) -> Response<Bytes> {
     warn!(%error, "request without a valid assertion refused");
-    let body = json!({ "error": { "message": AssertionError::PUBLIC, "type": "assertion_invalid" } });
-    let mut response = text(StatusCode::UNAUTHORIZED, &body.to_string());
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+    refuse(Refusal::Assertion)
 }
 
-/// To the socket that is one too many.
-pub(super) fn too_many_sockets() -> Response<Bytes> {
-    text(StatusCode::SERVICE_UNAVAILABLE, "Too many unauthenticated sockets")
-}
-
-/// To a socket that comes while this instance stops.
-pub(super) fn restarting() -> Response<Bytes> {
-    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "service restart");
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+/// The answer to a request that is not served.
+pub(super) fn refuse(refusal: Refusal) -> Response<Bytes> {
+    let mut response = refusal.response();
+    secure(response.headers_mut());
     response
 }
 
@@ -142,33 +133,24 @@ fn steps(origin: &OriginClaim) -> Vec<&'static str> {
 }
 
 async fn page(method: Method, uri: Uri) -> Response<Body> {
-    let last = uri.path().rsplit('/').next().unwrap_or_default();
-    if last.contains('.') && last != "index.html" {
-        return refusal(StatusCode::NOT_FOUND, "not found");
+    if is_ours(uri.path()) || names_a_file(uri.path()) {
+        return refuse(Refusal::NotFound).map(Body::from);
     }
     if method != Method::GET && method != Method::HEAD {
-        return refusal(StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
+        return refuse(Refusal::Method).map(Body::from);
     }
     let headers = [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")];
     (headers, PAGE).into_response()
 }
 
-fn refusal(status: StatusCode, message: &'static str) -> Response<Body> {
-    let error: Value = json!({ "error": { "message": message, "type": message.replace(' ', "_") } });
-    let mut response = (status, Json(error)).into_response();
-    if status == StatusCode::METHOD_NOT_ALLOWED {
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-    }
-    response
+/// Whether the path lies where only doorward itself, or a well-known protocol (RFC 8615), puts anything.
+fn is_ours(path: &str) -> bool {
+    matches!(path.split('/').nth(1), Some("doorward" | ".well-known"))
 }
 
-fn text(status: StatusCode, body: &str) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::copy_from_slice(body.as_bytes()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    secure(response.headers_mut());
-    response
+/// Whether the path asks for a file, which the page is not.
+fn names_a_file(path: &str) -> bool {
+    path.rsplit('/').next().is_some_and(|last| last.contains('.') && last != "index.html")
 }
 
 fn secure(headers: &mut HeaderMap) {

@@ -24,6 +24,7 @@ use super::route::{Route, https_location};
 use super::upgrade::{self, Handshake};
 use super::{assertion, body, host};
 use crate::base::limits::{HEAD_LINES_MAX, IDLE_WAIT, REQUESTS_PER_CONNECTION_MAX};
+use crate::core;
 use crate::core::Admission;
 use crate::listener::Serve;
 use crate::origin::request::{check_web_origin, read_authority, read_scheme};
@@ -123,6 +124,9 @@ impl Edge {
                 refusal.response()
             }
         };
+        if let Some(refusal) = response.extensions().get::<core::Refusal>() {
+            line.reason(refusal.reason());
+        }
         let status = response.status();
         let written = respond::write(session, response, &method).await;
         line.finish(status, written.as_ref().ok().copied());

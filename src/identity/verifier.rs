@@ -359,7 +359,8 @@ pub enum AssertionError {
 
 impl AssertionError {
     /// All that a caller is told.
-    pub const PUBLIC: &'static str = "edge identity invalid";
+    pub const PUBLIC: &'static str =
+        "edge identity invalid: call by way of the edge; the log of this instance has the cause";
 }
 
 #[cfg(test)]

@@ -10,14 +10,8 @@ use crate::protocol::scope::Role;
 use crate::protocol::scope::Scopes;
 
 /// Every event that we send, and no other.
-pub const EVENTS: &[&str] = &[
-    CONNECT_CHALLENGE,
-    DEVICE_PAIR_CHANGED,
-    DEVICE_PAIR_REQUESTED,
-    DEVICE_PAIR_RESOLVED,
-    PRESENCE,
-    TICK,
-];
+pub const EVENTS: &[&str] =
+    &[CONNECT_CHALLENGE, DEVICE_PAIR_CHANGED, DEVICE_PAIR_REQUESTED, DEVICE_PAIR_RESOLVED, PRESENCE, TICK];
 /// The server's first word.
 pub const CONNECT_CHALLENGE: &str = "connect.challenge";
 /// A paired device changed.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use doorward::core::Timing;
+use doorward::core::{Refusal, Timing};
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
@@ -276,11 +276,24 @@ async fn http_answers_only_behind_an_assertion() {
     assert_eq!((&body["client_ip"], &body["class"]), (&json!(LAN), &json!("private")));
     assert_eq!((&body["local"], &body["verified"], &body["listener"]), (&json!(false), &json!(true), &json!("lan")));
     assert!(body["steps"].as_array().unwrap().len() >= 2 && body["connection"].is_string());
-    for (path, status) in
-        [("/", 200), ("/chat/today", 200), ("/index.html", 200), ("/assets/app.js", 404), ("/favicon.ico", 404)]
-    {
+    for (path, status) in [
+        ("/", 200),
+        ("/chat/today", 200),
+        ("/index.html", 200),
+        ("/assets/app.js", 404),
+        ("/favicon.ico", 404),
+        ("/doorward", 404),
+        ("/doorward/", 404),
+        ("/doorward/why/7Q2K9M4XW1PT", 404),
+        ("/doorward/ca", 404),
+        ("/doorward/whoami/", 404),
+        ("/.well-known/security", 404),
+        ("/.well-known/acme-challenge/x", 404),
+    ] {
         let answer = rig.core.answer(rig.signed(get(path), LAN)).await;
         assert_eq!(answer.status().as_u16(), status, "{path}");
+        let reason = answer.extensions().get::<Refusal>().map(|refusal| refusal.reason());
+        assert_eq!(reason, (status == 404).then_some("not-found"), "{path}");
         let headers = answer.headers();
         assert!(headers["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"), "{path}");
         for (name, value) in

@@ -1,0 +1,107 @@
+//! What the core answers to a request that it does not serve: status, a stable reason and the caller's next step.
+
+use bytes::Bytes;
+use http::HeaderValue;
+use http::Response;
+use http::StatusCode;
+use http::header;
+use serde_json::json;
+
+use crate::identity::verifier::AssertionError;
+
+/// Why a request was not served. It goes with the answer as an extension, so that the edge can log it.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Refusal {
+    /// It did not carry exactly one valid assertion.
+    Assertion,
+    /// This instance stops.
+    Draining,
+    /// The path has no such method.
+    Method,
+    /// Nothing is at this path.
+    NotFound,
+    /// Too many WebSockets of this client wait for `hello-ok` already.
+    TooManySockets,
+    /// The answer could not be put together.
+    Unanswered,
+}
+
+impl Refusal {
+    /// The status, the stable reason, and what to do.
+    fn words(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::Assertion => (StatusCode::UNAUTHORIZED, "assertion-invalid", AssertionError::PUBLIC),
+            Self::Draining => {
+                (StatusCode::SERVICE_UNAVAILABLE, "draining", "this instance is stopping; try again shortly")
+            }
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "see the Allow header"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "nothing is here; begin at /"),
+            // The gateway's own words, which its clients know.
+            Self::TooManySockets => {
+                (StatusCode::SERVICE_UNAVAILABLE, "too-many-sockets", "Too many unauthenticated sockets")
+            }
+            Self::Unanswered => (StatusCode::INTERNAL_SERVER_ERROR, "internal-error", "see the server's log"),
+        }
+    }
+
+    /// The stable reason, for the access log.
+    pub fn reason(self) -> &'static str {
+        self.words().1
+    }
+
+    /// The answer: JSON in the gateway's form, but for the sockets' one sentence, which is text there too.
+    pub(super) fn response(self) -> Response<Bytes> {
+        let (status, reason, next) = self.words();
+        let (kind, body) = match self {
+            Self::TooManySockets => ("text/plain; charset=utf-8", next.to_owned()),
+            _ => ("application/json", json!({ "error": { "type": reason, "message": next } }).to_string()),
+        };
+        let mut response = Response::new(Bytes::from(body));
+        *response.status_mut() = status;
+        response.extensions_mut().insert(self);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        match self {
+            Self::Draining => headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1")),
+            // One of the waiting sockets is gone by then.
+            Self::TooManySockets => headers.insert(header::RETRY_AFTER, HeaderValue::from_static("10")),
+            Self::Method => headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD")),
+            Self::Assertion | Self::NotFound | Self::Unanswered => None,
+        };
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn every_refusal_has_a_reason_and_a_next_step() {
+        for (refusal, status, reason) in [
+            (Refusal::Assertion, 401, "assertion-invalid"),
+            (Refusal::Draining, 503, "draining"),
+            (Refusal::Method, 405, "method-not-allowed"),
+            (Refusal::NotFound, 404, "not-found"),
+            (Refusal::Unanswered, 500, "internal-error"),
+        ] {
+            let response = refusal.response();
+            let body: Value = serde_json::from_slice(response.body()).unwrap();
+            assert_eq!((response.status().as_u16(), &body["error"]["type"]), (status, &Value::from(reason)));
+            assert!(body["error"]["message"].as_str().unwrap().len() > 10, "{body}");
+            assert_eq!(response.extensions().get::<Refusal>().map(|refusal| refusal.reason()), Some(reason));
+            assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+        }
+    }
+
+    #[test]
+    fn the_sentence_about_sockets_is_the_gateways_own() {
+        let response = Refusal::TooManySockets.response();
+        assert_eq!((response.status().as_u16(), &response.body()[..]), (503, &b"Too many unauthenticated sockets"[..]));
+        assert_eq!(Refusal::TooManySockets.reason(), "too-many-sockets");
+        assert_eq!(response.headers()[header::RETRY_AFTER], "10");
+    }
+}
