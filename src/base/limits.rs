@@ -61,8 +61,8 @@ pub const BODY_BYTES_MAX: usize = 64 * 1024;
 pub const REQUESTS_PER_CONNECTION_MAX: u32 = 10_000;
 /// Elements of one forwarding header that are walked; more end as unattributed.
 pub const FORWARDED_HOPS_MAX: usize = 32;
-/// Steps of one origin's trail: PROXY header, trust, hops, client, class, local, and room.
-pub const TRAIL_STEPS_MAX: usize = 8;
+/// Steps of one origin's trail: PROXY header, trust, hops, client, class, the conditions of the local rule, and room.
+pub const TRAIL_STEPS_MAX: usize = 12;
 /// Default gateways of this machine that are remembered.
 pub const GATEWAYS_MAX: usize = 32;
 /// Bytes of a Host, SNI or Origin value that are read at all.

@@ -25,13 +25,8 @@ use tracing::error;
 use tracing::warn;
 
 use crate::core::refusal::Refusal;
-use crate::identity::claims::OriginClaim;
-use crate::identity::claims::OriginKind;
 use crate::identity::verifier::AssertionError;
 use crate::identity::verifier::Verified;
-use crate::origin::Class;
-use crate::origin::Source;
-use crate::origin::trail::Step;
 
 const PAGE: &str = include_str!("page.html");
 
@@ -98,6 +93,7 @@ pub(super) fn refuse(refusal: Refusal) -> Response<Bytes> {
     response
 }
 
+/// No address is in it but the caller's own, and no word but ours.
 async fn whoami(Extension(verified): Extension<Verified>) -> impl IntoResponse {
     let claims = verified.claims();
     let answer = json!({
@@ -107,29 +103,10 @@ async fn whoami(Extension(verified): Extension<Verified>) -> impl IntoResponse {
         "local": claims.origin.local,
         "listener": claims.origin.listener,
         "connection": claims.cid,
-        "steps": steps(&claims.origin),
+        "steps": claims.origin.steps.phrases().collect::<Vec<_>>(),
         "verified": true,
     });
     ([(header::CACHE_CONTROL, "no-store")], Json(answer))
-}
-
-/// What the assertion says of how the client was found. No address is in it but the caller's own.
-fn steps(origin: &OriginClaim) -> Vec<&'static str> {
-    let mut steps = Vec::new();
-    match (origin.kind, origin.source) {
-        (OriginKind::Unattributed, _) => steps.push("unattributed: nothing that is trusted here names the client"),
-        (OriginKind::Ip, Source::Peer) => steps.push(Step::PeerIsClient.phrase()),
-        (OriginKind::Ip, Source::ProxyProtocol) => steps.push(Step::ProxyHeaderIsClient.phrase()),
-        (OriginKind::Ip, Source::XForwardedFor) => {
-            steps.push(Step::TrustedProxy.phrase());
-            steps.push(Step::HopIsClient.phrase());
-        }
-    }
-    if origin.class == Class::Nat {
-        steps.push(Step::NatHidesCaller.phrase());
-    }
-    steps.push(if origin.local { Step::Local.phrase() } else { "not local: devices need approval from here" });
-    steps
 }
 
 async fn page(method: Method, uri: Uri) -> Response<Body> {

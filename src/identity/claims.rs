@@ -9,6 +9,7 @@ use http::header::{CONNECTION, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, Method};
 use ring::digest;
+use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -19,6 +20,8 @@ use crate::origin::Origin;
 use crate::origin::Source;
 use crate::origin::request::HostRefusal;
 use crate::origin::request::read_authority;
+use crate::origin::trail::Step;
+use crate::origin::trail::Trail;
 
 pub use crate::origin::Class;
 
@@ -86,6 +89,20 @@ pub struct OriginClaim {
     pub source: Source,
     /// The trusted hops in between, nearest to us first.
     pub via: Vec<IpAddr>,
+    /// How it was found, in the words of [`Step`]; absent where nobody asks any more.
+    #[serde(default, deserialize_with = "steps", skip_serializing_if = "Trail::is_empty")]
+    pub steps: Trail,
+}
+
+fn steps<'de, D: Deserializer<'de>>(reader: D) -> Result<Trail, D::Error> {
+    #[derive(Deserialize)]
+    struct Word(#[serde(deserialize_with = "jose::word")] Step);
+    let words = Vec::<Word>::deserialize(reader)?;
+    let steps: Vec<Step> = words.into_iter().map(|Word(step)| step).collect();
+    if steps.is_empty() {
+        return Err(D::Error::custom("no steps"));
+    }
+    Trail::try_from(steps).map_err(D::Error::custom)
 }
 
 /// Whether the client's address is known.
@@ -112,11 +129,22 @@ impl OriginClaim {
             listener: listener.to_owned(),
             source: origin.source,
             via: origin.via.clone(),
+            steps: origin.trail,
         }
     }
 
-    /// Whether the members agree: an address exactly when there is one, and nobody unknown is local.
+    /// The same without the steps: what is kept outlives the release whose words they are.
+    #[must_use]
+    pub fn without_steps(&self) -> Self {
+        Self { steps: Trail::default(), ..self.clone() }
+    }
+
+    /// Whether the members agree: an address exactly when there is one, nobody unknown is local, and the steps end
+    /// where `local` does.
     pub fn is_consistent(&self) -> bool {
+        if !self.steps.is_empty() && self.local != self.steps.steps().any(|step| step == Step::Local) {
+            return false;
+        }
         match self.kind {
             OriginKind::Ip => {
                 self.ip.is_some() && self.class != Class::Unattributed && self.local == (self.class == Class::Local)
@@ -265,7 +293,7 @@ mod tests {
     fn an_origin_claim_says_what_its_words_are() {
         assert_eq!(
             serde_json::to_string(&testing::subject().origin).unwrap(),
-            r#"{"kind":"ip","ip":"203.0.113.9","port":40000,"class":"public","local":false,"peer":"203.0.113.9","listener":"public","source":"peer","via":[]}"#
+            r#"{"kind":"ip","ip":"203.0.113.9","port":40000,"class":"public","local":false,"peer":"203.0.113.9","listener":"public","source":"peer","via":[],"steps":["header-not-read","peer-is-client","local-never"]}"#
         );
     }
 
@@ -282,7 +310,12 @@ mod tests {
         };
         assert!(of(&|_| {}));
         assert!(of(&unattributed));
-        assert!(of(&|claim| (claim.class, claim.local) = (Class::Local, true)));
+        assert!(!of(&|claim| (claim.class, claim.local) = (Class::Local, true)), "the steps say otherwise");
+        assert!(of(&|claim| {
+            (claim.class, claim.local) = (Class::Local, true);
+            claim.steps = Trail::try_from(vec![Step::PeerIsClient, Step::Local]).unwrap();
+        }));
+        assert!(of(&|claim| *claim = claim.without_steps()));
         assert!(!of(&|claim| claim.ip = None));
         assert!(!of(&|claim| claim.class = Class::Unattributed));
         assert!(!of(&|claim| claim.kind = OriginKind::Unattributed));

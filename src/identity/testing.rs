@@ -6,6 +6,7 @@ use http::request::Parts;
 use crate::identity::claims::{Class, OriginClaim, OriginKind, RequestClaim, TlsClaim, TlsVersion};
 use crate::identity::signer::Subject;
 use crate::origin::Source;
+use crate::origin::trail::Step;
 
 /// A stranger from the internet.
 pub(crate) fn subject() -> Subject {
@@ -21,6 +22,7 @@ pub(crate) fn subject() -> Subject {
             listener: "public".to_owned(),
             source: Source::Peer,
             via: Vec::new(),
+            steps: vec![Step::HeaderNotRead, Step::PeerIsClient, Step::LocalNever].try_into().unwrap(),
         },
         tls: Some(TlsClaim {
             version: TlsVersion::V1_3,

@@ -12,6 +12,7 @@ use super::Settings;
 use super::forwarded::names::is_forwarding;
 use super::request::is_same_origin;
 use super::trail::Step;
+use super::trail::Trail;
 
 /// Where persons' accounts begin (login.defs, `UID_MIN`).
 const PERSON_UID_MIN: u32 = 1_000;
@@ -23,28 +24,40 @@ const NO_PERSON_UIDS: [u32; 3] = [65_534, 65_535, u32::MAX];
 /// Whether this caller is local.
 ///
 /// # Errors
-/// The first condition that does not hold.
-pub(super) fn judge(facts: &Facts<'_>, settings: &Settings, network: &Network) -> Result<(), Step> {
-    let LocalRule::Loopback { uids } = &settings.local else { return Err(Step::LocalNever) };
-    if !facts.peer.ip().is_loopback() {
-        return Err(Step::LocalPeer);
+/// Every condition that does not hold. A listener that calls nobody local asks for no other.
+pub(super) fn judge(facts: &Facts<'_>, settings: &Settings, network: &Network) -> Result<(), Trail> {
+    let mut failed = Trail::default();
+    let LocalRule::Loopback { uids } = &settings.local else {
+        failed.push(Step::LocalNever);
+        return Err(failed);
+    };
+    let loopback = facts.peer.ip().is_loopback();
+    let plain = facts.proxy_header.is_none() && settings.proxy_protocol == ProxyProtocol::Off;
+    let trusted = settings.trusted_proxies.contains(facts.peer.ip());
+    let forwarded = facts.headers.keys().any(|name| is_forwarding(name.as_str()));
+    let host = facts.authority.is_some_and(|authority| authority.host.is_loopback());
+    let same_origin = is_same_origin(facts.headers, facts.authority, facts.scheme);
+    for (holds, step) in [
+        (loopback, Step::LocalPeer),
+        (plain, Step::LocalProxyHeader),
+        (!trusted, Step::LocalTrustedProxy),
+        (!forwarded, Step::LocalForwarded),
+        (host, Step::LocalHost),
+        (same_origin, Step::LocalOrigin),
+    ] {
+        if !holds {
+            failed.push(step);
+        }
     }
-    if facts.proxy_header.is_some() || settings.proxy_protocol != ProxyProtocol::Off {
-        return Err(Step::LocalProxyHeader);
+    // The kernel is asked about plain loopback peers only; of others its silence says nothing.
+    if let (true, Err(step)) = (loopback && plain, judge_owner(facts.owner, uids, network)) {
+        failed.push(step);
     }
-    if settings.trusted_proxies.contains(facts.peer.ip()) {
-        return Err(Step::LocalTrustedProxy);
-    }
-    if facts.headers.keys().any(|name| is_forwarding(name.as_str())) {
-        return Err(Step::LocalForwarded);
-    }
-    if !facts.authority.is_some_and(|authority| authority.host.is_loopback()) {
-        return Err(Step::LocalHost);
-    }
-    if !is_same_origin(facts.headers, facts.authority, facts.scheme) {
-        return Err(Step::LocalOrigin);
-    }
-    match facts.owner {
+    if failed.is_empty() { Ok(()) } else { Err(failed) }
+}
+
+fn judge_owner(owner: Owner, uids: &[u32], network: &Network) -> Result<(), Step> {
+    match owner {
         Owner::Assumed => Ok(()),
         Owner::Known { uid } if uid == network.own_uid() || is_person(uid) || uids.contains(&uid) => Ok(()),
         Owner::Known { .. } => Err(Step::LocalService),
@@ -115,8 +128,34 @@ mod tests {
             (Try { owner: Owner::Unknown, ..Try::default() }, Step::LocalUnknownOwner),
             (Try { owner: Owner::Known { uid: 33 }, ..Try::default() }, Step::LocalService),
         ] {
-            assert_eq!(case.judge(), Err(expected), "{case:?}");
+            assert_eq!(case.judge(), Err(vec![expected]), "{case:?}");
         }
+    }
+
+    #[test]
+    fn every_condition_that_fails_is_named() {
+        let everything = Try {
+            peer: "10.0.0.1",
+            proxy_required: true,
+            trusted: &["10.0.0.1"],
+            headers: &[("via", "1.1 caddy"), ("origin", "null")],
+            host: Some("claw.example.com"),
+            owner: Owner::Unknown,
+            ..Try::default()
+        };
+        assert_eq!(
+            everything.judge(),
+            Err(vec![
+                Step::LocalPeer,
+                Step::LocalProxyHeader,
+                Step::LocalTrustedProxy,
+                Step::LocalForwarded,
+                Step::LocalHost,
+                Step::LocalOrigin,
+            ])
+        );
+        let proxied = Try { headers: &[("via", "1.1 caddy")], owner: Owner::Known { uid: 33 }, ..Try::default() };
+        assert_eq!(proxied.judge(), Err(vec![Step::LocalForwarded, Step::LocalService]));
     }
 
     #[test]
@@ -126,7 +165,7 @@ mod tests {
         }
         for uid in [0, 33, 999, 61_184, 65_519, 65_534, 65_535, u32::MAX] {
             let case = Try { owner: Owner::Known { uid }, ..Try::default() };
-            assert_eq!(case.judge(), Err(Step::LocalService), "{uid}");
+            assert_eq!(case.judge(), Err(vec![Step::LocalService]), "{uid}");
         }
     }
 
@@ -158,7 +197,7 @@ mod tests {
     }
 
     impl Try {
-        fn judge(&self) -> Result<(), Step> {
+        fn judge(&self) -> Result<(), Vec<Step>> {
             let ranges = |entries: &[&str]| Ranges::parse(entries, Width::Narrow).unwrap();
             let header = |(name, value): &(&'static str, &'static str)| {
                 (HeaderName::from_static(name), HeaderValue::from_static(value))
@@ -181,7 +220,7 @@ mod tests {
                 trusted_proxies: ranges(self.trusted),
                 ..Settings::default()
             };
-            judge(&facts, &settings, &Network::new([], OWN_UID))
+            judge(&facts, &settings, &Network::new([], OWN_UID)).map_err(Vec::from)
         }
     }
 }

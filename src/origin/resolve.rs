@@ -164,7 +164,10 @@ pub fn resolve(facts: &Facts<'_>, settings: &Settings, network: &Network) -> Ori
     if class == Class::Nat {
         trail.push(Step::NatHidesCaller);
     }
-    trail.push(judged.err().unwrap_or(Step::Local));
+    match judged {
+        Ok(()) => trail.push(Step::Local),
+        Err(failed) => failed.steps().for_each(|step| trail.push(step)),
+    }
     let kind = client.map_or(Kind::Unattributed, |(ip, _)| Kind::Ip(ClientAddr(ip)));
     Origin { kind, port: client.and_then(|(_, port)| port), class, local, peer: facts.peer, source, via, trail }
 }

@@ -119,6 +119,11 @@ impl Trail {
         }
     }
 
+    /// Whether no step was taken.
+    pub fn is_empty(&self) -> bool {
+        self.steps().next().is_none()
+    }
+
     /// The steps, first to last.
     pub fn steps(&self) -> impl Iterator<Item = Step> + '_ {
         self.steps.iter().flatten().copied()

@@ -16,6 +16,7 @@ use crate::identity::claims::OriginClaim;
 use crate::identity::claims::OriginKind;
 use crate::origin::Class;
 use crate::origin::Source;
+use crate::origin::trail::Trail;
 use crate::pairing::device::DevicePublicKey;
 use crate::pairing::paired::ApprovedVia;
 use crate::pairing::paired::DeviceToken;
@@ -325,6 +326,7 @@ fn request(seed: u8) -> PendingRequest {
             listener: "lan".to_owned(),
             source: Source::XForwardedFor,
             via: vec!["10.0.0.1".parse().unwrap()],
+            steps: Trail::default(),
         },
         repair: Repair::Yes,
         created_at: NOW,

@@ -11,6 +11,7 @@ use doorward::identity::headers::ASSERTION;
 use doorward::identity::jwks::JwkSet;
 use doorward::identity::signer::{Signer, SigningKey, Subject};
 use doorward::identity::verifier::{Expected, Leeway, Verified, Verifier};
+use doorward::origin::trail::Trail;
 use doorward::origin::{Class, Source};
 use futures_util::StreamExt as _;
 use tokio::net::TcpListener;
@@ -59,6 +60,7 @@ fn verified() -> Verified {
         listener: "bench".to_owned(),
         source: Source::Peer,
         via: Vec::new(),
+        steps: Trail::default(),
     };
     let subject = Subject { cid: "bench".to_owned(), origin, tls: None, identity: None };
     let token = signer.sign(&subject, None).expect("an assertion");

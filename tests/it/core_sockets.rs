@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use doorward::core::{Refusal, Timing};
+use doorward::origin::trail::Step;
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::support::core_rig::{HERE, LAN, Rig, brisk, upgrade, with_device_token};
+use super::support::core_rig::{HERE, LAN, NOBODY, Rig, brisk, upgrade, with_device_token};
 use super::support::gateway_client::{Ask, Device, connect_frame, next_frame, verdict};
 
 #[tokio::test]
@@ -275,7 +276,9 @@ async fn http_answers_only_behind_an_assertion() {
     let body: Value = serde_json::from_slice(answer.body()).unwrap();
     assert_eq!((&body["client_ip"], &body["class"]), (&json!(LAN), &json!("private")));
     assert_eq!((&body["local"], &body["verified"], &body["listener"]), (&json!(false), &json!(true), &json!("lan")));
-    assert!(body["steps"].as_array().unwrap().len() >= 2 && body["connection"].is_string());
+    assert!(body["connection"].is_string());
+    let steps = [Step::PeerIsClient.phrase(), Step::LocalNever.phrase()];
+    assert_eq!(body["steps"], json!(steps));
     for (path, status) in [
         ("/", 200),
         ("/chat/today", 200),
@@ -306,6 +309,24 @@ async fn http_answers_only_behind_an_assertion() {
         let post = Request::post(path).header("host", "claw.example").body(Bytes::new()).unwrap();
         assert_eq!(rig.core.answer(rig.signed(post, LAN)).await.status(), StatusCode::METHOD_NOT_ALLOWED, "{path}");
     }
+}
+
+#[tokio::test]
+async fn whoever_cannot_be_told_is_told_why() {
+    let rig = Rig::new().await;
+    let get = Request::get("/doorward/whoami").header("host", "claw.example").body(Bytes::new()).unwrap();
+    let answer = rig.core.answer(rig.signed(get, NOBODY)).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    let text = String::from_utf8(answer.body().to_vec()).unwrap();
+    assert!(!text.contains("172.18.0.1"), "the peer is not the client: {text}");
+    let mut body: Value = serde_json::from_str(&text).unwrap();
+    body.as_object_mut().unwrap().remove("connection").unwrap();
+    let steps = [Step::HeaderAbsent.phrase(), Step::LocalNever.phrase()];
+    assert_eq!(
+        body,
+        json!({ "kind": "unattributed", "client_ip": null, "class": "unattributed", "local": false,
+                "listener": "lan", "steps": steps, "verified": true })
+    );
 }
 
 async fn next_answer(socket: &mut super::support::gateway_client::Socket) -> Value {

@@ -19,7 +19,10 @@ fn the_peer_is_the_client_where_nobody_else_is_trusted() {
     let origin = call("198.51.100.7").header(X_FORWARDED_FOR, "127.0.0.1").resolve();
     assert_eq!(shown(&origin), "198.51.100.7 Some(4711) public peer");
     let steps: Vec<_> = origin.trail.steps().collect();
-    assert_eq!(steps, [Step::HeaderUntrusted, Step::PeerIsClient, Step::LocalPeer]);
+    assert_eq!(
+        steps,
+        [Step::HeaderUntrusted, Step::PeerIsClient, Step::LocalPeer, Step::LocalForwarded, Step::LocalHost]
+    );
     assert!(origin.via.is_empty());
     assert_eq!(origin.client_key(), ClientKey::of("198.51.100.7".parse().unwrap()));
 }
@@ -32,7 +35,8 @@ fn a_trusted_proxy_names_the_client() {
     assert_eq!(origin.via, ["10.0.0.7".parse::<IpAddr>().unwrap()]);
     assert_eq!(origin.client_key().to_string(), "2001:db8::/64");
     let steps: Vec<_> = origin.trail.steps().collect();
-    assert_eq!(steps, [Step::TrustedProxy, Step::HopsPassed, Step::HopIsClient, Step::LocalPeer]);
+    let local = [Step::LocalPeer, Step::LocalTrustedProxy, Step::LocalForwarded, Step::LocalHost];
+    assert_eq!(steps, [&[Step::TrustedProxy, Step::HopsPassed, Step::HopIsClient][..], &local].concat());
 }
 
 #[test]
@@ -133,10 +137,20 @@ fn the_owner_at_the_machine_is_local() {
 #[test]
 fn the_longest_trail_is_whole() {
     let source = proxy_protocol::Source::Address("10.0.0.7:7".parse().unwrap());
-    let origin = call("192.0.2.1").proxy(source).header(X_FORWARDED_FOR, "172.18.0.1, 10.0.0.8").resolve();
-    let steps: Vec<_> = origin.trail.steps().collect();
-    let nat = [Step::HopIsClient, Step::NatHidesCaller, Step::LocalPeer];
-    assert_eq!(steps, [[Step::ProxyHeaderAddress, Step::TrustedProxy, Step::HopsPassed], nat].concat());
+    let mut case = call("192.0.2.1").proxy(source).header(X_FORWARDED_FOR, "172.18.0.1, 10.0.0.8");
+    case.settings.trusted_proxies = Ranges::parse(&["10.0.0.0/24", "192.0.2.1"], Width::Narrow).unwrap();
+    let steps: Vec<_> = case.header("origin", "null").resolve().trail.steps().collect();
+    let found =
+        [Step::ProxyHeaderAddress, Step::TrustedProxy, Step::HopsPassed, Step::HopIsClient, Step::NatHidesCaller];
+    let local = [
+        Step::LocalPeer,
+        Step::LocalProxyHeader,
+        Step::LocalTrustedProxy,
+        Step::LocalForwarded,
+        Step::LocalHost,
+        Step::LocalOrigin,
+    ];
+    assert_eq!(steps, [&found[..], &local].concat());
 }
 
 proptest! {

@@ -50,7 +50,7 @@ pub(super) fn wait(
         profile: living.map_or_else(|| Profile::of(&attempt.connect.client), |living| living.profile.clone()),
         role,
         scopes: living.map_or_else(|| asked.clone(), |living| merged(&living.scopes, asked)),
-        origin: attempt.origin.clone(),
+        origin: attempt.origin.without_steps(),
         repair: if paired.is_some() { Repair::Yes } else { Repair::No },
         created_at: now,
         refreshed_at: now,

@@ -13,6 +13,7 @@ use doorward::identity::headers::ASSERTION;
 use doorward::identity::jwks::JwkSet;
 use doorward::identity::signer::{Signer, SigningKey, Subject};
 use doorward::identity::verifier::{Expected, Leeway, Verifier};
+use doorward::origin::trail::Step;
 use doorward::origin::{Class, Source};
 use doorward::store::Store;
 use doorward::store::keys::token::TokenSource;
@@ -33,6 +34,9 @@ const PIPE_BYTES: usize = 256 * 1024;
 pub(crate) const HERE: &str = "127.0.0.1";
 /// A caller on the household's network.
 pub(crate) const LAN: &str = "192.168.1.20";
+
+/// A caller of whom a trusted proxy says nothing.
+pub(crate) const NOBODY: &str = "nobody";
 
 /// A core with its state, its edge's key and its clock.
 pub(crate) struct Rig {
@@ -159,21 +163,25 @@ pub(crate) fn with_device_token(token: &str) -> Ask {
     ask
 }
 
+/// What the edge would claim of a caller at `from`.
 fn origin(from: &str) -> OriginClaim {
-    let ip: IpAddr = from.parse().unwrap();
-    let (class, local) = match ip.is_loopback() {
-        true => (Class::Local, true),
-        false => (Class::Private, false),
+    let ip: Option<IpAddr> = (from != NOBODY).then(|| from.parse().unwrap());
+    let peer = ip.unwrap_or("172.18.0.1".parse().unwrap());
+    let (kind, class, steps) = match ip {
+        None => (OriginKind::Unattributed, Class::Unattributed, [Step::HeaderAbsent, Step::LocalNever]),
+        Some(ip) if ip.is_loopback() => (OriginKind::Ip, Class::Local, [Step::PeerIsClient, Step::Local]),
+        Some(_) => (OriginKind::Ip, Class::Private, [Step::PeerIsClient, Step::LocalNever]),
     };
     OriginClaim {
-        kind: OriginKind::Ip,
-        ip: Some(ip),
+        kind,
+        ip,
         port: None,
         class,
-        local,
-        peer: ip,
+        local: class == Class::Local,
+        peer,
         listener: "lan".into(),
-        source: Source::Peer,
+        source: if ip.is_some() { Source::Peer } else { Source::XForwardedFor },
         via: Vec::new(),
+        steps: steps.to_vec().try_into().unwrap(),
     }
 }

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::desk::{Desk, START, forge, payload, read, with, with_all, without};
 use crate::base::clock::{Clock, UnixMillis};
+use crate::base::limits::TRAIL_STEPS_MAX;
 use crate::identity::testing::opening;
 use crate::identity::verifier::{AssertionError, Leeway};
 
@@ -128,6 +129,12 @@ fn the_claims_are_exactly_these() {
         ("port", json!(65_536)),
         ("scopes", json!(["operator.admin"])),
         ("via", json!("10.0.0.1")),
+        ("steps", json!(null)),
+        ("steps", json!([])),
+        ("steps", json!("local")),
+        ("steps", json!(["peer-is-client", "trust-me"])),
+        ("steps", json!([{ "peer-is-client": null }])),
+        ("steps", json!(vec!["peer-is-client"; TRAIL_STEPS_MAX + 1])),
     ] {
         let mut payload = read(&payload());
         payload["origin"][name] = value;
