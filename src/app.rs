@@ -3,9 +3,11 @@
 
 pub mod address;
 mod error;
+mod judge;
 pub mod lock;
 mod open;
 mod serve;
+mod upkeep;
 
 use rustix::fs::Mode;
 use tokio::runtime::Builder;
@@ -15,6 +17,7 @@ use crate::config::Config;
 use crate::config::place::Environment;
 
 pub use error::AppError;
+pub use judge::judge;
 
 use lock::StateLock;
 

@@ -68,6 +68,24 @@ impl Certificates {
         Ok(Self { settings, ca, files, resolver, renewing: Mutex::default() })
     }
 
+    /// Says everything that [`Certificates::open`] would refuse, and makes nothing.
+    pub fn judge(settings: &Settings, now: UnixMillis) -> Vec<CertificateError> {
+        let (mut files, mut faults) = (Vec::new(), Vec::new());
+        for pair in &settings.files {
+            match files::load(pair, now) {
+                Ok(loaded) => files.push(Arc::new(loaded)),
+                Err(error) => faults.push(error.into()),
+            }
+        }
+        let judged = LocalCa::find(&settings.state_dir, now).and_then(|ca| match ca {
+            Some(ca) => ca.judge_leaf(&local_names(&settings.names, &files, &ca), now),
+            // One that is still to be made may sign for every name there is now.
+            None => local_ca::wanted_names(&settings.names).map(drop),
+        });
+        faults.extend(judged.err().map(CertificateError::from));
+        faults
+    }
+
     /// Issues the local leaf anew if it is due, and shows it from the next handshake on. To be called every hour or so.
     ///
     /// # Errors

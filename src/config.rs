@@ -67,9 +67,14 @@ impl Config {
         file::read(text, file, environment)
     }
 
-    /// The places where the admin socket can be, most likely first.
-    pub fn socket_folders(&self, environment: &Environment) -> Vec<PathBuf> {
-        environment.runtime_dir().into_iter().chain([self.state_dir.clone()]).collect()
+    /// The folder for the admin socket: the service manager's, else that of the state.
+    pub fn socket_folder(&self, environment: &Environment) -> PathBuf {
+        environment.runtime_dir().unwrap_or_else(|| self.state_dir.clone())
+    }
+
+    /// The places where a running instance's admin socket can be, most likely first.
+    pub fn socket_folders(&self, environment: &Environment) -> [PathBuf; 2] {
+        [self.socket_folder(environment), self.state_dir.clone()]
     }
 }
 

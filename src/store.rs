@@ -64,6 +64,14 @@ impl Store {
         })
     }
 
+    /// Says what [`Store::open`] would refuse of the store at `path`, and writes nothing.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn judge(path: &Path) -> Result<(), StoreError> {
+        file::judge(path).await
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path

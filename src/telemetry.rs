@@ -87,6 +87,16 @@ pub enum TelemetryError {
     Taken(#[from] TryInitError),
 }
 
+impl TelemetryError {
+    /// What the operator can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Filter(_) => "directives are `level` or `target=level`, with commas between: info,access=off",
+            Self::Taken(_) => "start doorward in a process of its own",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +116,16 @@ mod tests {
 
     #[test]
     fn a_filter_that_cannot_be_read_is_refused() {
-        assert!(matches!(read_filter(Access::On, Some("a=b=c")), Err(TelemetryError::Filter(_))));
+        let error = read_filter(Access::On, Some("a=b=c")).unwrap_err();
+        assert!(matches!(error, TelemetryError::Filter(_)) && error.hint().contains("target=level"), "{error}");
+    }
+
+    #[test]
+    fn a_log_that_was_started_elsewhere_is_not_blamed_on_the_filter() {
+        // Whoever was first in this process; the second start is refused in any case.
+        let quiet = Some("off");
+        let _ = start(Settings::default(), quiet);
+        let error = start(Settings::default(), quiet).unwrap_err();
+        assert!(matches!(error, TelemetryError::Taken(_)) && !error.hint().contains("directives"), "{error}");
     }
 }

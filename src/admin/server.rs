@@ -1,9 +1,10 @@
 //! The listening half of the admin socket.
 
+use std::convert::Infallible;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::UnixStream as StdUnixStream;
+use std::os::unix::net::{SocketAddr, UnixStream as StdUnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -41,11 +42,8 @@ impl Server {
     /// [`SocketError`] names what is in the way.
     pub fn bind(path: &Path) -> Result<Self, SocketError> {
         let failed = |cause| SocketError::Bind { path: path.to_path_buf(), cause };
-        match fs::symlink_metadata(path) {
-            Ok(found) if !found.file_type().is_socket() => return Err(SocketError::InTheWay(path.to_path_buf())),
-            Ok(_) if StdUnixStream::connect(path).is_ok() => return Err(SocketError::Taken(path.to_path_buf())),
-            Ok(_) => fs::remove_file(path).map_err(failed)?,
-            Err(_) => {}
+        if let Found::Stale = look(path)? {
+            fs::remove_file(path).map_err(failed)?;
         }
         let listener = UnixListener::bind(path).map_err(failed)?;
         // Until here the process's umask keeps others out; the peer's uid is asked for each connection anyway.
@@ -59,11 +57,11 @@ impl Server {
     }
 
     /// Accepts and answers until dropped.
-    pub async fn serve<A: Answer>(&self, answer: Arc<A>) {
+    pub async fn serve<A: Answer>(&self, answer: Arc<A>) -> Infallible {
         let places = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));
         loop {
             // Never: the semaphore is not closed. Were it, no caller would be let in.
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return std::future::pending().await };
             match self.listener.accept().await {
                 Ok((stream, _)) => {
                     let answer = Arc::clone(&answer);
@@ -87,6 +85,34 @@ impl Drop for Server {
     fn drop(&mut self) {
         // Left behind, it is replaced at the next start.
         let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// What lies where the socket belongs.
+enum Found {
+    Nothing,
+    /// A socket that nobody listens on.
+    Stale,
+}
+
+/// Says what [`Server::bind`] would refuse of `path`, and makes nothing.
+///
+/// # Errors
+/// As [`Server::bind`].
+pub fn judge(path: &Path) -> Result<(), SocketError> {
+    look(path).map(drop)
+}
+
+fn look(path: &Path) -> Result<Found, SocketError> {
+    let failed = |cause| SocketError::Bind { path: path.to_path_buf(), cause };
+    // Longer than any socket's path can be, for one.
+    SocketAddr::from_pathname(path).map_err(failed)?;
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => Err(SocketError::InTheWay(path.to_path_buf())),
+        Ok(_) if StdUnixStream::connect(path).is_ok() => Err(SocketError::Taken(path.to_path_buf())),
+        Ok(_) => Ok(Found::Stale),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Nothing),
+        Err(error) => Err(failed(error)),
     }
 }
 
@@ -139,6 +165,21 @@ pub enum SocketError {
     Taken(PathBuf),
 }
 
+impl SocketError {
+    /// What the operator can do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Bind { .. } => {
+                "see that this user may write there; a socket's path has at most 107 characters: name a \
+                 shorter `state_dir`, or set $RUNTIME_DIRECTORY"
+                    .to_owned()
+            }
+            Self::InTheWay(path) => format!("look what {} is, and move it away", path.display()),
+            Self::Taken(_) => "give each instance its own $RUNTIME_DIRECTORY".to_owned(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,6 +214,7 @@ mod tests {
         let failed = ask(path.clone(), Request::Devices).await;
         assert!(matches!(failed, Err(CallError::Refused { hint, .. }) if hint == "ask for status"));
         assert!(matches!(Server::bind(&path), Err(SocketError::Taken(_))));
+        assert!(judge(&path).unwrap_err().hint().contains("$RUNTIME_DIRECTORY"));
         task.abort();
         let _ = task.await;
         drop(server);
@@ -201,9 +243,14 @@ mod tests {
         let path = folder.path().join("admin.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         assert!(path.exists());
+        judge(&path).unwrap();
+        assert!(path.exists(), "a judgement removes nothing");
         drop(Server::bind(&path).unwrap());
         fs::write(&path, "precious").unwrap();
         assert!(matches!(Server::bind(&path), Err(SocketError::InTheWay(_))));
+        assert!(judge(&path).unwrap_err().hint().contains("admin.sock is, and move it away"));
+        let long = folder.path().join("x".repeat(108));
+        assert!(judge(&long).unwrap_err().hint().contains("shorter `state_dir`"));
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     }
 

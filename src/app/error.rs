@@ -36,6 +36,9 @@ pub enum AppError {
     /// The state folder.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// Who hides callers behind it is not known, and a stranger would look like a neighbour.
+    #[error("this machine's routes cannot be read: {0}")]
+    Network(io::Error),
     /// The desk's runtime or a signal handler.
     #[error("cannot run: {0}")]
     Runtime(io::Error),
@@ -57,43 +60,19 @@ impl AppError {
     /// What to do about it.
     pub fn hint(&self) -> String {
         match self {
-            Self::Bind(error) => bind_hint(error),
+            Self::Bind(error) => error.hint(),
             Self::Certificates(error) => error.hint(),
             Self::Core(CoreError::Token(error)) => error.hint(),
             Self::Core(CoreError::Stopped) | Self::Signer(_) => "start again".to_owned(),
             Self::Forced => "clients reconnect by themselves".to_owned(),
             Self::Keys(error) => error.hint(),
             Self::Lock(error) => error.hint(),
+            Self::Network(_) => "let this user read /proc/net/route and /proc/net/ipv6_route".to_owned(),
             Self::Runtime(_) | Self::Start(_) => {
                 "see the limits of threads, memory and open files (ulimit -a)".to_owned()
             }
-            Self::Socket(error) => socket_hint(error),
+            Self::Socket(error) => error.hint(),
             Self::Store(error) => error.hint(),
         }
-    }
-}
-
-fn bind_hint(error: &BindError) -> String {
-    match error {
-        BindError::Denied { address } => format!(
-            "ports below 1024 need a right: `AmbientCapabilities=CAP_NET_BIND_SERVICE` in the unit, or another port than {}",
-            address.port()
-        ),
-        BindError::Failed { .. } => "see that the address is one of this machine (ip address)".to_owned(),
-        BindError::Taken { .. } => "end that process, or name another address in `bind`. If it is an OpenClaw gateway: doorward \
-             takes its place at this port, so give the gateway another one first (`openclaw config set gateway.port 18790`)"
-            .to_owned(),
-        BindError::Unavailable { .. } => "`ip address` lists the addresses this machine has; name one of them in `bind`".to_owned(),
-    }
-}
-
-fn socket_hint(error: &SocketError) -> String {
-    match error {
-        SocketError::Bind { .. } => {
-            "a socket's path has at most 107 characters: name a shorter `state_dir`, or set $RUNTIME_DIRECTORY"
-                .to_owned()
-        }
-        SocketError::InTheWay(path) => format!("look what {} is, and move it away", path.display()),
-        SocketError::Taken(_) => "give each instance its own $RUNTIME_DIRECTORY".to_owned(),
     }
 }

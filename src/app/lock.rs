@@ -1,12 +1,12 @@
 //! One state folder, one instance. The kernel holds the lock, so that a crash frees it; the file says who has it and
 //! where its admin socket is.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{Access, CWD, Mode, OFlags, access, openat};
 use thiserror::Error;
 
 /// The file name of the lock.
@@ -38,10 +38,7 @@ impl StateLock {
         make_private(state_dir)?;
         let path = state_dir.join(FILE);
         let failed = |cause| LockError::Unusable { path: path.clone(), cause };
-        let flags = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
-        let mut file = OpenOptions::new();
-        file.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
-        let file = file.open(&path).map_err(failed)?;
+        let file = open(&path, OFlags::CREATE).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -74,6 +71,51 @@ impl StateLock {
     }
 }
 
+/// Whether an instance runs on a state folder.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Standing {
+    /// None does.
+    Free,
+    /// One does.
+    Held,
+}
+
+/// Says what [`StateLock::take`] would refuse, but for a running instance, and makes nothing.
+///
+/// # Errors
+/// As [`StateLock::take`].
+pub fn judge(state_dir: &Path) -> Result<Standing, LockError> {
+    let unusable = |path: &Path, cause| LockError::Unusable { path: path.to_path_buf(), cause };
+    match fs::metadata(state_dir) {
+        Ok(_) => check_private(state_dir)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // It would be made, in the nearest folder that is there.
+            let parent = state_dir.ancestors().skip(1).find(|folder| folder.exists());
+            let parent = parent.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let may_make = access(parent, Access::WRITE_OK | Access::EXEC_OK);
+            return may_make.map(|()| Standing::Free).map_err(|cause| unusable(parent, cause.into()));
+        }
+        Err(cause) => return Err(unusable(state_dir, cause)),
+    }
+    let path = state_dir.join(FILE);
+    match open(&path, OFlags::empty()) {
+        // Shared, so that two judgements at once do not take each other for an instance.
+        Ok(file) => match file.try_lock_shared() {
+            Ok(()) => Ok(Standing::Free),
+            Err(TryLockError::WouldBlock) => Ok(Standing::Held),
+            Err(TryLockError::Error(cause)) => Err(unusable(&path, cause)),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Standing::Free),
+        Err(cause) => Err(unusable(&path, cause)),
+    }
+}
+
+/// Not through a link, which could lead to somebody else's file.
+fn open(path: &Path, more: OFlags) -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | more;
+    Ok(openat(CWD, path, flags, Mode::RUSR | Mode::WUSR)?.into())
+}
+
 /// Who holds the lock of `state_dir`, as its file says; also true of one that is gone.
 pub fn holder(state_dir: &Path) -> Holder {
     File::open(state_dir.join(FILE)).map(|file| read(&file)).unwrap_or_default()
@@ -98,10 +140,7 @@ fn make_private(folder: &Path) -> Result<(), LockError> {
 }
 
 /// Checks that `folder` is ours and that nobody else can look into it.
-///
-/// # Errors
-/// [`LockError`] says what to change.
-pub fn check_private(folder: &Path) -> Result<(), LockError> {
+fn check_private(folder: &Path) -> Result<(), LockError> {
     let found = fs::metadata(folder).map_err(|cause| LockError::Unusable { path: folder.to_path_buf(), cause })?;
     let own = rustix::process::geteuid().as_raw();
     if found.uid() != own {
@@ -187,7 +226,10 @@ mod tests {
     fn the_second_instance_learns_who_was_first() {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("deep/state");
+        assert_eq!(judge(&state).unwrap(), Standing::Free);
+        assert!(!state.exists(), "a judgement makes nothing");
         let lock = StateLock::take(&state).unwrap();
+        assert_eq!(judge(&state).unwrap(), Standing::Held);
         assert_eq!(fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o700);
         lock.announce(Path::new("/run/x/admin.sock")).unwrap();
         let error = StateLock::take(&state).unwrap_err();
@@ -197,6 +239,7 @@ mod tests {
         assert!(error.hint().contains(&format!("kill {}", std::process::id())));
         assert_eq!(holder(&state), expected);
         drop(lock);
+        assert_eq!(judge(&state).unwrap(), Standing::Free);
         StateLock::take(&state).unwrap();
         assert_eq!(holder(&state).socket, None);
     }
@@ -208,6 +251,7 @@ mod tests {
         let error = StateLock::take(folder.path()).unwrap_err();
         assert!(matches!(error, LockError::Open { mode: 0o755, .. }), "{error}");
         assert!(error.hint().starts_with("chmod 700 "));
+        assert_eq!(judge(folder.path()).unwrap_err().to_string(), error.to_string());
         assert!(!folder.path().join(FILE).exists());
     }
 
@@ -220,6 +264,7 @@ mod tests {
         symlink(&file, folder.path().join(FILE)).unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
         assert!(matches!(StateLock::take(folder.path()), Err(LockError::Unusable { .. })));
+        assert!(matches!(judge(folder.path()), Err(LockError::Unusable { .. })));
         assert_eq!(fs::read_to_string(&file).unwrap(), "x");
     }
 }

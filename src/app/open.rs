@@ -1,7 +1,6 @@
 //! Opening an instance bottom-up: keys, store, core, certificates, doors, admin socket. The first failure ends it, with
 //! nothing served.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -24,7 +23,6 @@ use crate::listener::Protocol;
 use crate::listener::bind::{self, Bound};
 use crate::listener::caps::{Caps, Limits};
 use crate::listener::connection::Door;
-use crate::origin::Network;
 use crate::store::keys::signing::SigningKeys;
 use crate::store::keys::token::TokenSource;
 use crate::store::{FILE_NAME, Store};
@@ -32,7 +30,7 @@ use crate::store::{FILE_NAME, Store};
 use super::AppError;
 use super::address;
 use super::lock::StateLock;
-use super::serve::Upkeep;
+use super::upkeep::{Upkeep, network};
 
 /// What a connection may speak after TLS, in order of preference.
 const ALPN: [&str; 2] = ["h2", "http/1.1"];
@@ -56,9 +54,9 @@ pub(super) async fn open(config: Config, environment: &Environment, lock: &State
     let certificates = Arc::new(Certificates::open(config.certificates.clone(), clock.now())?);
     let (listening, listeners) = bind_all(&config, &certificates)?;
 
-    let edge = Edge::new(config.edge.clone(), Arc::clone(&signer), &keys.public(), core, network(), clock.clone());
-    let folder = environment.runtime_dir().unwrap_or_else(|| config.state_dir.clone());
-    let admin = Server::bind(&folder.join(SOCKET))?;
+    let network = network().map_err(AppError::Network)?;
+    let edge = Edge::new(config.edge.clone(), Arc::clone(&signer), &keys.public(), core, network, clock.clone());
+    let admin = Server::bind(&config.socket_folder(environment).join(SOCKET))?;
     lock.announce(admin.path()).map_err(AppError::Runtime)?;
     let caps = Caps::new(Limits::within_descriptors());
     let workers = Workers::start(edge.clone(), listening, caps.clone())?;
@@ -106,12 +104,4 @@ fn bind_all(config: &Config, certificates: &Certificates) -> Result<(Vec<Listeni
         listening.push(Listening { door: Door { settings: Arc::new(settings.clone()), tls }, bound: own });
     }
     Ok((listening, shown))
-}
-
-/// What this machine's network looks like now: its default gateways hide callers behind them.
-pub(super) fn network() -> Network {
-    // No file is no route, as in a namespace of its own.
-    let read = |file| fs::read_to_string(file).unwrap_or_default();
-    let own_uid = rustix::process::geteuid().as_raw();
-    Network::from_routes(&read("/proc/net/route"), &read("/proc/net/ipv6_route"), own_uid)
 }

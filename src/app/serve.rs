@@ -1,26 +1,17 @@
-//! An instance at work: it says where it is, keeps keys, certificates and routes fresh, and ends when it is told to.
+//! An instance at work: it says where it is, and ends when it is told to.
 
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{MissedTickBehavior, interval};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
-use crate::base::clock::Clock;
-use crate::base::limits::MAINTENANCE_PERIOD;
-use crate::base::limits::NETWORK_PERIOD;
-use crate::certificates::Certificates;
-use crate::certificates::Renewal;
 use crate::config::Config;
-use crate::edge::Edge;
-use crate::identity::signer::Signer;
-use crate::store::keys::signing::SigningKeys;
 use crate::telemetry::Format;
 
 use super::AppError;
-use super::open::{Instance, network};
+use super::open::Instance;
 
 /// Serves until a signal, then drains. A second signal cuts the drain short.
 pub(super) async fn serve(instance: Instance) -> Result<(), AppError> {
@@ -28,8 +19,8 @@ pub(super) async fn serve(instance: Instance) -> Result<(), AppError> {
     let Instance { admin, config, owner, upkeep, url, workers } = instance;
     announce(&config, url.as_deref());
     tokio::select! {
-        () = admin.serve(Arc::clone(&owner)) => {}
-        () = upkeep.run() => {}
+        never = admin.serve(Arc::clone(&owner)) => match never {},
+        never = upkeep.run() => match never {},
         () = signals.told() => {}
     }
     let window = Duration::from_secs(config.edge.drain_seconds);
@@ -40,7 +31,7 @@ pub(super) async fn serve(instance: Instance) -> Result<(), AppError> {
             Ok(())
         }
         // The owner may look on meanwhile.
-        () = admin.serve(owner) => Err(AppError::Forced),
+        never = admin.serve(owner) => match never {},
         () = signals.told() => Err(AppError::Forced),
     }
 }
@@ -79,56 +70,5 @@ fn announce(config: &Config, url: Option<&str>) {
     if config.log.format == Format::Text {
         // Whoever started this without a terminal has the same in the log.
         let _ = writeln!(std::io::stdout(), "Dashboard: {url}\nOpen it signed in: {command}");
-    }
-}
-
-/// What must be done now and then, each cheap when nothing is due.
-pub(super) struct Upkeep {
-    pub(super) certificates: Arc<Certificates>,
-    pub(super) clock: Clock,
-    pub(super) edge: Edge,
-    pub(super) keys: SigningKeys,
-    pub(super) signer: Arc<Signer>,
-}
-
-impl Upkeep {
-    async fn run(mut self) {
-        let mut network_due = interval(NETWORK_PERIOD);
-        let mut maintenance_due = interval(MAINTENANCE_PERIOD);
-        for due in [&mut network_due, &mut maintenance_due] {
-            due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        }
-        loop {
-            tokio::select! {
-                _ = network_due.tick() => self.edge.replace_network(network()),
-                _ = maintenance_due.tick() => {
-                    self.rotate_keys();
-                    self.renew_certificates().await;
-                }
-            }
-        }
-    }
-
-    /// The order matters: nobody signs with a key that is not believed yet.
-    fn rotate_keys(&mut self) {
-        match self.keys.maintain(self.clock.now()) {
-            Ok(false) => {}
-            Ok(true) => {
-                self.edge.core().replace_keys(self.keys.public());
-                self.edge.replace_keys(&self.keys.public());
-                self.signer.replace_key(self.keys.current());
-                info!("signing keys rotated by age");
-            }
-            Err(error) => error!(%error, hint = %error.hint(), "signing keys not rotated"),
-        }
-    }
-
-    async fn renew_certificates(&self) {
-        let (certificates, now) = (Arc::clone(&self.certificates), self.clock.now());
-        match tokio::task::spawn_blocking(move || certificates.renew(now)).await {
-            Ok(Ok(Renewal::NotDue)) | Err(_) => {}
-            Ok(Ok(Renewal::Renewed)) => info!("local certificate renewed"),
-            Ok(Err(error)) => error!(%error, hint = %error.hint(), "local certificate not renewed"),
-        }
     }
 }

@@ -27,6 +27,12 @@ use crate::certificates::x509::{self, Permitted, Validity};
 use crate::net::host::Host;
 use crate::store::keys::private_file::{self, Fault, PrivateFileError};
 
+/// Its folder under the state folder, and the CA's own file there.
+const FOLDER: &str = "local-ca";
+const FILE: &str = "ca.pem";
+/// Its leaf beside it.
+const LEAF: &str = "leaf.pem";
+
 /// The local CA, from its file.
 pub struct LocalCa {
     /// `<state>/local-ca`.
@@ -68,19 +74,39 @@ impl LocalCa {
     /// # Errors
     /// [`LocalCaError`] with the file and the way out; a CA that devices may trust already is never replaced.
     pub fn open(state_dir: &Path, names: &[Host], now: UnixMillis) -> Result<Self, LocalCaError> {
-        let folder = state_dir.join("local-ca");
+        let folder = state_dir.join(FOLDER);
         private_file::ensure_folder(&folder)?;
-        let path = folder.join("ca.pem");
+        if let Some(ca) = Self::stored(&folder, now)? {
+            return Ok(ca);
+        }
+        let path = folder.join(FILE);
+        private_file::create(&path, &issue::authority(names, now)?)?;
+        // Never: it was made just now. Whatever reads back otherwise is not shown.
+        Self::stored(&folder, now)?.ok_or(LocalCaError::Expired(path))
+    }
+
+    /// The CA under `state_dir` as it stands, if one was made; makes nothing.
+    ///
+    /// # Errors
+    /// As [`LocalCa::open`].
+    pub fn find(state_dir: &Path, now: UnixMillis) -> Result<Option<Self>, LocalCaError> {
+        let folder = state_dir.join(FOLDER);
+        match private_file::check_folder(&folder) {
+            Err(error) if error.is_absent() => Ok(None),
+            Err(error) => Err(error.into()),
+            Ok(()) => Self::stored(&folder, now),
+        }
+    }
+
+    fn stored(folder: &Path, now: UnixMillis) -> Result<Option<Self>, LocalCaError> {
+        let path = folder.join(FILE);
         let text = match private_file::read(&path) {
-            Err(error) if error.is_absent() => {
-                let text = issue::authority(names, now)?;
-                private_file::create(&path, &text)?;
-                text
-            }
+            Err(error) if error.is_absent() => return Ok(None),
             read => read?,
         };
-        let ca = Self::from_pem(folder, &text).map_err(|what| PrivateFileError::new(&path, Fault::Garbage(what)))?;
-        if now.0.div_euclid(1000) > ca.ends { Err(LocalCaError::Expired(path)) } else { Ok(ca) }
+        let ca = Self::from_pem(folder.to_owned(), &text);
+        let ca = ca.map_err(|what| PrivateFileError::new(&path, Fault::Garbage(what)))?;
+        if now.0.div_euclid(1000) > ca.ends { Err(LocalCaError::Expired(path)) } else { Ok(Some(ca)) }
     }
 
     fn from_pem(folder: PathBuf, text: &Secret<String>) -> Result<Self, &'static str> {
@@ -113,14 +139,9 @@ impl LocalCa {
     /// # Errors
     /// [`LocalCaError::NotPermitted`] for a name that this CA may not sign.
     pub fn leaf(&self, names: &[Host], now: UnixMillis) -> Result<Leaf, LocalCaError> {
-        let wanted = issue::leaf_names(names);
-        if wanted.len() > LEAF_NAMES_MAX {
-            return Err(LocalCaError::TooManyNames);
-        }
-        if let Some(name) = wanted.iter().find(|name| !self.permits(name)) {
-            return Err(LocalCaError::NotPermitted { name: name.clone(), folder: self.folder.clone() });
-        }
-        let path = self.folder.join("leaf.pem");
+        let wanted = wanted_names(names)?;
+        self.check_permitted(&wanted)?;
+        let path = self.folder.join(LEAF);
         if let Some(certified) = self.stored_leaf(&path, &wanted, now)? {
             return Ok(Leaf { certified, issued: Issued::Before });
         }
@@ -129,6 +150,23 @@ impl LocalCa {
         let certified = self.certified(&text, &wanted, now)?;
         private_file::replace(&path, &text)?;
         Ok(Leaf { certified, issued: Issued::Anew })
+    }
+
+    /// Says what [`LocalCa::leaf`] would refuse, and issues nothing.
+    ///
+    /// # Errors
+    /// As [`LocalCa::leaf`].
+    pub fn judge_leaf(&self, names: &[Host], now: UnixMillis) -> Result<(), LocalCaError> {
+        let wanted = wanted_names(names)?;
+        self.check_permitted(&wanted)?;
+        self.stored_leaf(&self.folder.join(LEAF), &wanted, now).map(drop)
+    }
+
+    fn check_permitted(&self, names: &[Host]) -> Result<(), LocalCaError> {
+        match names.iter().find(|name| !self.permits(name)) {
+            Some(name) => Err(LocalCaError::NotPermitted { name: name.clone(), folder: self.folder.clone() }),
+            None => Ok(()),
+        }
     }
 
     /// The stored leaf, unless it is to be issued anew: nothing but time and names is lost by that.
@@ -179,6 +217,15 @@ impl LocalCa {
         certified.keys_match().map_err(LocalCaError::Unbelievable)?;
         Ok(Arc::new(certified))
     }
+}
+
+/// What a leaf for `names` carries.
+///
+/// # Errors
+/// [`LocalCaError::TooManyNames`].
+pub(super) fn wanted_names(names: &[Host]) -> Result<Vec<Host>, LocalCaError> {
+    let wanted = issue::leaf_names(names);
+    if wanted.len() > LEAF_NAMES_MAX { Err(LocalCaError::TooManyNames) } else { Ok(wanted) }
 }
 
 fn read_pair(text: &Secret<String>) -> Option<(PrivateKeyDer<'static>, CertificateDer<'static>)> {

@@ -193,6 +193,8 @@ fn a_ca_is_never_replaced() {
 #[test]
 fn the_cas_certificate_stands_where_people_look_and_has_no_key() {
     let house = House::new(&[]);
+    assert!(Certificates::judge(&house.settings, now()).is_empty());
+    assert_eq!(fs::read_dir(house.state()).unwrap().count(), 0, "a judgement makes nothing");
     let certificates = house.open(now()).unwrap();
     let text = fs::read_to_string(house.settings.dir.join("local-ca.crt")).unwrap();
     assert_eq!(text, certificates.ca_pem());
@@ -314,8 +316,16 @@ impl House {
         Self { _folder: folder, settings }
     }
 
+    /// Opens them; a judgement before that says the same.
     fn open(&self, now: UnixMillis) -> Result<Certificates, CertificateError> {
-        Certificates::open(self.settings.clone(), now)
+        let judged: Vec<_> = Certificates::judge(&self.settings, now).iter().map(ToString::to_string).collect();
+        let opened = Certificates::open(self.settings.clone(), now);
+        let refused = opened.as_ref().err().filter(|error| {
+            // What comes of issuing is not known before.
+            !matches!(error, CertificateError::LocalCa(LocalCaError::Unbelievable(_)))
+        });
+        assert_eq!(judged, refused.iter().map(ToString::to_string).collect::<Vec<_>>());
+        opened
     }
 
     fn state(&self) -> &Path {

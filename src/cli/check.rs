@@ -1,30 +1,26 @@
 //! `doorward check`: everything a start would refuse, without starting. It makes and changes nothing.
 
 use std::fmt::Write;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::app::lock::check_private;
-use crate::base::clock::Clock;
-use crate::certificates::files;
+use crate::app::AppError;
+use crate::app::judge;
 use crate::config::Config;
 use crate::listener;
 use crate::origin::{ClientIpHeader, LocalRule, ProxyProtocol};
-use crate::store::keys::private_file;
-use crate::store::keys::token::TokenSource;
 
 use super::failure::Failure;
 use super::{Context, Form, print, print_json};
 
 pub(super) fn check(context: &Context) -> Result<(), Failure> {
     let config = context.config()?;
-    let problems = problems(&config);
+    let problems = judge(&config, &context.environment);
     match context.form {
         Form::Json => print_json(&json!({
             "ok": problems.is_empty(),
-            "problems": problems.iter().map(|(error, hint)| json!({"error": error, "hint": hint})).collect::<Vec<_>>(),
+            "problems": problems.iter().map(|error| json!({"error": error.to_string(), "hint": error.hint()})).collect::<Vec<_>>(),
             "warnings": config.warnings,
             "stateDir": config.state_dir,
             "listeners": config.listeners.iter().map(describe).collect::<Vec<_>>(),
@@ -34,48 +30,10 @@ pub(super) fn check(context: &Context) -> Result<(), Failure> {
     if problems.is_empty() { Ok(()) } else { Err(Failure::told()) }
 }
 
-/// What stands in the way of a start besides the configuration's own text: an error and a hint each.
-fn problems(config: &Config) -> Vec<(String, String)> {
-    let mut problems = Vec::new();
-    let state = &config.state_dir;
-    if state.exists()
-        && let Err(error) = check_private(state)
-    {
-        problems.push((error.to_string(), error.hint()));
-    }
-    let token = TokenSource::of(config.token_file.as_deref(), state);
-    // One of our own that is absent is made at the first start.
-    let readable = matches!(token, TokenSource::Operator(_)) || token.path().exists();
-    if readable && let Err(error) = token.open() {
-        problems.push((error.to_string(), error.hint()));
-    }
-    for key in keys(state) {
-        if let Err(error) = private_file::read(&key) {
-            problems.push((error.to_string(), error.hint()));
-        }
-    }
-    let now = Clock::system().now();
-    for pair in &config.certificates.files {
-        if let Err(error) = files::load(pair, now) {
-            problems.push((error.to_string(), error.hint()));
-        }
-    }
-    problems
-}
-
-/// The private keys that are kept: PEM files in the folders of the state folder.
-fn keys(state: &Path) -> Vec<PathBuf> {
-    let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let inside = entries(state).filter(|path| path.is_dir()).flat_map(|folder| entries(&folder).collect::<Vec<_>>());
-    let mut keys: Vec<_> = inside.filter(|path| path.extension().is_some_and(|end| end == "pem")).collect();
-    keys.sort();
-    keys
-}
-
-fn shown(config: &Config, problems: &[(String, String)]) -> String {
+fn shown(config: &Config, problems: &[AppError]) -> String {
     let mut shown = String::new();
-    for (error, hint) in problems {
-        let _ = writeln!(shown, "{error}\nhint: {hint}");
+    for error in problems {
+        let _ = writeln!(shown, "{error}\nhint: {}", error.hint());
     }
     for warning in &config.warnings {
         let _ = writeln!(shown, "warning: {warning}");

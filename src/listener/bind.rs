@@ -57,6 +57,26 @@ pub enum BindError {
     },
 }
 
+impl BindError {
+    /// What the operator can do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Denied { address } => format!(
+                "ports below 1024 need a right: `AmbientCapabilities=CAP_NET_BIND_SERVICE` in the unit, or another port than {}",
+                address.port()
+            ),
+            Self::Failed { .. } => "see that the address is one of this machine (ip address)".to_owned(),
+            Self::Taken { .. } => "end that process, or name another address in `bind`. If it is an OpenClaw gateway: \
+                 doorward takes its place at this port, so give the gateway another one first \
+                 (`openclaw config set gateway.port 18790`)"
+                .to_owned(),
+            Self::Unavailable { .. } => {
+                "`ip address` lists the addresses this machine has; name one of them in `bind`".to_owned()
+            }
+        }
+    }
+}
+
 /// The process that listens on an address.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Holder {
@@ -85,6 +105,13 @@ impl fmt::Display for Holder {
 pub fn bind(addresses: &[SocketAddr], sockets: usize) -> Result<Vec<Bound>, BindError> {
     let held = addresses.iter().map(|address| hold(*address)).collect::<Result<Vec<_>, _>>()?;
     held.into_iter().map(|first| share(first, sockets)).collect()
+}
+
+/// Says which of `addresses` could not be had now. Nothing listens meanwhile, so no caller is let down.
+pub fn judge(addresses: &[SocketAddr]) -> Vec<BindError> {
+    let free = |address: &SocketAddr| socket(*address)?.bind(&(*address).into());
+    let taken = |address: &SocketAddr| free(address).err().map(|cause| refused(*address, cause));
+    addresses.iter().filter_map(taken).collect()
 }
 
 /// Takes `address` for us alone.
@@ -176,6 +203,32 @@ mod tests {
                 assert!(holder.name.is_some());
             }
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_judgement_names_every_address_that_cannot_be_had_and_takes_none() {
+        let free = TcpListener::bind(ANY).unwrap().local_addr().unwrap();
+        let held = bind(&[ANY.parse().unwrap()], 1).unwrap();
+        let faults = judge(&[free, held[0].address, "192.0.2.1:1".parse().unwrap()]);
+        assert!(
+            matches!(faults[..], [BindError::Taken { holder: Some(_), .. }, BindError::Unavailable { .. }]),
+            "{faults:?}"
+        );
+        assert!(judge(&[free]).is_empty());
+        assert!(TcpListener::bind(free).is_ok());
+    }
+
+    #[test]
+    fn every_refusal_says_what_to_do() {
+        let address = "192.0.2.1:443".parse().unwrap();
+        for (error, act) in [
+            (BindError::Denied { address }, "another port than 443"),
+            (BindError::Failed { address, cause: io::ErrorKind::Other.into() }, "ip address"),
+            (BindError::Taken { address, holder: None }, "openclaw config set gateway.port"),
+            (BindError::Unavailable { address }, "`bind`"),
+        ] {
+            assert!(error.hint().contains(act), "{error}: {}", error.hint());
         }
     }
 

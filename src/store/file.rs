@@ -27,13 +27,21 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 /// Opens the store at `path`, makes it if there is none.
 pub(super) async fn open(path: &Path) -> Result<SqliteConnection, StoreError> {
-    match judge(path)? {
+    match look(path)? {
         Found::Nothing => create(path).await?,
         Found::Store => check(path).await?,
     }
     let mut connection = writable(path).connect().await.map_err(|error| damaged(path, &error))?;
     migrate(&mut connection).await?;
     Ok(connection)
+}
+
+/// Says what [`open`] would refuse, and writes nothing, not even SQLite's own files beside the store.
+pub(super) async fn judge(path: &Path) -> Result<(), StoreError> {
+    match look(path)? {
+        Found::Nothing => Ok(()),
+        Found::Store => check(path).await,
+    }
 }
 
 /// What lies where the store belongs.
@@ -44,7 +52,7 @@ enum Found {
 }
 
 /// Looks at the file without SQLite, which would write: kind, owner, mode, and the header's schema version.
-fn judge(path: &Path) -> Result<Found, StoreError> {
+fn look(path: &Path) -> Result<Found, StoreError> {
     let read = |source| StoreError::Read { path: path.to_owned(), source };
     let metadata = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
@@ -83,8 +91,7 @@ fn judge(path: &Path) -> Result<Found, StoreError> {
         bytes => u64::from(bytes.unwrap_or_default()).max(1),
     };
     // Only a log that is still to be merged explains a page that is not whole.
-    let log_bytes = fs::symlink_metadata(beside(path, "-wal")).map_or(0, |log| log.len());
-    if metadata.len() % page_bytes != 0 && log_bytes == 0 {
+    if metadata.len() % page_bytes != 0 && log_bytes(path) == 0 {
         return Err(corrupt(path, "the last page is cut short"));
     }
     // SQLite file format §1.3: the user version is the big-endian number at offset 60.
@@ -97,6 +104,8 @@ fn judge(path: &Path) -> Result<Found, StoreError> {
 /// better than the header), and whether it is whole.
 async fn check(path: &Path) -> Result<(), StoreError> {
     let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(STORE_BUSY_WAIT);
+    // Without a log there is nothing to merge, so nothing needs to be made beside the file.
+    let options = options.immutable(log_bytes(path) == 0);
     let fault = |error: sqlx::Error| damaged(path, &error);
     let mut connection = options.disable_statement_logging().connect().await.map_err(fault)?;
     let application: i64 = pragma(&mut connection, "PRAGMA application_id").await.map_err(fault)?;
@@ -193,6 +202,11 @@ fn damaged(path: &Path, error: &sqlx::Error) -> StoreError {
         Some(11 | 26) => corrupt(path, &error.to_string()),
         _ => StoreError::Open { path: path.to_owned(), cause: error.to_string() },
     }
+}
+
+/// The length of the log that is still to be merged.
+fn log_bytes(path: &Path) -> u64 {
+    fs::symlink_metadata(beside(path, "-wal")).map_or(0, |log| log.len())
 }
 
 fn corrupt(path: &Path, detail: &str) -> StoreError {

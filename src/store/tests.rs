@@ -163,6 +163,17 @@ async fn values_that_cannot_be_are_an_error_not_an_absence() {
 }
 
 #[tokio::test]
+async fn a_judgement_makes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    Store::judge(&file(&folder)).await.unwrap();
+    assert!(!file(&folder).exists());
+    close(Store::open(&file(&folder)).await.unwrap()).await;
+    Store::judge(&file(&folder)).await.unwrap();
+    let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, [FILE_NAME]);
+}
+
+#[tokio::test]
 async fn a_newer_or_foreign_store_is_refused_without_a_write() {
     let (folder, store) = fresh().await;
     close(store).await;
@@ -232,7 +243,9 @@ async fn an_interrupted_first_start_is_begun_anew() {
 /// That a store with these bytes does not open, and that they are still there afterwards.
 async fn refused(folder: &tempfile::TempDir, bytes: &[u8], why: &str) -> StoreError {
     fs::write(file(folder), bytes).unwrap();
+    let judged = Store::judge(&file(folder)).await.unwrap_err();
     let error = Store::open(&file(folder)).await.err().unwrap_or_else(|| panic!("{why}: it was opened"));
+    assert_eq!(judged.to_string(), error.to_string(), "{why}");
     assert!(error.to_string().contains("doorward.sqlite") && !error.hint().is_empty(), "{why}: {error}");
     assert_eq!(fs::read(file(folder)).unwrap(), bytes, "{why}: it was written to");
     error

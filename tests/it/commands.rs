@@ -105,6 +105,10 @@ fn state_that_cannot_be_read_stops_the_start_with_its_name() {
                 "{}: {words}",
                 file.display()
             );
+            let checked = doorward.command(&["check"]);
+            assert_eq!(checked.status.code(), Some(1), "{}", file.display());
+            let told = String::from_utf8_lossy(&checked.stdout).into_owned();
+            assert!(told.contains(&file.display().to_string()), "{}: {told}", file.display());
             assert_eq!(fs::read(&file).unwrap(), bad, "it was replaced");
         }
         fs::write(&file, &good).unwrap();
@@ -195,7 +199,25 @@ fn check_judges_without_making_anything() {
         assert!(words.contains(&format!("{}\nhint: chmod", path.display())), "{words}");
         fs::set_permissions(&path, mode).unwrap();
     }
+    // It runs: what it has taken itself is no fault.
     doorward.words(&["check"]);
+    assert!(doorward.stop().success());
+    let other = Instance::start(&host, LOCAL);
+    let output = doorward.command(&["check"]);
+    let words = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(words.contains(&format!("127.0.0.1:18789 is taken by doorward (process {}", other.id())), "{words}");
+    assert!(words.contains("[::1]:18789 is taken"), "every fault is told: {words}");
+    drop(other);
+    doorward.words(&["check"]);
+    let file = doorward.folder().join("doorward.toml");
+    fs::write(&file, "state_dir = \"state\"\n[edge]\nnames = [\"later.example\"]\n").unwrap();
+    let output = doorward.command(&["check"]);
+    let words = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{words}");
+    assert!(
+        words.contains("may not sign for a name that was not configured when it was made: later.example"),
+        "{words}"
+    );
 }
 
 #[test]

@@ -149,6 +149,15 @@ pub fn ensure_folder(path: &Path) -> Result<(), PrivateFileError> {
         Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {}
         Err(cause) => return Err(fail(Fault::Io(cause))),
     }
+    check_folder(path)
+}
+
+/// As [`ensure_folder`], but makes nothing.
+///
+/// # Errors
+/// As [`ensure_folder`], and when there is no such folder.
+pub fn check_folder(path: &Path) -> Result<(), PrivateFileError> {
+    let fail = |fault| PrivateFileError::new(path, fault);
     let metadata = fs::symlink_metadata(path).map_err(|cause| fail(Fault::Io(cause)))?;
     if metadata.is_symlink() {
         return Err(fail(Fault::Symlink));

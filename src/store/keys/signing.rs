@@ -15,6 +15,20 @@ use crate::identity::jwks::JwkSet;
 use crate::identity::signer::{SigningKey, SigningKeyError};
 use crate::store::keys::private_file::{self, Fault, PrivateFileError};
 
+/// Their folder under the state folder.
+const FOLDER: &str = "keys";
+
+/// What a look at the keys' ages came to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Maintained {
+    /// Keys whose overlap is over were dropped.
+    Dropped,
+    /// A new key signs from now on.
+    Rotated,
+    /// Nothing was due.
+    Unchanged,
+}
+
 /// What becomes of the key that a rotation replaces.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Replaced {
@@ -42,12 +56,25 @@ struct Stored {
 }
 
 impl SigningKeys {
+    /// Says what [`SigningKeys::open`] would refuse, and makes nothing.
+    ///
+    /// # Errors
+    /// As [`SigningKeys::open`].
+    pub fn judge(state_dir: &Path) -> Result<(), SigningKeysError> {
+        let folder = state_dir.join(FOLDER);
+        match private_file::check_folder(&folder) {
+            Err(error) if error.is_absent() => Ok(()),
+            Err(error) => Err(error.into()),
+            Ok(()) => read_all(&folder).map(drop),
+        }
+    }
+
     /// Reads the keys under `state_dir`; makes the first one on first start.
     ///
     /// # Errors
     /// [`SigningKeysError`] with the file and the way out; no file is ever replaced.
     pub fn open(state_dir: &Path, now: UnixMillis) -> Result<Self, SigningKeysError> {
-        let folder = state_dir.join("keys");
+        let folder = state_dir.join(FOLDER);
         private_file::ensure_folder(&folder)?;
         let mut stored = read_all(&folder)?;
         if stored.is_empty() {
@@ -96,22 +123,22 @@ impl SigningKeys {
         }
     }
 
-    /// Rotates if the current key has reached its age, and drops those whose overlap is over. Answers whether anything changed.
+    /// Rotates if the current key has reached its age, and drops those whose overlap is over.
     ///
     /// # Errors
     /// [`SigningKeysError`], with the keys as before.
-    pub fn maintain(&mut self, now: UnixMillis) -> Result<bool, SigningKeysError> {
+    pub fn maintain(&mut self, now: UnixMillis) -> Result<Maintained, SigningKeysError> {
         let age = now.seconds().saturating_sub(self.current.created);
         if age >= SIGNING_KEY_LIFE.as_secs() {
             self.rotate(Replaced::Overlaps, now)?;
-            return Ok(true);
+            return Ok(Maintained::Rotated);
         }
         if self.replaced.is_empty() || age < SIGNING_KEY_OVERLAP.as_secs() {
-            return Ok(false);
+            return Ok(Maintained::Unchanged);
         }
         self.replaced.iter().try_for_each(|stored| private_file::remove(&stored.path))?;
         self.replaced.clear();
-        Ok(true)
+        Ok(Maintained::Dropped)
     }
 }
 
@@ -191,7 +218,10 @@ mod tests {
     #[test]
     fn the_first_key_is_made_once_and_kept() {
         let state = tempfile::tempdir().unwrap();
+        SigningKeys::judge(state.path()).unwrap();
+        assert_eq!(fs::read_dir(state.path()).unwrap().count(), 0, "a judgement makes nothing");
         let first = SigningKeys::open(state.path(), START).unwrap();
+        SigningKeys::judge(state.path()).unwrap();
         let again = SigningKeys::open(state.path(), START.plus(5_000)).unwrap();
         assert_eq!(first.current().kid(), again.current().kid());
         assert_eq!(again.created(), START);
@@ -204,16 +234,16 @@ mod tests {
         let mut keys = SigningKeys::open(state.path(), START).unwrap();
         let old = keys.current();
         let due = START.plus(i64::try_from(SIGNING_KEY_LIFE.as_millis()).unwrap());
-        assert!(!keys.maintain(due.plus(-1_000)).unwrap());
-        assert!(keys.maintain(due).unwrap());
+        assert_eq!(keys.maintain(due.plus(-1_000)).unwrap(), Maintained::Unchanged);
+        assert_eq!(keys.maintain(due).unwrap(), Maintained::Rotated);
         assert_ne!(keys.current().kid(), old.kid());
         // The next start reads the same: new one signs, old one verifies.
         let mut keys = SigningKeys::open(state.path(), due).unwrap();
         assert_ne!(keys.current().kid(), old.kid());
         assert!(keys.public().find(old.kid()).is_some());
         let over = due.plus(i64::try_from(SIGNING_KEY_OVERLAP.as_millis()).unwrap());
-        assert!(!keys.maintain(over.plus(-1_000)).unwrap());
-        assert!(keys.maintain(over).unwrap());
+        assert_eq!(keys.maintain(over.plus(-1_000)).unwrap(), Maintained::Unchanged);
+        assert_eq!(keys.maintain(over).unwrap(), Maintained::Dropped);
         assert!(keys.public().find(old.kid()).is_none());
         assert_eq!(fs::read_dir(state.path().join("keys")).unwrap().count(), 1);
     }
@@ -237,7 +267,11 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let path = only_key(state.path());
         let good = fs::read_to_string(&path).unwrap();
-        let open = || SigningKeys::open(state.path(), START).unwrap_err();
+        let open = || {
+            let error = SigningKeys::open(state.path(), START).unwrap_err();
+            assert_eq!(SigningKeys::judge(state.path()).unwrap_err().to_string(), error.to_string());
+            error
+        };
         let middle = good.lines().nth(1).unwrap();
         let flipped = good.replace(middle, &middle.chars().rev().collect::<String>());
         let half = good.split_at(40).0;

@@ -60,6 +60,20 @@ impl TokenSource {
         }
     }
 
+    /// Says what [`TokenSource::open`] would refuse, and makes nothing.
+    ///
+    /// # Errors
+    /// As [`TokenSource::open`].
+    pub fn judge(&self) -> Result<(), TokenError> {
+        match self {
+            Self::Operator(_) => self.open().map(drop),
+            Self::State(path) => match private_file::read(path) {
+                Err(error) if error.is_absent() => Ok(()),
+                read => judge(path, &read?).map(drop),
+            },
+        }
+    }
+
     /// Reads the token; makes our own on first start.
     ///
     /// # Errors
@@ -181,7 +195,10 @@ mod tests {
     fn our_token_is_made_once_and_kept() {
         let state = tempfile::tempdir().unwrap();
         let source = TokenSource::of(None, state.path());
+        source.judge().unwrap();
+        assert!(!source.path().exists(), "a judgement makes nothing");
         let first = source.open().unwrap();
+        source.judge().unwrap();
         assert_eq!(first.expose().len(), 43);
         assert!(source.open().unwrap().is(first.expose()));
         assert!(!source.is_exposed());
@@ -198,6 +215,7 @@ mod tests {
             write(source.path(), text, mode);
             let error = source.open().unwrap_err();
             assert!(!error.hint().is_empty());
+            assert_eq!(source.judge().unwrap_err().to_string(), error.to_string());
             assert_eq!(fs::read_to_string(source.path()).unwrap(), text);
         }
     }

@@ -58,9 +58,9 @@ impl<'a> Instance<'a> {
         command
     }
 
-    /// Runs a doorward command against this instance.
+    /// Runs a doorward command against this instance, on its machine.
     pub(crate) fn command(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(binary());
+        let mut command = self.machine.command(&binary());
         command.arg("--config").arg(self.folder.path().join("doorward.toml")).args(arguments);
         command.current_dir(self.folder.path()).stdin(Stdio::null()).output().unwrap()
     }

@@ -1,0 +1,97 @@
+//! What a running instance does now and then, each cheap when nothing is due: routes, signing keys, certificates.
+
+use std::convert::Infallible;
+use std::fs;
+use std::io;
+use std::sync::Arc;
+
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{error, info, warn};
+
+use crate::base::clock::Clock;
+use crate::base::limits::{MAINTENANCE_PERIOD, NETWORK_PERIOD};
+use crate::certificates::{Certificates, Renewal};
+use crate::edge::Edge;
+use crate::identity::signer::Signer;
+use crate::origin::Network;
+use crate::store::keys::signing::{Maintained, SigningKeys};
+
+/// What is kept fresh.
+pub(super) struct Upkeep {
+    pub(super) certificates: Arc<Certificates>,
+    pub(super) clock: Clock,
+    pub(super) edge: Edge,
+    pub(super) keys: SigningKeys,
+    pub(super) signer: Arc<Signer>,
+}
+
+impl Upkeep {
+    /// Works until dropped.
+    pub(super) async fn run(mut self) -> Infallible {
+        let mut network_due = interval(NETWORK_PERIOD);
+        let mut maintenance_due = interval(MAINTENANCE_PERIOD);
+        for due in [&mut network_due, &mut maintenance_due] {
+            due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        }
+        loop {
+            tokio::select! {
+                _ = network_due.tick() => self.look_at_network(),
+                _ = maintenance_due.tick() => {
+                    self.rotate_keys();
+                    self.renew_certificates().await;
+                }
+            }
+        }
+    }
+
+    fn look_at_network(&self) {
+        match network() {
+            Ok(network) => self.edge.replace_network(network),
+            // What was known is nearer to the truth than nothing: a gateway that is forgotten looks like a neighbour.
+            Err(error) => warn!(%error, "routes cannot be read; those read before stand"),
+        }
+    }
+
+    /// The order matters: nobody signs with a key that is not believed yet.
+    fn rotate_keys(&mut self) {
+        let maintained = self.keys.maintain(self.clock.now());
+        match maintained {
+            Ok(Maintained::Unchanged) => {}
+            Ok(Maintained::Dropped | Maintained::Rotated) => {
+                self.edge.core().replace_keys(self.keys.public());
+                self.edge.replace_keys(&self.keys.public());
+                self.signer.replace_key(self.keys.current());
+                let kid = self.keys.current().kid().to_owned();
+                match maintained {
+                    Ok(Maintained::Rotated) => info!(%kid, "signing key replaced by age"),
+                    _ => info!(%kid, "replaced signing keys dropped, their overlap is over"),
+                }
+            }
+            Err(error) => error!(%error, hint = %error.hint(), "signing keys not rotated"),
+        }
+    }
+
+    async fn renew_certificates(&self) {
+        let (certificates, now) = (Arc::clone(&self.certificates), self.clock.now());
+        match tokio::task::spawn_blocking(move || certificates.renew(now)).await {
+            Ok(Ok(Renewal::NotDue)) => {}
+            Ok(Ok(Renewal::Renewed)) => info!("local certificate renewed"),
+            Ok(Err(error)) => error!(%error, hint = %error.hint(), "local certificate not renewed"),
+            Err(error) => error!(%error, "local certificate not renewed: the renewal broke off"),
+        }
+    }
+}
+
+/// What this machine's network looks like now: its default gateways hide callers behind them.
+pub(super) fn network() -> io::Result<Network> {
+    let own_uid = rustix::process::geteuid().as_raw();
+    Ok(Network::from_routes(&table("/proc/net/route")?, &table("/proc/net/ipv6_route")?, own_uid))
+}
+
+/// A routing table of the kernel; a kernel without that protocol has none, and so no route by it.
+fn table(file: &str) -> io::Result<String> {
+    match fs::read_to_string(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        read => read.map_err(|error| io::Error::new(error.kind(), format!("{error}: {file}"))),
+    }
+}
