@@ -6,7 +6,9 @@
 
 use std::net::SocketAddr;
 
+use crate::net::addr::PeerAddr;
 use crate::origin;
+use crate::origin::ProxyProtocol;
 
 pub mod accept;
 pub mod bind;
@@ -34,6 +36,19 @@ pub struct Settings {
     pub serve: Serve,
     /// What is read and believed there about who is calling.
     pub origin: origin::Settings,
+}
+
+impl Settings {
+    /// Whether `peer` may ask for more here than for health.
+    ///
+    /// Plain HTTP off loopback is only for the proxies that end TLS in front of it: a caller who comes past them
+    /// would send the gateway's token in clear.
+    pub fn serves(&self, peer: PeerAddr) -> bool {
+        let past_a_proxy = matches!(self.origin.proxy_protocol, ProxyProtocol::Required { .. });
+        let plain = self.protocol == Protocol::Http && self.serve == Serve::All && !past_a_proxy;
+        let outside = self.bind.iter().any(|address| !address.ip().is_loopback());
+        !(plain && outside) || peer.ip().is_loopback() || self.origin.trusted_proxies.contains(peer.ip())
+    }
 }
 
 /// What is spoken on a listener.
@@ -73,6 +88,34 @@ impl Serve {
         match self {
             Self::All => "all",
             Self::Redirect => "redirect",
+        }
+    }
+}
+
+#[cfg(test)]
+mod serving {
+    use super::*;
+    use crate::net::range::{Ranges, Width};
+
+    #[test]
+    fn plain_http_off_loopback_is_only_for_the_proxies() {
+        let ranges = |entries: &[&str]| Ranges::parse(entries, Width::Narrow).unwrap();
+        let required = || ProxyProtocol::Required { from: ranges(&["10.0.0.2"]) };
+        for (bind, protocol, serve, proxy_protocol, peer, served) in [
+            ("10.0.0.5:80", Protocol::Http, Serve::All, ProxyProtocol::Off, "10.0.0.2:1", true),
+            ("10.0.0.5:80", Protocol::Http, Serve::All, ProxyProtocol::Off, "10.0.0.3:1", false),
+            ("0.0.0.0:80", Protocol::Http, Serve::All, ProxyProtocol::Off, "203.0.113.9:1", false),
+            ("0.0.0.0:80", Protocol::Http, Serve::All, ProxyProtocol::Off, "127.0.0.1:1", true),
+            ("127.0.0.1:80", Protocol::Http, Serve::All, ProxyProtocol::Off, "127.0.0.1:1", true),
+            ("10.0.0.5:80", Protocol::Http, Serve::All, required(), "10.0.0.3:1", true),
+            ("10.0.0.5:80", Protocol::Http, Serve::Redirect, ProxyProtocol::Off, "10.0.0.3:1", true),
+            ("10.0.0.5:443", Protocol::Https, Serve::All, ProxyProtocol::Off, "10.0.0.3:1", true),
+        ] {
+            let trusted_proxies = ranges(&["10.0.0.2"]);
+            let origin = origin::Settings { proxy_protocol, trusted_proxies, ..origin::Settings::default() };
+            let name = "plain".to_owned();
+            let settings = Settings { name, bind: vec![bind.parse().unwrap()], protocol, serve, origin };
+            assert_eq!(settings.serves(PeerAddr::from_accept(peer.parse().unwrap())), served, "{bind} {peer}");
         }
     }
 }

@@ -21,6 +21,10 @@ pub const ACCEPT_BACKLOG: i32 = 4096;
 pub const CONNECTIONS_MAX: usize = 20_000;
 /// Of these, kept for callers from loopback.
 pub const CONNECTIONS_RESERVE: usize = 64;
+/// One client may hold this part of all connections, where descriptors are few.
+pub const CONNECTIONS_PER_CLIENT_DIVISOR: usize = 8;
+/// Open connections that no shortage of descriptors takes from one client: as many as a busy browser has.
+pub const CONNECTIONS_PER_CLIENT_MIN: usize = 64;
 /// Open connections from one client address (an IPv6 /64 counts as one). Loopback is exempt.
 pub const CONNECTIONS_PER_CLIENT_MAX: usize = 1_024;
 /// Descriptors kept for everything but connections: store, log, admin socket, listeners.
@@ -39,6 +43,9 @@ pub const WARN_PERIOD: Duration = Duration::from_secs(10);
 
 /// A request's head must be whole this long after its first byte.
 pub const HEAD_WAIT: Duration = Duration::from_secs(5);
+/// A connection that has not begun its first request: shorter than [`IDLE_WAIT`], because a place that was never used is
+/// the cheapest to hold.
+pub const FIRST_HEAD_WAIT: Duration = Duration::from_secs(10);
 /// A kept-alive connection without a request.
 pub const IDLE_WAIT: Duration = Duration::from_secs(60);
 /// A request's body, from head to last byte, on routes we answer ourselves.

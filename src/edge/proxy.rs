@@ -155,6 +155,9 @@ impl Edge {
             let location = https_location(&authority, &head.uri, self.settings())?;
             return Ok(Outcome::Answer(respond::redirect(location)));
         }
+        if !facts.listener.serves(facts.peer) {
+            return Err(Refusal::Unproxied);
+        }
         host::check(&authority, facts.tls.as_ref(), &facts.listener, self.settings())?;
         let rules = &facts.listener.origin;
         let proxy_header = facts.proxy_header.as_ref();

@@ -73,6 +73,9 @@ pub enum Refusal {
     /// A transfer coding other than chunked.
     #[error("unknown transfer coding")]
     TransferCoding,
+    /// Plain HTTP, past the proxies that this listener is for.
+    #[error("not one of the trusted proxies")]
+    Unproxied,
     /// A WebSocket over something that cannot carry one, or with a body.
     #[error("not a websocket handshake: {0}")]
     Upgrade(&'static str),
@@ -122,6 +125,11 @@ impl Refusal {
             Self::TransferCoding => {
                 (StatusCode::NOT_IMPLEMENTED, "unknown-transfer-coding", "send no Transfer-Encoding but chunked")
             }
+            Self::Unproxied => (
+                StatusCode::FORBIDDEN,
+                "not-through-the-proxy",
+                "use https; only this listener's trusted_proxies speak plain http to it",
+            ),
             Self::Upgrade(_) => {
                 (StatusCode::BAD_REQUEST, "bad-websocket-handshake", "send a handshake as RFC 6455 section 4.1 has it")
             }
@@ -234,6 +242,7 @@ mod tests {
             Refusal::Target,
             Refusal::TooManyHeaders,
             Refusal::TransferCoding,
+            Refusal::Unproxied,
             Refusal::Upgrade("key"),
             Refusal::UpgradeVersion,
         ];

@@ -11,7 +11,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 
 use crate::base::limits::{
-    CONNECTIONS_MAX, CONNECTIONS_PER_CLIENT_MAX, CONNECTIONS_RESERVE, DESCRIPTORS_RESERVE, DRAIN_POLL,
+    CONNECTIONS_MAX, CONNECTIONS_PER_CLIENT_DIVISOR, CONNECTIONS_PER_CLIENT_MAX, CONNECTIONS_PER_CLIENT_MIN,
+    CONNECTIONS_RESERVE, DESCRIPTORS_RESERVE, DRAIN_POLL,
 };
 use crate::net::addr::{ClientKey, PeerAddr};
 
@@ -62,8 +63,13 @@ impl Limits {
             let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
             descriptors.saturating_sub(DESCRIPTORS_RESERVE).max(descriptors / 2)
         });
-        let total = CONNECTIONS_MAX.min(descriptors);
-        Self { total, reserve: CONNECTIONS_RESERVE.min(total / 8), per_client: CONNECTIONS_PER_CLIENT_MAX }
+        Self::of_total(CONNECTIONS_MAX.min(descriptors))
+    }
+
+    /// The design's limits in proportion to `total`, so that one client can never hold them all.
+    fn of_total(total: usize) -> Self {
+        let share = (total / CONNECTIONS_PER_CLIENT_DIVISOR).max(CONNECTIONS_PER_CLIENT_MIN);
+        Self { total, reserve: CONNECTIONS_RESERVE.min(total / 8), per_client: CONNECTIONS_PER_CLIENT_MAX.min(share) }
     }
 }
 
@@ -166,6 +172,13 @@ fn raise_descriptor_limit() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_client_never_holds_more_than_its_part() {
+        for (total, per_client) in [(20_000, 1_024), (4_000, 500), (600, 75), (256, 64)] {
+            assert_eq!(Limits::of_total(total).per_client, per_client, "{total}");
+        }
+    }
 
     #[test]
     fn the_reserve_is_for_loopback() {

@@ -17,6 +17,28 @@ pub struct Head {
     line_bytes: usize,
     spaces: usize,
     carriage_return: bool,
+    method: Start,
+    target: Start,
+}
+
+/// The first bytes of a word: enough to tell `CONNECT` and `https://` from all others.
+#[derive(Clone, Copy, Debug, Default)]
+struct Start {
+    bytes: [u8; 8],
+    count: usize,
+}
+
+impl Start {
+    fn push(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.count) {
+            *place = byte.to_ascii_lowercase();
+        }
+        self.count = self.count.saturating_add(1);
+    }
+
+    fn is(&self, word: &[u8]) -> bool {
+        self.count == word.len() && self.bytes.starts_with(word)
+    }
 }
 
 /// What is known after some bytes.
@@ -110,13 +132,32 @@ impl Head {
         match byte {
             b' ' => {
                 self.spaces = self.spaces.saturating_add(1);
-                if self.spaces > 2 || self.line_bytes == 1 { Err(HeadFault::RequestLine) } else { Ok(()) }
+                let misplaced = self.spaces > 2 || self.line_bytes == 1;
+                if misplaced || (self.spaces == 2 && !self.is_target()) { Err(HeadFault::RequestLine) } else { Ok(()) }
             }
             b'\r' if !self.carriage_return => Ok(()),
+            // A fragment never travels (RFC 9112 §3.2); a reader that cuts it off reads another target than one that does not.
+            b'#' if self.spaces == 1 => Err(HeadFault::RequestLine),
             // A carriage return inside the line is one that no line feed followed.
-            0x21..=0x7e if !self.carriage_return => Ok(()),
+            0x21..=0x7e if !self.carriage_return => {
+                match self.spaces {
+                    0 => self.method.push(byte),
+                    1 => self.target.push(byte),
+                    _ => {}
+                }
+                Ok(())
+            }
             _ => Err(HeadFault::RequestLine),
         }
+    }
+
+    /// A path, an absolute URL, `*`, or CONNECT's authority (RFC 9112 §3.2). The parser behind us would mend
+    /// anything else into a path.
+    fn is_target(&self) -> bool {
+        let bytes = &self.target.bytes;
+        [&b"/"[..], b"http://", b"https://"].iter().any(|start| bytes.starts_with(start))
+            || self.target.is(b"*")
+            || self.method.is(b"connect")
     }
 }
 
@@ -149,6 +190,13 @@ mod tests {
             (b"GET / HTTP/1.1 \r\n", HeadFault::RequestLine),
             (b"GET\t/ HTTP/1.1\r\n", HeadFault::RequestLine),
             (b"GET /\r\n", HeadFault::RequestLine),
+            (b"GET admin HTTP/1.1\r\n", HeadFault::RequestLine),
+            (b"GET ?x HTTP/1.1\r\n", HeadFault::RequestLine),
+            (b"GET *x HTTP/1.1\r\n", HeadFault::RequestLine),
+            (b"GET 127.0.0.1:80 HTTP/1.1\r\n", HeadFault::RequestLine),
+            (b"GET httpx:// HTTP/1.1\r\n", HeadFault::RequestLine),
+            (b"GET ftp://a/ HTTP/1.1\r\n", HeadFault::RequestLine),
+            (b"GET /a#b HTTP/1.1\r\n", HeadFault::RequestLine),
             (b"GET /\x00 HTTP/1.1\r\n", HeadFault::RequestLine),
             (b"GET /\x7f HTTP/1.1\r\n", HeadFault::RequestLine),
             (b"GET /\xc3\xa9 HTTP/1.1\r\n", HeadFault::RequestLine),
@@ -156,6 +204,13 @@ mod tests {
             (b"\x16\x03\x01\x02\x00", HeadFault::RequestLine),
         ] {
             assert_eq!(read(bytes), Err(fault), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn every_form_of_target_passes() {
+        for line in ["GET / ", "GET HTTPS://a/b ", "GET http://a ", "OPTIONS * ", "CONNECT a:80 ", "GET //a "] {
+            assert_eq!(read(format!("{line}HTTP/1.1\r\n\r\n").as_bytes()), Ok(Seen::Whole), "{line}");
         }
     }
 

@@ -27,7 +27,7 @@ use super::caps::Seat;
 use super::facts::ConnectionFacts;
 use super::head::{Head, HeadFault, Seen};
 use super::refusal::Refusal;
-use crate::base::limits::{CORK_BYTES_MAX, HEAD_WAIT, IDLE_WAIT};
+use crate::base::limits::{CORK_BYTES_MAX, FIRST_HEAD_WAIT, HEAD_WAIT, IDLE_WAIT};
 
 /// One connection, as pingora and then a WebSocket see it.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ impl EdgeIo {
     pub(super) fn new(stream: Transport, facts: Arc<ConnectionFacts>, seat: Seat) -> Self {
         let h2 = facts.is_h2();
         let stage = if h2 { Stage::Preface { bytes: 0 } } else { Stage::Head { head: Head::default(), nth: 0 } };
-        let wait = if h2 { HEAD_WAIT } else { IDLE_WAIT };
+        let wait = if h2 { HEAD_WAIT } else { FIRST_HEAD_WAIT };
         let timer = Some(Box::pin(tokio::time::sleep(wait)));
         Self { stream, facts, digest: None, stage, timer, cork: Cork::default(), _seat: seat }
     }
