@@ -220,21 +220,27 @@ impl Session {
         self.events.iter().filter(|event| event["event"] == name).map(|event| &event["payload"]).collect()
     }
 
+    /// Says nothing and only hears (and answers pings) until that is over; the socket must stay open.
+    pub(crate) async fn listen(&mut self, until: impl Future<Output = ()>) {
+        let mut until = std::pin::pin!(until);
+        loop {
+            tokio::select! {
+                () = &mut until => return,
+                message = self.socket.next() => match message {
+                    Some(Ok(Message::Close(close))) => panic!("closed: {close:?}"),
+                    Some(Ok(_)) => {}
+                    other => panic!("ended: {other:?}"),
+                },
+            }
+        }
+    }
+
     /// Waits until the other side closes; its code and reason.
     pub(crate) async fn closed(mut self) -> (u16, String) {
         loop {
             if let Err(close) = next_frame(&mut self.socket).await {
                 return close;
             }
-        }
-    }
-
-    /// Says nothing for so long and only hears; the socket must stay open.
-    pub(crate) async fn listen(&mut self, time: Duration) {
-        let until = tokio::time::Instant::now() + time;
-        while let Ok(frame) = tokio::time::timeout_at(until, self.socket.next()).await {
-            let frame = frame.expect("the socket ended").expect("the socket broke");
-            assert!(!frame.is_close(), "closed while it was only listening: {frame:?}");
         }
     }
 
