@@ -130,8 +130,6 @@ pub struct Status {
     pub paired: usize,
     /// Devices that wait for approval.
     pub pending: usize,
-    /// Bytes that wait to be sent to all sockets together.
-    pub queued_bytes: usize,
     /// Milliseconds since start.
     pub uptime_ms: u64,
 }
@@ -251,8 +249,9 @@ impl Core {
             let token =
                 tokio::task::spawn_blocking(move || source.rotate()).await.map_err(|_| CoreError::Stopped)??;
             core.secret.store(Arc::new(token.fingerprint()));
-            core.registry
-                .end(&Failure::AuthChanged, |peer| matches!(peer.method, AuthMethod::Token | AuthMethod::Password));
+            core.registry.end(&Failure::AuthChanged, |peer| {
+                matches!(peer.arrival.method, AuthMethod::Token | AuthMethod::Password)
+            });
             info!("gateway token rotated");
             Ok(token)
         });
@@ -287,7 +286,6 @@ impl Inner {
             waiting: self.lobby.all(),
             paired: self.store.devices_count().await?,
             pending: requests.iter().filter(|request| !request.is_expired(now)).count(),
-            queued_bytes: self.registry.queued_bytes(),
             uptime_ms: self.uptime_ms(),
         })
     }

@@ -27,7 +27,7 @@ pub(super) fn notice(registry: &Registry, notice: &Notice, now: UnixMillis) {
         Notice::Close { .. } => {}
         Notice::Changed(device) => {
             tell(registry, event::DEVICE_PAIR_CHANGED, &json!({}), None, |peer| {
-                peer.version == Version::V4 && decides_about(peer, device)
+                peer.arrival.version == Version::V4 && decides_about(peer, device)
             });
         }
         Notice::Requested(request) => {
@@ -52,7 +52,7 @@ pub(super) fn presence(registry: &Registry, list: &[Presence], version: StateVer
 }
 
 fn decides_about(peer: &Peer, device: &DeviceId) -> bool {
-    peer.role == Role::Operator && peer.scopes.covers(&Scope::PAIRING) && peer.approver().sees(device)
+    peer.arrival.role == Role::Operator && peer.arrival.scopes.covers(&Scope::PAIRING) && peer.approver().sees(device)
 }
 
 fn tell(

@@ -1,14 +1,33 @@
 //! The short code of one refusal: 60 random bits, so that it tells nothing and names one case.
 
+use tracing::error;
+
 /// Crockford's base 32: no I, L, O, U, so that it survives being read aloud.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const CHARS: usize = 12;
 
-/// A new code, 12 characters.
-///
-/// # Errors
-/// When the kernel gives no random bytes.
-pub(super) fn random() -> Result<String, getrandom::Error> {
+/// A refusal's code: in `details.doorward` and in the log.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Code(String);
+
+impl Code {
+    /// A new code. None when the kernel gives no random bytes: the refusal stands without one, and the log says why.
+    pub(super) fn random() -> Option<Self> {
+        random().inspect_err(|fault| error!(%fault, "a refusal goes without a code")).ok().map(Self)
+    }
+
+    /// The 12 characters.
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What a log line shows of `code`.
+    pub(super) fn shown(code: Option<&Self>) -> &str {
+        code.map_or("-", Self::as_str)
+    }
+}
+
+fn random() -> Result<String, getrandom::Error> {
     let mut bits = u64::from_le_bytes(random_bytes()?);
     let mut code = String::with_capacity(CHARS);
     for _ in 0..CHARS {

@@ -14,11 +14,12 @@ use tracing::info;
 
 use crate::core::Inner;
 use crate::core::broadcast;
-use crate::core::code;
+use crate::core::code::Code;
 use crate::core::presence;
 use crate::core::registry::Arrival;
 use crate::core::registry::Registered;
 use crate::identity::claims::Assertion;
+use crate::identity::claims::OriginClaim;
 use crate::identity::verifier::Verified;
 use crate::pairing::device::Proof;
 use crate::pairing::request::client_of;
@@ -66,8 +67,8 @@ pub(super) struct Welcome {
 pub(super) struct Rejection {
     /// Why.
     pub(super) failure: Failure,
-    /// Under which code it can be explained.
-    pub(super) code: String,
+    /// Its code here and in the log.
+    pub(super) code: Option<Code>,
 }
 
 impl Inner {
@@ -88,19 +89,23 @@ impl Inner {
 
     /// Decides about one `connect`.
     pub(super) async fn connect(self: Arc<Self>, applicant: Applicant) -> Result<Welcome, Rejection> {
-        let code = code::random().unwrap_or_default();
+        let code = Code::random();
         let _desk = self.desk().await;
-        match self.decide(applicant, &code).await {
+        match self.decide(applicant, code.as_ref()).await {
             Ok(Ok(welcome)) => Ok(welcome),
             Ok(Err(failure)) => Err(Rejection { failure, code }),
             Err(fault) => {
-                error!(%fault, code, "connect not decided");
+                error!(%fault, code = Code::shown(code.as_ref()), "connect not decided");
                 Err(Rejection { failure: Failure::Internal, code })
             }
         }
     }
 
-    async fn decide(self: &Arc<Self>, applicant: Applicant, code: &str) -> Result<Result<Welcome, Failure>, DeskError> {
+    async fn decide(
+        self: &Arc<Self>,
+        applicant: Applicant,
+        code: Option<&Code>,
+    ) -> Result<Result<Welcome, Failure>, DeskError> {
         if self.is_draining() {
             return Ok(Err(Failure::Restart));
         }
@@ -119,8 +124,7 @@ impl Inner {
         if let Some(reservation) = reservation {
             self.throttle().settle(reservation, outcome.verdict, Instant::now());
         }
-        let act =
-            Act { name: "connect", actor: format!("client:{client}"), connection: Some(claims.cid.clone()), at: now };
+        let act = Act { name: "connect", actor: actor(&claims.origin), connection: Some(claims.cid.clone()), at: now };
         self.commit(&changes, &act).await?;
         self.tell(&notices, claims, code);
         let admitted = match outcome.outcome {
@@ -147,14 +151,14 @@ impl Inner {
     }
 
     /// Does what durable changes ask for: sockets are closed, and operators told.
-    pub(super) fn tell(&self, notices: &[Notice], claims: &Assertion, code: &str) {
+    pub(super) fn tell(&self, notices: &[Notice], claims: &Assertion, code: Option<&Code>) {
         for notice in notices {
             if let Notice::Requested(request) = notice {
                 info!(
                     request = %request.id, device = %request.device(), role = %request.role,
                     name = request.profile.display_name.as_deref().unwrap_or("-"),
-                    client = %client_of(&request.origin), class = ?request.origin.class,
-                    listener = %claims.origin.listener, connection = %claims.cid, code,
+                    conn = %claims.cid, client = %claims.origin.client_shown(), peer = %claims.origin.peer,
+                    class = claims.origin.class.as_str(), listener = %claims.origin.listener, code = Code::shown(code),
                     "a device waits for approval: doorward devices approve {}", request.id
                 );
             }
@@ -166,10 +170,18 @@ impl Inner {
     pub(super) fn carry_out(&self, notice: &Notice) {
         if let Notice::Close { device, role } = notice {
             self.registry.end(&Failure::DeviceRemoved, |peer| {
-                peer.device == Some(*device) && role.is_none_or(|role| role == peer.role)
+                peer.arrival.device == Some(*device) && role.is_none_or(|role| role == peer.arrival.role)
             });
         }
         broadcast::notice(&self.registry, notice, self.clock.now());
+    }
+}
+
+/// Who did it, for the audit log: the client where it is known, else the peer that did not say for whom it calls.
+fn actor(origin: &OriginClaim) -> String {
+    match origin.ip {
+        Some(client) => format!("client:{client}"),
+        None => format!("unattributed:{}", origin.peer),
     }
 }
 

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::base::limits::FRAMES_BEFORE_HELLO_MAX;
 use crate::core::Inner;
 use crate::core::admission::Admission;
-use crate::core::code;
+use crate::core::code::Code;
 use crate::core::desk::Applicant;
 use crate::core::desk::Rejection;
 use crate::core::desk::Welcome;
@@ -60,16 +60,16 @@ struct Refused {
     version: Version,
     /// The id of the request that gets the error.
     request: Option<String>,
-    code: String,
+    code: Option<Code>,
 }
 
 impl Refused {
     fn silent(failure: Failure) -> Self {
-        Self { failure, version: Version::V4, request: None, code: String::new() }
+        Self { failure, version: Version::V4, request: None, code: None }
     }
 
     fn answered(failure: Failure, version: Version, request: String) -> Self {
-        Self { failure, version, request: Some(request), code: code::random().unwrap_or_default() }
+        Self { failure, version, request: Some(request), code: Code::random() }
     }
 }
 
@@ -106,7 +106,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
         match self.admit().await {
             Ok((welcome, request)) => self.welcome(welcome, &request).await,
             Err(Unready::Gone) => {
-                debug!(connection = %self.claims().cid, "closed before connect");
+                debug!(conn = %self.claims().cid, "closed before connect");
                 None
             }
             Err(Unready::Refused(refused)) => {
@@ -183,7 +183,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
         let Welcome { registered, admitted, connect } = welcome;
         let claims = self.claims();
         info!(
-            connection = %claims.cid, client = %claims.origin.ip.unwrap_or(claims.origin.peer), role = %admitted.role,
+            conn = %claims.cid, client = %claims.origin.client_shown(), peer = %claims.origin.peer, role = %admitted.role,
             device = %admitted.device.map_or_else(|| "-".to_owned(), |device| device.to_string()),
             via = admitted.approved_via.map_or("-", |via| via.as_str()), protocol = connect.version.number(),
             "connected"
@@ -202,15 +202,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
     async fn refuse(mut self, refused: Refused) {
         let Refused { failure, version, request, code } = refused;
         let claims = self.claims();
-        let client = claims.origin.ip.unwrap_or(claims.origin.peer);
+        let (conn, client, peer) = (&claims.cid, claims.origin.client_shown(), claims.origin.peer);
+        let (reason, shown) = (failure.reason(), Code::shown(code.as_ref()));
         match failure {
             // Someone may be guessing, or may need help: worth a line.
             Failure::Unauthorized { .. } | Failure::Proof(_) => {
-                info!(connection = %claims.cid, %client, reason = failure.reason(), code, "connect refused");
+                info!(%conn, %client, %peer, reason, code = shown, "connect refused");
             }
-            _ => debug!(connection = %claims.cid, %client, reason = failure.reason(), code, "connect refused"),
+            _ => debug!(%conn, %client, %peer, reason, code = shown, "connect refused"),
         }
-        let answer = request.zip(failure.error_with_code(version, &code));
+        let error = match &code {
+            Some(code) => failure.error_with_code(version, code.as_str()),
+            None => failure.error(version),
+        };
+        let answer = request.zip(error);
         let text = answer.and_then(|(request, error)| frame::refused(&request, &error).ok());
         if let Some(text) = text {
             let until = Instant::now() + self.core.timing.close_wait;
@@ -235,7 +240,7 @@ impl Inner {
         HelloOk {
             version: connect.version,
             server_version: env!("CARGO_PKG_VERSION"),
-            connection: &registered.peer().connection,
+            connection: &registered.peer().arrival.connection,
             boot: &self.boot,
             build: connect.client.build_id.as_deref(),
             methods: dispatch::METHODS,

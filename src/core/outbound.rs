@@ -64,11 +64,6 @@ impl Budget {
     fn give_back(&self, bytes: usize) {
         self.0.fetch_sub(bytes, Ordering::Relaxed);
     }
-
-    /// Bytes queued now.
-    pub(super) fn used(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
 }
 
 /// One socket's queue.
@@ -229,6 +224,12 @@ mod tests {
     use super::*;
 
     const MEBIBYTE: usize = 1024 * 1024;
+
+    impl Budget {
+        fn used(&self) -> usize {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
 
     #[test]
     fn a_full_queue_leaves_events_out_and_the_gap_shows() {

@@ -161,13 +161,12 @@ impl Pairings {
             error!(%fault, "no random bytes");
             CallError::Internal
         })?;
-        let now = self.core.clock.now();
         let decided = self.decide(Subject::Device(id), "device.token.rotate", by, move |known, now| {
             step::rotate(known, id, role, scopes.as_ref(), &approver, fresh, now)
         });
         let rotated = decided.await?;
         info!(device = %id, %role, by = %by.actor(), "device token rotated");
-        let mut answer = json!({ "deviceId": id, "role": role, "scopes": rotated.scopes, "rotatedAtMs": now.0,
+        let mut answer = json!({ "deviceId": id, "role": role, "scopes": rotated.scopes, "rotatedAtMs": rotated.at.0,
                                  "tokenDelivery": "withheld-cross-device" });
         if let (Some(token), Value::Object(fields)) = (&rotated.token, &mut answer) {
             fields.insert("token".to_owned(), json!(token.expose()));

@@ -110,16 +110,16 @@ impl Board {
 fn draw(registry: &Registry) -> Vec<Presence> {
     let mut devices: HashMap<DeviceId, Presence> = HashMap::new();
     let mut list = Vec::new();
-    registry.each(|peer| match peer.device {
-        None if list.len() < PRESENCE_ENTRIES_MAX => list.push(peer.presence.clone()),
+    registry.each(|peer| match peer.arrival.device {
+        None if list.len() < PRESENCE_ENTRIES_MAX => list.push(peer.arrival.presence.clone()),
         None => {}
         Some(device) => match devices.entry(device) {
-            Entry::Occupied(mut held) if held.get().ts < peer.presence.ts => {
-                held.insert(peer.presence.clone());
+            Entry::Occupied(mut held) if held.get().ts < peer.arrival.presence.ts => {
+                held.insert(peer.arrival.presence.clone());
             }
             Entry::Occupied(_) => {}
             Entry::Vacant(place) => {
-                place.insert(peer.presence.clone());
+                place.insert(peer.arrival.presence.clone());
             }
         },
     });

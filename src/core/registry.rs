@@ -32,6 +32,39 @@ use crate::protocol::scope::Scopes;
 pub(super) struct Peer {
     /// Its place in the registry; never given twice.
     number: u64,
+    /// What was known of it when it was admitted.
+    pub(super) arrival: Arrival,
+    /// What waits to be sent to it.
+    pub(super) outbound: Outbound,
+    /// Whether it gave a sign of life since the last ping.
+    alive: AtomicBool,
+}
+
+impl Peer {
+    /// Whether it is an operator that holds `scope`.
+    pub(super) fn is_operator_with(&self, scope: &Scope) -> bool {
+        self.arrival.role == Role::Operator && self.arrival.scopes.covers(scope)
+    }
+
+    /// As whom it decides.
+    pub(super) fn approver(&self) -> Approver {
+        Approver::Session { device: self.arrival.device, scopes: self.arrival.scopes.clone() }
+    }
+
+    /// Notes a sign of life.
+    pub(super) fn lives(&self) {
+        self.alive.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends the socket for `failure`.
+    pub(super) fn end(&self, failure: &Failure) {
+        self.outbound.close(failure.close(self.arrival.version));
+    }
+}
+
+/// What is known of a socket when it is admitted.
+#[derive(Debug)]
+pub(super) struct Arrival {
     /// The connection id of edge and log.
     pub(super) connection: String,
     /// Its device, unless it came without one.
@@ -45,51 +78,6 @@ pub(super) struct Peer {
     /// By what it was let in.
     pub(super) method: AuthMethod,
     /// How it stands in the presence list.
-    pub(super) presence: Presence,
-    /// What waits to be sent to it.
-    pub(super) outbound: Outbound,
-    /// Whether it gave a sign of life since the last ping.
-    alive: AtomicBool,
-}
-
-impl Peer {
-    /// Whether it is an operator that holds `scope`.
-    pub(super) fn is_operator_with(&self, scope: &Scope) -> bool {
-        self.role == Role::Operator && self.scopes.covers(scope)
-    }
-
-    /// As whom it decides.
-    pub(super) fn approver(&self) -> Approver {
-        Approver::Session { device: self.device, scopes: self.scopes.clone() }
-    }
-
-    /// Notes a sign of life.
-    pub(super) fn lives(&self) {
-        self.alive.store(true, Ordering::Relaxed);
-    }
-
-    /// Ends the socket for `failure`.
-    pub(super) fn end(&self, failure: &Failure) {
-        self.outbound.close(failure.close(self.version));
-    }
-}
-
-/// What is known of a socket when it is admitted.
-#[derive(Debug)]
-pub(super) struct Arrival {
-    /// See [`Peer::connection`].
-    pub(super) connection: String,
-    /// See [`Peer::device`].
-    pub(super) device: Option<DeviceId>,
-    /// See [`Peer::version`].
-    pub(super) version: Version,
-    /// See [`Peer::role`].
-    pub(super) role: Role,
-    /// See [`Peer::scopes`].
-    pub(super) scopes: Scopes,
-    /// See [`Peer::method`].
-    pub(super) method: AuthMethod,
-    /// See [`Peer::presence`].
     pub(super) presence: Presence,
 }
 
@@ -117,16 +105,9 @@ impl Registry {
 
     /// Lists a socket from now until what is returned is dropped.
     pub(super) fn register(self: &Arc<Self>, arrival: Arrival) -> Registered {
-        let Arrival { connection, device, version, role, scopes, method, presence } = arrival;
         let peer = Arc::new(Peer {
             number: self.next.fetch_add(1, Ordering::Relaxed),
-            connection,
-            device,
-            version,
-            role,
-            scopes,
-            method,
-            presence,
+            arrival,
             outbound: Outbound::new(Arc::clone(&self.budget)),
             alive: AtomicBool::new(true),
         });
@@ -136,14 +117,9 @@ impl Registry {
         Registered { registry: Arc::clone(self), peer }
     }
 
-    /// Arrival sockets now.
+    /// How many sockets are admitted now.
     pub(super) fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
-    }
-
-    /// Bytes that wait to be sent, in all.
-    pub(super) fn queued_bytes(&self) -> usize {
-        self.budget.used()
     }
 
     /// Changes of the presence list so far.
@@ -171,13 +147,13 @@ impl Registry {
 
     /// Whether a socket of `device` is open.
     pub(super) fn is_connected(&self, device: &DeviceId) -> bool {
-        self.shards.iter().any(|shard| lock(shard).values().any(|peer| peer.device.as_ref() == Some(device)))
+        self.shards.iter().any(|shard| lock(shard).values().any(|peer| peer.arrival.device.as_ref() == Some(device)))
     }
 
     /// The devices that have an open socket.
     pub(super) fn devices(&self) -> HashSet<DeviceId> {
         let mut devices = HashSet::new();
-        self.each(|peer| devices.extend(peer.device));
+        self.each(|peer| devices.extend(peer.arrival.device));
         devices
     }
 

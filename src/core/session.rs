@@ -83,11 +83,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Connected> {
                 // Boxed: an idle socket must not hold the memory of a call in progress.
                 Turn::Call(text) => Box::pin(self.serve(text)).await,
                 Turn::Close(close) => {
-                    debug!(connection = %self.peer().connection, code = close.code(), reason = close.reason(), "closed");
+                    debug!(conn = %self.peer().arrival.connection, code = close.code(), reason = close.reason(), "closed");
                     return Box::pin(self.close(&close)).await;
                 }
                 Turn::Gone => {
-                    debug!(connection = %self.peer().connection, "closed by the peer");
+                    debug!(conn = %self.peer().arrival.connection, "closed by the peer");
                     return Box::pin(self.goodbye()).await;
                 }
             }
@@ -150,7 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Connected> {
             Inbound::TooBig => Failure::MessageTooLarge,
             Inbound::Binary => Failure::FrameInvalid,
         };
-        Poll::Ready(Some(Turn::Close(failure.close(self.peer().version))))
+        Poll::Ready(Some(Turn::Close(failure.close(self.peer().arrival.version))))
     }
 
     /// Answers one call. What ends the socket is left at its queue, where [`Session::run`] finds it after the answer.
@@ -165,7 +165,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Connected> {
         let called = dispatch::call(&self.core, &peer, &request).await;
         let answer = match &called {
             Ok(payload) => frame::accepted(&request.id, payload),
-            Err(error) => frame::refused(&request.id, &error.error(peer.version)),
+            Err(error) => frame::refused(&request.id, &error.error(peer.arrival.version)),
         };
         // Never: answers are plain maps, lists and text.
         self.answer(answer.unwrap_or_default()).await;

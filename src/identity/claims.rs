@@ -133,6 +133,11 @@ impl OriginClaim {
         }
     }
 
+    /// The client for a log line: `-` when nobody can say. The peer is no client, and has a field of its own there.
+    pub fn client_shown(&self) -> String {
+        self.ip.map_or_else(|| "-".to_owned(), |ip| ip.to_string())
+    }
+
     /// The same without the steps: what is kept outlives the release whose words they are.
     #[must_use]
     pub fn without_steps(&self) -> Self {

@@ -20,8 +20,6 @@ use crate::protocol::scope::Scopes;
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AuthMethod {
-    /// An invitation.
-    BootstrapToken,
     /// The device's own token.
     DeviceToken,
     /// The gateway's secret, sent as password.

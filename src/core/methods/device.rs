@@ -28,7 +28,7 @@ pub(in crate::core) async fn list(
 ) -> Result<Value, CallError> {
     read("device.pair.list", params, &[], |_, _| ())?;
     let listing = pairings(core).list(&decider(peer)).await?;
-    Ok(json!({ "pending": listing.pending, "paired": listing.paired }))
+    Ok(json!(listing))
 }
 
 pub(in crate::core) async fn approve(
@@ -126,5 +126,5 @@ fn pairings(core: &Arc<Inner>) -> Pairings {
 }
 
 fn decider(peer: &Peer) -> Decider {
-    Decider { approver: peer.approver(), connection: Some(peer.connection.clone()) }
+    Decider { approver: peer.approver(), connection: Some(peer.arrival.connection.clone()) }
 }

@@ -26,6 +26,6 @@ pub(in crate::core) async fn status(core: &Arc<Inner>, peer: &Peer) -> Result<Va
     let status = core.status().await.map_err(|_| CallError::Internal)?;
     // How many devices there are, and how many wait, is for those who decide about them.
     let devices = Devices { paired: status.paired, pending: status.pending };
-    let devices = peer.scopes.covers(&Scope::PAIRING).then_some(devices);
+    let devices = peer.arrival.scopes.covers(&Scope::PAIRING).then_some(devices);
     Ok(event::status(env!("CARGO_PKG_VERSION"), status.uptime_ms, status.connections, devices))
 }

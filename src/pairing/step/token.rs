@@ -18,6 +18,8 @@ use crate::protocol::scope::Scopes;
 /// A device token that was replaced.
 #[derive(Clone, Debug)]
 pub struct Rotated {
+    /// When, as it is stored.
+    pub at: UnixMillis,
     /// What is left of the grant.
     pub scopes: Scopes,
     /// The new token, for the device itself only; another caller leaves the device to fetch it with the gateway's
@@ -58,7 +60,7 @@ pub fn rotate(
         last_used_at: None,
     });
     let grant = Grant { scopes: scopes.clone(), token: kept, ..grant.clone() };
-    let rotated = Rotated { scopes: scopes.clone(), token };
+    let rotated = Rotated { at: now, scopes: scopes.clone(), token };
     put(paired, role, grant, rotated)
 }
 

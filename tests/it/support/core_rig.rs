@@ -28,7 +28,8 @@ use super::gateway_client::{Ask, Device, Outcome, Socket, Stream, handshake};
 
 /// Where the rig's clock stands at first.
 const START: UnixMillis = UnixMillis(1_790_000_000_000);
-const PIPE_BYTES: usize = 256 * 1024;
+/// What a socket's pipe holds in each direction.
+pub(crate) const PIPE_BYTES: usize = 256 * 1024;
 
 /// A caller on this machine, allowed to be local.
 pub(crate) const HERE: &str = "127.0.0.1";
