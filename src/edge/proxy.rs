@@ -146,7 +146,7 @@ impl Edge {
         body::check_framing(&head.headers, head.version)?;
         let facts = connection.facts();
         let route = Route::of(&head.method, &head.uri)?;
-        if facts.listener.serve == Serve::All && route.takes_any_host() {
+        if route.takes_any_host() {
             return Ok(Outcome::Answer(self.health(route)));
         }
         let authority = read_authority(&head.headers, &head.uri, head.version)?.ok_or(Refusal::HostAbsent)?;

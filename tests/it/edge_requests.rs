@@ -86,11 +86,14 @@ fn health_knows_no_names_and_whoami_does() {
     let instance = Instance::start(&machine, CONFIGURATION);
     let authority = instance.authority();
     let (plain, tls) = (Caller::plain("127.0.0.1:18789"), Caller::trusting("127.0.0.1:8443", &authority));
+    let redirect = Caller::plain("127.0.0.1:8080");
     machine.on(move || {
-        for caller in [&plain, &tls] {
+        for caller in [&plain, &tls, &redirect] {
             for path in ["/healthz", "/readyz"] {
-                assert_eq!(caller.get(path, &[("Host", "any.example")]).unwrap().status, 200);
+                assert_eq!(caller.get(path, &[("Host", "any.example")]).unwrap().status, 200, "{caller:?} {path}");
             }
+        }
+        for caller in [&plain, &tls] {
             let keys = caller.get("/.well-known/doorward/jwks.json", &[]).unwrap();
             assert!(keys.status == 200 && keys.body.contains("Ed25519"), "{keys:?}");
             assert_eq!(caller.get("/doorward/whoami", &[("Host", "any.example")]).unwrap().status, 421);
@@ -140,7 +143,7 @@ fn a_plain_request_is_led_to_our_own_names_only() {
         assert_eq!(led.status, 308);
         assert!(led.head.contains("location: https://claw.example.com//evil.example/%2e%2e?a=b\r\n"), "{}", led.head);
         for host in ["evil.example", "localhost", "claw.example.com.evil.example"] {
-            assert_eq!(caller.get("/healthz", &[("Host", host)]).unwrap().status, 421, "{host}");
+            assert_eq!(caller.get("/", &[("Host", host)]).unwrap().status, 421, "{host}");
         }
     });
 }
