@@ -104,7 +104,7 @@ impl fmt::Display for Holder {
 /// [`BindError`] for the first address that cannot be had.
 pub fn bind(addresses: &[SocketAddr], sockets: usize) -> Result<Vec<Bound>, BindError> {
     let held = addresses.iter().map(|address| hold(*address)).collect::<Result<Vec<_>, _>>()?;
-    held.into_iter().map(|first| share(first, sockets)).collect()
+    held.into_iter().zip(addresses).map(|(first, address)| share(first, *address, sockets)).collect()
 }
 
 /// Says which of `addresses` could not be had now. Nothing listens meanwhile, so no caller is let down.
@@ -125,10 +125,11 @@ fn hold(address: SocketAddr) -> Result<Socket, BindError> {
     held().map_err(|cause| refused(address, cause))
 }
 
-/// Lets further sockets join the one that holds the address.
-fn share(first: Socket, sockets: usize) -> Result<Bound, BindError> {
-    let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-    let address = first.local_addr().ok().and_then(|address| address.as_socket()).unwrap_or(unknown);
+/// Lets further sockets join the one that holds the `configured` address, whose port 0 has become a real one.
+fn share(first: Socket, configured: SocketAddr, sockets: usize) -> Result<Bound, BindError> {
+    let unknown = |cause| BindError::Failed { address: configured, cause };
+    let address = first.local_addr().map_err(unknown)?.as_socket();
+    let address = address.ok_or_else(|| unknown(io::ErrorKind::InvalidData.into()))?;
     let join = || {
         let socket = socket(address)?;
         socket.set_reuse_port(true)?;
@@ -251,6 +252,16 @@ mod tests {
     fn an_address_of_another_machine_is_unavailable() {
         let error = bind(&["192.0.2.1:0".parse().unwrap()], 1).unwrap_err();
         assert!(matches!(error, BindError::Unavailable { .. }), "{error:?}");
+    }
+
+    #[test]
+    fn a_socket_that_cannot_say_its_address_is_shared_with_nobody() {
+        let nameless = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        let configured: SocketAddr = ANY.parse().unwrap();
+        match share(nameless, configured, 2).unwrap_err() {
+            BindError::Failed { address, .. } => assert_eq!(address, configured),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
