@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::core::CoreError;
 use crate::core::Decider;
 use crate::edge::Edge;
+use crate::edge::workers::Pulse;
 use crate::listener;
 use crate::listener::caps::Caps;
 use crate::protocol::call::CallError;
@@ -20,6 +21,7 @@ use super::server::Answer;
 pub struct Owner {
     edge: Edge,
     caps: Caps,
+    pulse: Pulse,
     facts: Facts,
 }
 
@@ -47,12 +49,13 @@ pub struct BoundListener {
 
 impl Owner {
     /// Answers for the instance behind `edge`.
-    pub fn new(edge: Edge, caps: Caps, facts: Facts) -> Self {
-        Self { edge, caps, facts }
+    pub fn new(edge: Edge, caps: Caps, pulse: Pulse, facts: Facts) -> Self {
+        Self { edge, caps, pulse, facts }
     }
 
     async fn status(&self) -> Reply {
-        let taking = self.edge.is_ready();
+        // The kernel lets in whom a dead event loop would have accepted, and nobody answers.
+        let taking = self.edge.is_ready() && self.pulse.beats();
         let status = self.edge.core().status().await;
         let listeners = self.facts.listeners.iter().map(|listener| {
             json!({

@@ -27,6 +27,9 @@ pub enum AppError {
     /// The core.
     #[error(transparent)]
     Core(#[from] CoreError),
+    /// One of the threads that serve connections is gone: a fault of ours.
+    #[error("an event loop ended by itself")]
+    EventLoop,
     /// Told twice to end: what was left is cut.
     #[error("ended at the second signal, before everybody was told")]
     Forced,
@@ -64,6 +67,7 @@ impl AppError {
             Self::Certificates(error) => error.hint(),
             Self::Core(CoreError::Token(error)) => error.hint(),
             Self::Core(CoreError::Stopped) | Self::Signer(_) => "start again".to_owned(),
+            Self::EventLoop => "the log tells why; please report it, and start again".to_owned(),
             Self::Forced => "clients reconnect by themselves".to_owned(),
             Self::Keys(error) => error.hint(),
             Self::Lock(error) => error.hint(),

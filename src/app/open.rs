@@ -62,7 +62,7 @@ pub(super) async fn open(config: Config, environment: &Environment, lock: &State
     let workers = Workers::start(edge.clone(), listening, caps.clone())?;
     let url = address::dashboard(&config.listeners, &config.edge.names, config.edge.https_port);
     let facts = Facts { config: config.file.clone(), listeners, state_dir: config.state_dir.clone(), url: url.clone() };
-    let owner = Arc::new(Owner::new(edge.clone(), caps, facts));
+    let owner = Arc::new(Owner::new(edge.clone(), caps, workers.pulse(), facts));
     let upkeep = Upkeep { certificates, clock, edge, keys, signer };
     Ok(Instance { admin, config, owner, upkeep, url, workers })
 }

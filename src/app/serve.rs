@@ -13,22 +13,23 @@ use crate::telemetry::Format;
 use super::AppError;
 use super::open::Instance;
 
-/// Serves until a signal, then drains. A second signal cuts the drain short.
+/// Serves until a signal or the loss of an event loop, then drains. A second signal cuts the drain short.
 pub(super) async fn serve(instance: Instance) -> Result<(), AppError> {
     let mut signals = Signals::listen().map_err(AppError::Runtime)?;
     let Instance { admin, config, owner, upkeep, url, workers } = instance;
     announce(&config, url.as_deref());
-    tokio::select! {
+    let outcome = tokio::select! {
         never = admin.serve(Arc::clone(&owner)) => match never {},
         never = upkeep.run() => match never {},
-        () = signals.told() => {}
-    }
+        () = signals.told() => Ok(()),
+        () = workers.ended() => Err(AppError::EventLoop),
+    };
     let window = Duration::from_secs(config.edge.drain_seconds);
     info!(seconds = window.as_secs(), "draining; a second signal ends at once");
     tokio::select! {
         () = workers.drain(window) => {
             info!("ended");
-            Ok(())
+            outcome
         }
         // The owner may look on meanwhile.
         never = admin.serve(owner) => match never {},
