@@ -19,6 +19,7 @@ pub mod head;
 pub mod io;
 pub mod owner;
 mod refusal;
+mod transport;
 
 #[cfg(test)]
 mod tests;

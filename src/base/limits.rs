@@ -31,6 +31,8 @@ pub const CONNECTIONS_PER_CLIENT_MAX: usize = 1_024;
 pub const DESCRIPTORS_RESERVE: usize = 256;
 /// Sockets of a `/proc/net` table that are read.
 pub const PROC_SOCKETS_MAX: usize = 100_000;
+/// One answer of the kernel to the question who owns a socket: a header, a socket and a few attributes.
+pub const SOCKET_ANSWER_BYTES_MAX: usize = 4_096;
 /// Descriptors of one process that are looked at to find who holds a port.
 pub const PROC_DESCRIPTORS_MAX: usize = 4_096;
 /// Pause after `accept` failed for want of descriptors, so that the loop never spins.
@@ -52,7 +54,9 @@ pub const IDLE_WAIT: Duration = Duration::from_secs(60);
 pub const BODY_WAIT: Duration = Duration::from_secs(30);
 /// Bytes that are read and thrown away after a refusal, so that the caller sees the refusal and not a reset.
 pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
-/// How long such bytes are waited for.
+/// They are read in pieces of this size.
+pub const LINGER_PIECE_BYTES: usize = 2_048;
+/// How long such a refusal takes, answer and waiting for these bytes together.
 pub const LINGER_WAIT: Duration = Duration::from_secs(1);
 /// An answer, from its first byte to its last.
 pub const ANSWER_WAIT: Duration = Duration::from_secs(30);

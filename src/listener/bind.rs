@@ -5,14 +5,13 @@
 //! address exclusively, another instance included, is refused from the first `listen` on; there is no
 //! moment in between.
 
-use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 
-use super::owner::proc;
+use super::owner::{Holder, holder};
 use crate::base::limits::ACCEPT_BACKLOG;
 
 /// One address, listening: a socket for each event loop.
@@ -73,27 +72,6 @@ impl BindError {
             Self::Unavailable { .. } => {
                 "`ip address` lists the addresses this machine has; name one of them in `bind`".to_owned()
             }
-        }
-    }
-}
-
-/// The process that listens on an address.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Holder {
-    /// Its process id, where we may look into its descriptors.
-    pub process: Option<u32>,
-    /// Its name, made printable.
-    pub name: Option<String>,
-    /// The user it runs as.
-    pub uid: u32,
-}
-
-impl fmt::Display for Holder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.name, self.process) {
-            (Some(name), Some(process)) => write!(f, "{name} (process {process}, uid {})", self.uid),
-            (_, Some(process)) => write!(f, "process {process} (uid {})", self.uid),
-            _ => write!(f, "a process of uid {}", self.uid),
         }
     }
 }
@@ -166,7 +144,7 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
 
 fn refused(address: SocketAddr, cause: io::Error) -> BindError {
     match cause.kind() {
-        io::ErrorKind::AddrInUse => BindError::Taken { address, holder: proc::holder(address) },
+        io::ErrorKind::AddrInUse => BindError::Taken { address, holder: holder(address) },
         io::ErrorKind::AddrNotAvailable => BindError::Unavailable { address },
         io::ErrorKind::PermissionDenied => BindError::Denied { address },
         _ => BindError::Failed { address, cause },

@@ -13,7 +13,8 @@ use tokio_rustls::server::TlsStream;
 
 use super::caps::{CapError, Seat};
 use super::facts::{Alpn, ConnectionFacts, ConnectionId, Progress, TlsFacts, TlsVersion};
-use super::io::{EdgeIo, Transport};
+use super::io::EdgeIo;
+use super::transport::Transport;
 use super::{Protocol, Settings, owner};
 use crate::base::limits::{HANDSHAKE_WAIT, PROXY_HEADER_WAIT, PROXY_V2_BYTES_MAX};
 use crate::certificates::server_tls::ServerTls;

@@ -4,6 +4,7 @@
 //! Why: pingora reads heads of up to 1 MiB with a deadline per read, takes bare line feeds and mends
 //! request lines. One byte stream must have one reading, and a slow head one deadline.
 
+use http::StatusCode;
 use thiserror::Error;
 
 use crate::base::limits::{HEAD_BYTES_MAX, HEAD_LINES_MAX};
@@ -72,6 +73,39 @@ pub enum HeadFault {
     /// The parser behind us refused it.
     #[error("malformed request head")]
     Unreadable,
+}
+
+impl HeadFault {
+    /// The status, the stable reason, and what to do.
+    fn words(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::TooLarge => {
+                (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large", "send at most 64 KiB of headers")
+            }
+            Self::TooManyLines => {
+                (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too-many-headers", "send at most 100 header lines")
+            }
+            Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "head-too-slow", "send the whole head within 5 seconds"),
+            Self::BareLineFeed | Self::RequestLine | Self::Unreadable => {
+                (StatusCode::BAD_REQUEST, "malformed-request", "send a request as RFC 9112 has it")
+            }
+        }
+    }
+
+    /// The status of its answer.
+    pub fn status(self) -> StatusCode {
+        self.words().0
+    }
+
+    /// The stable reason, in the answer and in the access log.
+    pub fn reason(self) -> &'static str {
+        self.words().1
+    }
+
+    /// What the caller does about it.
+    pub fn next(self) -> &'static str {
+        self.words().2
+    }
 }
 
 impl Head {

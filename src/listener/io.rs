@@ -5,7 +5,6 @@
 
 use std::any::Any;
 use std::io;
-use std::net::Shutdown as Half;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -19,14 +18,13 @@ use pingora_core::protocols::{
 };
 use pingora_http::ResponseHeader;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
-use tokio_rustls::server::TlsStream;
 
 use super::caps::Seat;
 use super::facts::ConnectionFacts;
 use super::head::{Head, HeadFault, Seen};
 use super::refusal::Refusal;
+use super::transport::Transport;
 use crate::base::limits::{CORK_BYTES_MAX, FIRST_HEAD_WAIT, HEAD_WAIT, IDLE_WAIT};
 
 /// One connection, as pingora and then a WebSocket see it.
@@ -40,15 +38,6 @@ pub struct EdgeIo {
     cork: Cork,
     /// Held, not read: the place among the open connections is ours until this stream is dropped.
     _seat: Seat,
-}
-
-/// What carries the bytes.
-#[derive(Debug)]
-pub(super) enum Transport {
-    /// TCP as it is.
-    Plain(TcpStream),
-    /// TLS over TCP.
-    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// Where the connection stands.
@@ -269,58 +258,6 @@ impl AsyncWrite for EdgeIo {
             Stage::Refusing(_) => {}
         }
         this.poll_refusal(cx).map(Ok)
-    }
-}
-
-impl Transport {
-    /// Both halves of the socket, without TLS's goodbye: for what is left when that could not be sent.
-    pub(super) fn cut(&self) {
-        let socket = match self {
-            Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
-        };
-        // Best effort: the descriptor is closed by the drop that follows in any case.
-        let _ = socket2::SockRef::from(socket).shutdown(Half::Both);
-    }
-
-    fn id(&self) -> UniqueIDType {
-        use std::os::fd::AsRawFd;
-        match self {
-            Self::Plain(stream) => stream.as_raw_fd(),
-            Self::Tls(stream) => stream.get_ref().0.as_raw_fd(),
-        }
-    }
-}
-
-impl AsyncRead for Transport {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Transport {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
     }
 }
 

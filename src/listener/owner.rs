@@ -1,15 +1,39 @@
-//! The kernel's word on who owns the peer's socket: asked only for a loopback peer of a listener whose
+//! The kernel's word on who owns a socket. The peer's: asked only for a loopback peer of a listener whose
 //! rule is `loopback`, right after `accept`, while the caller still has its socket.
 //!
 //! Promise: an answer names the owner of exactly that connection. Whatever is unclear is unknown.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use crate::net::addr::PeerAddr;
 use crate::origin::Owner;
 
 mod diag;
-pub(crate) mod proc;
+mod proc;
+
+pub(super) use proc::holder;
+
+/// The process that listens on an address.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Holder {
+    /// Its process id, where we may look into its descriptors.
+    pub process: Option<u32>,
+    /// Its name, made printable.
+    pub name: Option<String>,
+    /// The user it runs as.
+    pub uid: u32,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.name, self.process) {
+            (Some(name), Some(process)) => write!(f, "{name} (process {process}, uid {})", self.uid),
+            (_, Some(process)) => write!(f, "process {process} (uid {})", self.uid),
+            _ => write!(f, "a process of uid {}", self.uid),
+        }
+    }
+}
 
 /// Asks the kernel for the owner of the socket at the other end of the connection from `peer` to
 /// `local`, an address of ours.

@@ -10,10 +10,10 @@ use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, InetResponse, 
 use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 
+use crate::base::limits::SOCKET_ANSWER_BYTES_MAX;
+
 /// The kernel takes a cookie of ones as "any".
 const ANY_COOKIE: [u8; 8] = [0xff; 8];
-/// Room for one answer: a header, a socket and a few attributes.
-const ANSWER_BYTES_MAX: usize = 4096;
 
 /// The uid that owns the established socket from `caller` to `called`; `None` if there is none.
 ///
@@ -25,7 +25,7 @@ pub(super) fn owner(caller: SocketAddr, called: SocketAddr) -> io::Result<Option
     socket.set_non_blocking(true)?;
     socket.connect(&netlink_sys::SocketAddr::new(0, 0))?;
     socket.send(&question(caller, called), 0)?;
-    let mut answer = Vec::with_capacity(ANSWER_BYTES_MAX);
+    let mut answer = Vec::with_capacity(SOCKET_ANSWER_BYTES_MAX);
     socket.recv(&mut answer, 0)?;
     let message = NetlinkMessage::<SockDiagMessage>::deserialize(&answer).map_err(io::Error::other)?;
     match message.payload {

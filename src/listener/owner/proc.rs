@@ -7,7 +7,8 @@ use std::path::Path;
 
 use crate::base::limits::{LABEL_CHARS_MAX, PROC_DESCRIPTORS_MAX, PROC_SOCKETS_MAX};
 use crate::base::untrusted::printable;
-use crate::listener::bind::Holder;
+
+use super::Holder;
 
 const TABLES: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
 const ESTABLISHED: &str = "01";
@@ -29,7 +30,7 @@ pub(super) fn owner(caller: SocketAddr, called: SocketAddr) -> Option<u32> {
 }
 
 /// Who listens on `address`, or on its port on all addresses.
-pub(crate) fn holder(address: SocketAddr) -> Option<Holder> {
+pub(in crate::listener) fn holder(address: SocketAddr) -> Option<Holder> {
     let covers = |row: &Row| {
         let ip = row.local.ip();
         row.local.port() == address.port()
