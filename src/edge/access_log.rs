@@ -107,14 +107,6 @@ impl Line {
 /// The line of a head that did not become a request.
 pub fn head_refused(fault: HeadFault, facts: &ConnectionFacts) {
     let mut line = Line::without_head(facts);
-    let (status, reason) = match fault {
-        HeadFault::TooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large"),
-        HeadFault::TooManyLines => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too-many-headers"),
-        HeadFault::TooSlow => (StatusCode::REQUEST_TIMEOUT, "head-too-slow"),
-        HeadFault::BareLineFeed | HeadFault::RequestLine | HeadFault::Unreadable => {
-            (StatusCode::BAD_REQUEST, "malformed-request")
-        }
-    };
-    line.reason(reason);
-    line.finish(status, Some(0));
+    line.reason(fault.reason());
+    line.finish(fault.status(), Some(0));
 }

@@ -1,17 +1,14 @@
 //! The head as the core gets it: stripped of everything somebody could take for our word, with one Host and one
 //! assertion.
 
-use std::sync::PoisonError;
-
 use http::header::HOST;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Uri};
 
-use super::context::Connection;
+use super::context::{Connection, SharedAssertion};
 use super::respond::Refusal;
 use crate::base::clock::{Clock, UnixMillis};
-use crate::base::limits::ASSERTION_SHARED_SECONDS;
 use crate::identity::claims::{OriginClaim, RequestClaim, TlsClaim, TlsVersion, is_shareable};
 use crate::identity::headers::{ASSERTION, strip};
 use crate::identity::signer::{Signer, Subject};
@@ -20,19 +17,11 @@ use crate::listener::facts::{self, TlsFacts};
 use crate::net::host::Authority;
 use crate::origin::{ClientIpHeader, Origin, ProxyProtocol};
 
-/// The last assertion of a connection that may be used again.
-#[derive(Debug)]
-pub struct SharedAssertion {
-    subject: Subject,
-    authority: Authority,
-    issued: UnixMillis,
-    token: HeaderValue,
-}
-
 /// Strips `head`, makes it name `authority` alone, and signs where it comes from.
 ///
 /// # Errors
-/// [`Refusal::Claim`] for a head of which no claim can be made, [`Refusal::Sign`] when signing fails.
+/// [`Refusal::Claim`] for a head of which no claim can be made, [`Refusal::Sign`] when signing fails,
+/// [`Refusal::Unwritable`] when what we would write is no header value.
 pub fn seal(
     head: Parts,
     authority: &Authority,
@@ -61,7 +50,8 @@ pub fn seal(
 /// The head without anything that could be taken for our word, and with its authority in one place.
 fn clean(mut head: Parts, authority: &Authority) -> Result<Parts, Refusal> {
     strip(&mut head.headers);
-    let host = HeaderValue::try_from(authority.to_string()).map_err(|_| Refusal::Target)?;
+    // Never fails: hosts and ports are read into visible ASCII.
+    let host = HeaderValue::try_from(authority.to_string())?;
     head.headers.insert(HOST, host);
     // The absolute form and HTTP/2 put the authority into the target too.
     let path = head.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
@@ -77,14 +67,9 @@ fn shared(
     signer: &Signer,
     now: UnixMillis,
 ) -> Result<HeaderValue, Refusal> {
-    // Invariant: held only for the moment of a look or a signature, never across an await.
-    let mut last = connection.shared.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(last) = last.as_ref()
-        && is_fresh(last.issued, now)
-        && last.authority == *authority
-        && last.subject == subject
-    {
-        return Ok(last.token.clone());
+    let mut last = connection.last_assertion();
+    if let Some(token) = last.as_ref().and_then(|last| last.token_for(&subject, authority, now)) {
+        return Ok(token);
     }
     let token = sign(signer, &subject, None)?;
     *last = Some(SharedAssertion { subject, authority: authority.clone(), issued: now, token: token.clone() });
@@ -92,7 +77,8 @@ fn shared(
 }
 
 fn sign(signer: &Signer, subject: &Subject, request: Option<&RequestClaim>) -> Result<HeaderValue, Refusal> {
-    let mut token = HeaderValue::try_from(signer.sign(subject, request)?).map_err(|_| Refusal::Target)?;
+    // The second never fails: a compact assertion is base64url and dots.
+    let mut token = HeaderValue::try_from(signer.sign(subject, request)?)?;
     token.set_sensitive(true);
     Ok(token)
 }
@@ -103,12 +89,6 @@ fn reads_nothing(listener: &listener::Settings) -> bool {
     origin.client_ip_header == ClientIpHeader::None
         && origin.proxy_protocol == ProxyProtocol::Off
         && origin.trusted_proxies.is_empty()
-}
-
-/// Young enough to be used again; a clock that went back makes it old.
-fn is_fresh(issued: UnixMillis, now: UnixMillis) -> bool {
-    let age = now.since(issued);
-    u64::try_from(age).is_ok_and(|age| age < ASSERTION_SHARED_SECONDS.saturating_mul(1000))
 }
 
 fn tls_claim(tls: &TlsFacts) -> TlsClaim {

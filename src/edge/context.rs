@@ -1,17 +1,30 @@
 //! What the edge keeps for as long as a connection lasts.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use http::HeaderValue;
 use pingora_core::protocols::http::ServerSession;
 
-use super::assertion::SharedAssertion;
+use crate::base::clock::UnixMillis;
+use crate::base::limits::ASSERTION_SHARED_SECONDS;
+use crate::identity::signer::Subject;
 use crate::listener::facts::ConnectionFacts;
+use crate::net::host::Authority;
 
 /// One connection, as its requests find it.
 #[derive(Debug)]
 pub struct Connection {
     facts: Arc<ConnectionFacts>,
-    pub(super) shared: Mutex<Option<SharedAssertion>>,
+    shared: Mutex<Option<SharedAssertion>>,
+}
+
+/// The last assertion of a connection that may be used again.
+#[derive(Debug)]
+pub(super) struct SharedAssertion {
+    pub(super) subject: Subject,
+    pub(super) authority: Authority,
+    pub(super) issued: UnixMillis,
+    pub(super) token: HeaderValue,
 }
 
 impl Connection {
@@ -25,9 +38,23 @@ impl Connection {
         &self.facts
     }
 
+    /// Its last shared assertion, held only for the moment of a look or a signature, never across an await.
+    pub(super) fn last_assertion(&self) -> MutexGuard<'_, Option<SharedAssertion>> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The connection that `session` came by. None once its stream was taken.
     pub fn of(session: &ServerSession) -> Option<Arc<Self>> {
         let proxy = session.digest()?.proxy_digest.as_ref()?;
         proxy.user_data.as_ref()?.downcast_ref::<Arc<Self>>().cloned()
+    }
+}
+
+impl SharedAssertion {
+    /// The token, if it says the same of the same authority and is young enough; a clock that went back makes it old.
+    pub(super) fn token_for(&self, subject: &Subject, authority: &Authority, now: UnixMillis) -> Option<HeaderValue> {
+        let age = u64::try_from(now.since(self.issued)).ok()?;
+        let fresh = age < ASSERTION_SHARED_SECONDS.saturating_mul(1000);
+        (fresh && self.authority == *authority && self.subject == *subject).then(|| self.token.clone())
     }
 }

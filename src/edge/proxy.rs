@@ -27,6 +27,7 @@ use crate::base::limits::{HEAD_LINES_MAX, IDLE_WAIT, REQUESTS_PER_CONNECTION_MAX
 use crate::core;
 use crate::core::Admission;
 use crate::listener::Serve;
+use crate::listener::head::HeadFault;
 use crate::origin::request::{check_web_origin, read_authority, read_scheme};
 use crate::origin::{Facts, resolve};
 
@@ -118,8 +119,8 @@ impl Edge {
                 line.reason(refusal.reason());
                 // Whoever sent it may read its end elsewhere than we do (RFC 9112 §11.2).
                 session.set_keepalive(None);
-                if let Refusal::Sign(error) = &refusal {
-                    tracing::error!(%error, "cannot sign assertions");
+                if matches!(refusal, Refusal::Sign(_) | Refusal::Unwritable(_)) {
+                    tracing::error!(error = %refusal, "cannot sign assertions");
                 }
                 refusal.response()
             }
@@ -141,7 +142,7 @@ impl Edge {
         line: &mut Line,
     ) -> Result<Outcome, Refusal> {
         if head.headers.len() > HEAD_LINES_MAX {
-            return Err(Refusal::TooManyHeaders);
+            return Err(HeadFault::TooManyLines.into());
         }
         body::check_framing(&head.headers, head.version)?;
         let facts = connection.facts();

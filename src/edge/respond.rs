@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::InvalidHeaderValue;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, SEC_WEBSOCKET_VERSION, UPGRADE,
     X_CONTENT_TYPE_OPTIONS,
@@ -17,9 +18,11 @@ use tokio::time::timeout;
 use crate::base::limits::ANSWER_WAIT;
 use crate::identity::claims::RequestClaimError;
 use crate::identity::signer::SignError;
+use crate::listener::head::HeadFault;
 use crate::origin::request::{HostRefusal, OriginRefusal};
 
-/// Why a request is not served. The peer is at fault, but for [`Refusal::Sign`] and [`Refusal::Draining`].
+/// Why a request is not served. The peer is at fault, but for [`Refusal::Draining`], [`Refusal::Sign`] and
+/// [`Refusal::Unwritable`].
 #[derive(Debug, Error)]
 pub enum Refusal {
     /// The body is larger than we read.
@@ -40,6 +43,9 @@ pub enum Refusal {
     /// An expectation other than 100-continue (RFC 9110 §10.1.1).
     #[error("unknown expectation")]
     Expectation,
+    /// A head over a bound: the listener counts HTTP/1's lines, HTTP/2's are first seen here.
+    #[error("head: {0}")]
+    Head(#[from] HeadFault),
     /// Not one readable authority.
     #[error("host: {0}")]
     Host(#[from] HostRefusal),
@@ -67,15 +73,15 @@ pub enum Refusal {
     /// A target that is no path.
     #[error("target is not a path")]
     Target,
-    /// More header lines than we read.
-    #[error("too many header lines")]
-    TooManyHeaders,
     /// A transfer coding other than chunked.
     #[error("unknown transfer coding")]
     TransferCoding,
     /// Plain HTTP, past the proxies that this listener is for.
     #[error("not one of the trusted proxies")]
     Unproxied,
+    /// A header value of our own that does not encode.
+    #[error("unwritable header value")]
+    Unwritable(#[from] InvalidHeaderValue),
     /// A WebSocket over something that cannot carry one, or with a body.
     #[error("not a websocket handshake: {0}")]
     Upgrade(&'static str),
@@ -100,6 +106,7 @@ impl Refusal {
             Self::Expectation => {
                 (StatusCode::EXPECTATION_FAILED, "unknown-expectation", "send no Expect but 100-continue")
             }
+            Self::Head(fault) => (fault.status(), fault.reason(), fault.next()),
             Self::Host(_) | Self::HostAbsent => (StatusCode::BAD_REQUEST, "bad-host", "send exactly one readable Host"),
             Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "see the Allow header"),
             Self::Misdirected => (
@@ -119,9 +126,6 @@ impl Refusal {
             ),
             Self::Sign(_) => (StatusCode::INTERNAL_SERVER_ERROR, "not-signed", "see the server's log"),
             Self::Target => (StatusCode::BAD_REQUEST, "bad-target", "ask for a path"),
-            Self::TooManyHeaders => {
-                (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too-many-headers", "send at most 100 header lines")
-            }
             Self::TransferCoding => {
                 (StatusCode::NOT_IMPLEMENTED, "unknown-transfer-coding", "send no Transfer-Encoding but chunked")
             }
@@ -130,6 +134,7 @@ impl Refusal {
                 "not-through-the-proxy",
                 "use https; only this listener's trusted_proxies speak plain http to it",
             ),
+            Self::Unwritable(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal-error", "see the server's log"),
             Self::Upgrade(_) => {
                 (StatusCode::BAD_REQUEST, "bad-websocket-handshake", "send a handshake as RFC 6455 section 4.1 has it")
             }
@@ -222,39 +227,55 @@ async fn write_whole(session: &mut ServerSession, response: Response<Bytes>, met
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
+    use std::collections::HashMap;
 
     use super::*;
 
     #[test]
     fn every_refusal_has_a_reason_and_a_next_step() {
-        let all = [
-            Refusal::BodyTooLarge,
-            Refusal::BodyTooSlow,
-            Refusal::BodyUnreadable,
-            Refusal::Draining,
-            Refusal::Expectation,
-            Refusal::HostAbsent,
-            Refusal::Method { allow: "GET, HEAD" },
-            Refusal::Misdirected,
-            Refusal::MisdirectedByTls,
-            Refusal::Origin(OriginRefusal::Foreign),
-            Refusal::Target,
-            Refusal::TooManyHeaders,
-            Refusal::TransferCoding,
-            Refusal::Unproxied,
-            Refusal::Upgrade("key"),
-            Refusal::UpgradeVersion,
-        ];
-        let mut reasons = HashSet::new();
+        let all: Vec<_> = std::iter::successors(Some(Refusal::BodyTooLarge), after).collect();
+        let mut words = HashMap::new();
         for refusal in &all {
             let response = refusal.response();
             assert!(response.status().is_client_error() || response.status().is_server_error());
             let body = String::from_utf8(response.body().to_vec()).unwrap();
             assert!(body.starts_with(&format!("{}: ", refusal.reason())) && body.ends_with('\n'), "{body}");
             assert_eq!(response.headers()[X_CONTENT_TYPE_OPTIONS], "nosniff");
-            assert!(reasons.insert(refusal.reason()), "{refusal:?}");
+            let status = words.entry(refusal.reason()).or_insert(response.status());
+            assert_eq!(*status, response.status(), "one reason, two statuses: {refusal:?}");
         }
+        assert!(words.len() + 3 >= all.len(), "hosts and malformed heads share a reason, nobody else: {words:?}");
+    }
+
+    /// Each refusal leads to the next, so that none is left out: whoever adds one is asked here.
+    fn after(refusal: &Refusal) -> Option<Refusal> {
+        Some(match refusal {
+            Refusal::BodyTooLarge => Refusal::BodyTooSlow,
+            Refusal::BodyTooSlow => Refusal::BodyUnreadable,
+            Refusal::BodyUnreadable => Refusal::Claim(RequestClaimError::WebSocketKey),
+            Refusal::Claim(_) => Refusal::Draining,
+            Refusal::Draining => Refusal::Expectation,
+            Refusal::Expectation => Refusal::Head(HeadFault::TooLarge),
+            Refusal::Head(HeadFault::TooLarge) => Refusal::Head(HeadFault::TooManyLines),
+            Refusal::Head(HeadFault::TooManyLines) => Refusal::Head(HeadFault::TooSlow),
+            Refusal::Head(HeadFault::TooSlow) => Refusal::Head(HeadFault::Unreadable),
+            Refusal::Head(HeadFault::Unreadable | HeadFault::BareLineFeed | HeadFault::RequestLine) => {
+                Refusal::Host(HostRefusal::Repeated)
+            }
+            Refusal::Host(_) => Refusal::HostAbsent,
+            Refusal::HostAbsent => Refusal::Method { allow: "GET, HEAD" },
+            Refusal::Method { .. } => Refusal::Misdirected,
+            Refusal::Misdirected => Refusal::MisdirectedByTls,
+            Refusal::MisdirectedByTls => Refusal::Origin(OriginRefusal::Foreign),
+            Refusal::Origin(_) => Refusal::Sign(SignError::TooLong),
+            Refusal::Sign(_) => Refusal::Target,
+            Refusal::Target => Refusal::TransferCoding,
+            Refusal::TransferCoding => Refusal::Unproxied,
+            Refusal::Unproxied => Refusal::Unwritable(HeaderValue::from_bytes(b"\n").unwrap_err()),
+            Refusal::Unwritable(_) => Refusal::Upgrade("key"),
+            Refusal::Upgrade(_) => Refusal::UpgradeVersion,
+            Refusal::UpgradeVersion => return None,
+        })
     }
 
     #[test]
