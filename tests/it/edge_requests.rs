@@ -64,7 +64,7 @@ fn refusals_are_stable_words_with_a_next_step() {
             "bad-websocket-handshake",
         ),
     ] {
-        let answer = exchange(&machine, "127.0.0.1:18789", &request);
+        let answer = exchange(&machine, "127.0.0.1:18789", &request, Ends::Server);
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request}\n{answer}");
         let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
         assert!(reason.is_empty() || body.starts_with(&format!("{reason}: ")), "{request}\n{answer}");
@@ -77,7 +77,7 @@ fn an_h2c_upgrade_is_answered_in_http_1() {
     let _instance = Instance::start(&machine, CONFIGURATION);
     let upgrade = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n";
     let request = format!("GET /healthz HTTP/1.1\r\nHost: a\r\n{upgrade}\r\n");
-    assert!(exchange_and_close(&machine, "127.0.0.1:18789", &request).starts_with("HTTP/1.1 200 "));
+    assert!(exchange(&machine, "127.0.0.1:18789", &request, Ends::Caller).starts_with("HTTP/1.1 200 "));
 }
 
 #[test]
@@ -160,10 +160,10 @@ fn the_access_log_has_one_line_for_each_request_and_no_secret() {
             .unwrap();
         caller.get("/refused", &[("Host", "evil.example"), ("Cookie", "SECRET-3")]).unwrap();
     });
-    exchange(&machine, "127.0.0.1:18789", "GET  /malformed HTTP/1.1\r\n\r\n");
-    exchange(&machine, "127.0.0.1:18789", "GET /malformed HTTP/1.1\r\nUser-Agent: \u{1b}[2J\r\n\r\n");
+    exchange(&machine, "127.0.0.1:18789", "GET  /malformed HTTP/1.1\r\n\r\n", Ends::Server);
+    exchange(&machine, "127.0.0.1:18789", "GET /malformed HTTP/1.1\r\nUser-Agent: \u{1b}[2J\r\n\r\n", Ends::Server);
     let socket = format!("GET / HTTP/1.1\r\nHost: 127.0.0.1:18789\r\n{SOCKET}Sec-WebSocket-Version: 13\r\n\r\n");
-    exchange_and_close(&machine, "127.0.0.1:18789", &socket);
+    exchange(&machine, "127.0.0.1:18789", &socket, Ends::Caller);
     let log = instance.log();
     let lines: Vec<&str> = log.lines().filter(|line| line.contains(" access: ")).collect();
     let statuses: Vec<_> = lines.iter().map(|line| field(line, "status")).collect();
@@ -173,24 +173,24 @@ fn the_access_log_has_one_line_for_each_request_and_no_secret() {
     assert_eq!(field(lines[0], "path"), "\"/doorward/whoami\"");
 }
 
+/// Who ends a connection.
+#[derive(Clone, Copy)]
+enum Ends {
+    /// The caller, once it has an answer.
+    Caller,
+    /// The server.
+    Server,
+}
+
 /// Sends bytes and reads to the end of the connection.
-fn exchange(machine: &Namespace, address: &'static str, request: &str) -> String {
-    talk(machine, address, request, false)
-}
-
-/// Sends bytes, says that no more will come, and reads to the end of the connection.
-fn exchange_and_close(machine: &Namespace, address: &'static str, request: &str) -> String {
-    talk(machine, address, request, true)
-}
-
-fn talk(machine: &Namespace, address: &'static str, request: &str, close: bool) -> String {
+fn exchange(machine: &Namespace, address: &'static str, request: &str, ends: Ends) -> String {
     let request = request.to_owned();
     machine.on(move || {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = Vec::new();
-        if close {
+        if let Ends::Caller = ends {
             let mut piece = [0; 4096];
             let bytes = stream.read(&mut piece).unwrap();
             answer.extend_from_slice(&piece[..bytes]);
