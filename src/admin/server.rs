@@ -116,9 +116,14 @@ fn look(path: &Path) -> Result<Found, SocketError> {
     }
 }
 
+/// Whoever runs us, and root.
+fn may_ask(peer_uid: u32, own_uid: u32) -> bool {
+    peer_uid == own_uid || peer_uid == 0
+}
+
 async fn converse<A: Answer>(mut stream: UnixStream, answer: &A) -> io::Result<()> {
     let uid = stream.peer_cred()?.uid();
-    if uid != 0 && uid != rustix::process::geteuid().as_raw() {
+    if !may_ask(uid, rustix::process::geteuid().as_raw()) {
         warn!(uid, "admin socket refused a foreign user");
         return Ok(());
     }
@@ -130,6 +135,10 @@ async fn converse<A: Answer>(mut stream: UnixStream, answer: &A) -> io::Result<(
         timeout(ADMIN_WAIT, (&mut lines).take(limit).read_until(b'\n', &mut line)).await??;
         if line.is_empty() {
             return Ok(());
+        }
+        if line.len() >= ADMIN_LINE_BYTES_MAX {
+            // What follows would be read as a question of its own.
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "question too long"));
         }
         let reply = match serde_json::from_slice(&line) {
             Ok(request) => timeout(ADMIN_WAIT, answer.answer(request))
@@ -184,6 +193,7 @@ impl SocketError {
 mod tests {
     use super::*;
     use crate::admin::client::{self, CallError};
+    use crate::base::limits::ADMIN_ANSWER_BYTES_MAX;
     use serde_json::json;
 
     #[derive(Debug)]
@@ -252,6 +262,76 @@ mod tests {
         let long = folder.path().join("x".repeat(108));
         assert!(judge(&long).unwrap_err().hint().contains("shorter `state_dir`"));
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    }
+
+    #[test]
+    fn only_ourselves_and_root_may_ask() {
+        for (peer_uid, own_uid, may) in [(1000, 1000, true), (0, 1000, true), (1001, 1000, false), (65_534, 0, false)] {
+            assert_eq!(may_ask(peer_uid, own_uid), may, "{peer_uid} asks {own_uid}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_question_beyond_the_bound_ends_the_connection() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("admin.sock");
+        let server = Server::bind(&path).unwrap();
+        let task = tokio::spawn(async move { server.serve(Arc::new(Echo)).await });
+        let asked = |bytes: usize| {
+            let path = path.clone();
+            async move {
+                let mut question = br#"{"command":"status"}"#.to_vec();
+                question.resize(bytes - 1, b' ');
+                question.push(b'\n');
+                let mut stream = UnixStream::connect(path).await.unwrap();
+                // The other end may leave in the middle of it.
+                let _ = stream.write_all(&question).await;
+                let _ = stream.shutdown().await;
+                let mut text = Vec::new();
+                let _ = stream.read_to_end(&mut text).await;
+                text
+            }
+        };
+        assert_eq!(asked(ADMIN_LINE_BYTES_MAX - 1).await, b"{\"done\":{\"ok\":true}}\n");
+        assert_eq!(asked(ADMIN_LINE_BYTES_MAX + 1).await, b"");
+        task.abort();
+    }
+
+    #[tokio::test]
+    async fn no_more_than_the_bound_are_answered_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("admin.sock");
+        let server = Server::bind(&path).unwrap();
+        let task = tokio::spawn(async move { server.serve(Arc::new(Echo)).await });
+        let mut idle = Vec::new();
+        for _ in 0..ADMIN_CONNECTIONS_MAX {
+            let mut stream = UnixStream::connect(&path).await.unwrap();
+            // Answered, so it has its place.
+            stream.write_all(b"{\"command\":\"status\"}\n").await.unwrap();
+            assert_eq!(stream.read_u8().await.unwrap(), b'{');
+            idle.push(stream);
+        }
+        let waiting = tokio::spawn(ask(path.clone(), Request::Status));
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        assert!(!waiting.is_finished());
+        idle.pop();
+        assert_eq!(waiting.await.unwrap().unwrap(), json!({"ok": true}));
+        task.abort();
+    }
+
+    #[tokio::test]
+    async fn an_answer_beyond_the_bound_is_broken() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("admin.sock");
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let long = vec![b' '; ADMIN_ANSWER_BYTES_MAX];
+            // It leaves when it has read enough.
+            let _ = std::io::Write::write_all(&mut stream, &long);
+            let _ = std::io::Write::write_all(&mut stream, b"{\"done\":1}\n");
+        });
+        assert!(matches!(ask(path, Request::Status).await, Err(CallError::Broken { .. })));
     }
 
     #[tokio::test]

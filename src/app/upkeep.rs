@@ -95,3 +95,82 @@ fn table(file: &str) -> io::Result<String> {
         read => read.map_err(|error| io::Error::new(error.kind(), format!("{error}: {file}"))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::{HeaderValue, Request, StatusCode};
+
+    use super::*;
+    use crate::base::limits::{SIGNING_KEY_LIFE, SIGNING_KEY_OVERLAP};
+    use crate::certificates;
+    use crate::config::Config;
+    use crate::config::place::Environment;
+    use crate::core::{self, Core, Timing};
+    use crate::identity::claims::RequestClaim;
+    use crate::identity::headers::ASSERTION;
+    use crate::identity::testing::{parts, subject};
+    use crate::identity::verifier::{Expected, Leeway, Verifier};
+    use crate::store::keys::signing::Replaced;
+    use crate::store::keys::token::TokenSource;
+    use crate::store::{FILE_NAME, Store};
+
+    /// A whoami as the edge hands it on, signed with the key of the moment.
+    fn signed(signer: &Signer) -> Request<Bytes> {
+        let mut head = parts("GET", "/doorward/whoami", &[("host", "claw.example")]);
+        let token = signer.sign(&subject(), Some(&RequestClaim::of(&head).unwrap())).unwrap();
+        head.headers.append(ASSERTION, HeaderValue::from_str(&token).unwrap());
+        Request::from_parts(head, Bytes::new())
+    }
+
+    #[tokio::test]
+    async fn a_key_of_age_is_replaced_where_it_signs_and_where_it_is_believed() {
+        let state = tempfile::tempdir().unwrap();
+        let environment = Environment { doorward_state: Some(state.path().into()), ..Environment::default() };
+        let config = Config::parse("", None, &environment).unwrap();
+        let clock = Clock::fixed(Clock::system().now());
+        let keys = SigningKeys::open(state.path(), clock.now()).unwrap();
+        let expected = Expected { issuer: "edge".into(), audience: "core".into(), leeway: Leeway::SameHost };
+        let settings = core::Settings {
+            verifier: Verifier::new(keys.public(), expected, clock.clone()),
+            store: Store::open(&state.path().join(FILE_NAME)).await.unwrap(),
+            token: TokenSource::of(None, state.path()),
+            clock: clock.clone(),
+            timing: Timing::default(),
+        };
+        let core = Core::open(settings).unwrap();
+        let signer = Arc::new(Signer::new(keys.current(), "edge", "core", clock.clone()).unwrap());
+        let edge = Edge::new(
+            config.edge,
+            Arc::clone(&signer),
+            &keys.public(),
+            core.clone(),
+            Network::default(),
+            clock.clone(),
+        );
+        let files = certificates::Settings { state_dir: state.path().into(), ..config.certificates };
+        let certificates = Arc::new(Certificates::open(files, clock.now()).unwrap());
+        let mut upkeep = Upkeep { certificates, clock: clock.clone(), edge, keys, signer: Arc::clone(&signer) };
+        let key_of = |request: &Request<Bytes>| {
+            request.headers()[ASSERTION].to_str().unwrap().split('.').next().map(str::to_owned)
+        };
+
+        let first = signed(&signer);
+        clock.advance(i64::try_from(SIGNING_KEY_LIFE.as_millis()).unwrap());
+        let old = signed(&signer);
+        assert_eq!(key_of(&old), key_of(&first));
+        upkeep.rotate_keys();
+        let new = signed(&signer);
+        assert_ne!(key_of(&new), key_of(&old));
+        assert_eq!(core.answer(new).await.status(), StatusCode::OK);
+        assert_eq!(core.answer(old).await.status(), StatusCode::OK, "what was under way is believed");
+
+        // Somebody who kept the old key past its overlap.
+        let thief = Signer::new(upkeep.keys.current(), "edge", "core", clock.clone()).unwrap();
+        upkeep.keys.rotate(Replaced::Overlaps, clock.now()).unwrap();
+        clock.advance(i64::try_from(SIGNING_KEY_OVERLAP.as_millis()).unwrap() + 2_000);
+        upkeep.rotate_keys();
+        assert_eq!(core.answer(signed(&thief)).await.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(core.answer(signed(&signer)).await.status(), StatusCode::OK);
+    }
+}

@@ -11,6 +11,7 @@ mod edge_requests;
 mod edge_sockets;
 mod kill_nine;
 mod namespaces;
+mod owner_only;
 mod real_openclaw;
 mod real_proxies;
 mod sessions;
