@@ -117,6 +117,26 @@ fn nothing_is_left_half_done_or_switched_off() {
 }
 
 #[test]
+fn limits_stand_in_one_place() {
+    // What a format or a kernel fixes, and nobody could set otherwise.
+    let fixed = ["src/identity/headers.rs: FOLDED_BYTES_MAX"];
+    let mut wrong = String::new();
+    for file in rust_files(Path::new("src")).iter().filter(|file| *file != Path::new("src/base/limits.rs")) {
+        for line in code_only(&read(file)).lines() {
+            let Some((_, rest)) = line.split_once("const ") else { continue };
+            let name: String =
+                rest.chars().take_while(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || *c == '_').collect();
+            let limit = ["_MAX", "_WAIT", "_PERIOD", "_LIFE"].iter().any(|end| name.ends_with(end));
+            let place = format!("{}: {name}", file.display());
+            if limit && !is_test(file) && !fixed.contains(&place.as_str()) {
+                let _ = writeln!(wrong, "{place}: a limit stands in src/base/limits.rs");
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+#[test]
 fn nothing_strange_lies_at_the_top() {
     for name in names_at_the_top() {
         let known = name.starts_with('.') || name == "src" || TOP.contains(&name.as_str());
@@ -168,6 +188,11 @@ fn modules_in_order(lib: &str) -> Vec<String> {
 fn room_of(file: &Path) -> String {
     let first = file.strip_prefix("src").unwrap().components().next().unwrap();
     Path::new(&first).file_stem().unwrap().to_string_lossy().into_owned()
+}
+
+/// Whether this is `tests.rs` or lies under it: what tests wait for is their own.
+fn is_test(file: &Path) -> bool {
+    file.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs")
 }
 
 /// The top modules that a line names, by `crate::` or by enough `super::` to leave the file's room.

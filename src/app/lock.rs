@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, CWD, Mode, OFlags, access, openat};
 use thiserror::Error;
 
+use crate::base::limits::LOCK_FILE_BYTES_MAX;
+
 /// The file name of the lock.
 const FILE: &str = "lock";
-/// Bytes of it that are read: a pid and a path.
-const BYTES_MAX: u64 = 8 * 1024;
 
 /// The state folder, ours alone until this is dropped.
 #[derive(Debug)]
@@ -123,7 +123,7 @@ pub fn holder(state_dir: &Path) -> Holder {
 
 fn read(mut file: &File) -> Holder {
     let mut text = String::new();
-    let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.take(BYTES_MAX).read_to_string(&mut text));
+    let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.take(LOCK_FILE_BYTES_MAX).read_to_string(&mut text));
     if read.is_err() {
         return Holder::default();
     }

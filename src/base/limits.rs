@@ -228,6 +228,14 @@ pub const DRAIN_RESERVE: Duration = Duration::from_secs(3);
 pub const DRAIN_POLL: Duration = Duration::from_millis(20);
 /// SIGTERM to exit, unless `edge.drain_seconds` says otherwise.
 pub const DRAIN_SECONDS: u64 = 30;
+/// The longest drain that may be configured: what a service manager still waits for.
+pub const DRAIN_SECONDS_MAX: i64 = 3_600;
+/// Characters of the name of an edge, a core or a listener: it stands in every assertion.
+pub const ID_CHARS_MAX: usize = 64;
+/// Characters of a refused value that are repeated; its line stands below anyway.
+pub const CONFIG_SHOWN_CHARS_MAX: usize = 80;
+/// Bytes of the lock's file that are read: a pid and a path.
+pub const LOCK_FILE_BYTES_MAX: u64 = 8 * 1024;
 /// One question on the admin socket.
 pub const ADMIN_LINE_BYTES_MAX: usize = 1024 * 1024;
 /// One answer on the admin socket: the list of every device.
@@ -252,5 +260,7 @@ pub const DASHBOARD_FILE_LIFE: Duration = Duration::from_secs(10);
 pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
 /// A gateway token that an operator chose is at least this long.
 pub const GATEWAY_TOKEN_CHARS_MIN: usize = 24;
+/// Different characters in it; the samples that are known are not all that people type.
+pub const GATEWAY_TOKEN_DIFFERENT_CHARS_MIN: usize = 8;
 /// Bytes of a file of secrets, keys or certificates.
 pub const KEY_FILE_BYTES_MAX: u64 = 256 * 1024;

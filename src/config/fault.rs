@@ -4,12 +4,10 @@ use std::net::SocketAddr;
 
 use thiserror::Error;
 
+use crate::base::limits::{CONFIG_SHOWN_CHARS_MAX, ID_CHARS_MAX};
 use crate::base::untrusted::printable;
 use crate::net::host::HostError;
 use crate::net::range::RangeFault;
-
-/// Characters of a refused value that are repeated; the line itself stands below anyway.
-const SHOWN_CHARS_MAX: usize = 80;
 
 /// What is wrong.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
@@ -169,7 +167,7 @@ impl Fault {
             }
             Self::LocalBehindProxy => "write `local = \"never\"`, or a listener of its own for local callers".into(),
             Self::Missing { key } => format!("add `{key}` here"),
-            Self::Name(_) => "1 to 64 of the letters a-z, digits, `-` and `_`".into(),
+            Self::Name(_) => format!("1 to {ID_CHARS_MAX} of the letters a-z, digits, `-` and `_`"),
             Self::NameTaken(_) => "names tell listeners apart in logs and assertions: choose another".into(),
             Self::NamedTwice(_) => "remove one of the two".into(),
             Self::Number { min, max, .. } => format!("write a whole number from {min} to {max}"),
@@ -208,7 +206,7 @@ impl Fault {
 }
 
 fn shown(text: &str) -> String {
-    printable(text, SHOWN_CHARS_MAX)
+    printable(text, CONFIG_SHOWN_CHARS_MAX)
 }
 
 fn bind_hint(text: &str) -> String {

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use crate::base::limits::ID_CHARS_MAX;
 use crate::listener::Protocol;
 use crate::listener::Serve;
 use crate::listener::Settings;
@@ -14,10 +15,7 @@ use crate::origin::LocalRule;
 use crate::origin::ProxyProtocol;
 
 use super::fault::Fault;
-use super::section::{Keys, Placed, Problems, Section};
-
-/// Characters of a listener's name.
-const NAME_CHARS_MAX: usize = 64;
+use super::section::{Case, Keys, Placed, Problems, Section};
 
 pub(super) const KEYS: Keys = Keys {
     known: &[
@@ -62,6 +60,12 @@ enum Local {
     Never,
 }
 
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Proxy {
+    Off,
+    Required,
+}
+
 /// The addresses and names given so far, over all listeners.
 #[derive(Default)]
 pub(super) struct Taken {
@@ -76,7 +80,7 @@ pub(super) fn read(section: &Section<'_>, number: usize, taken: &mut Taken, prob
     let outside = bind.iter().copied().find(|address| !address.ip().to_canonical().is_loopback());
 
     let protocols = [("https", Protocol::Https), ("http", Protocol::Http), ("auto", Protocol::Auto)];
-    let protocol = section.word("protocol", &protocols, &[], problems);
+    let protocol = section.word("protocol", Case::Exact, &protocols, &[], problems);
     if let (Some(Placed { value: Protocol::Auto, span }), Some(address)) = (&protocol, outside) {
         problems.add(Fault::AutoNeedsLoopback(address), span);
     }
@@ -92,7 +96,7 @@ pub(super) fn read(section: &Section<'_>, number: usize, taken: &mut Taken, prob
     let local = read_local(section, outside, &proxy_protocol, problems);
 
     let words = [("all", Serve::All), ("redirect", Serve::Redirect)];
-    let serve = section.word("serve", &words, &[], problems);
+    let serve = section.word("serve", Case::Exact, &words, &[], problems);
     let behind_proxy =
         !section.is_empty_list("trusted_proxies") || matches!(proxy_protocol, ProxyProtocol::Required { .. });
     match &serve {
@@ -118,7 +122,7 @@ fn read_name(section: &Section<'_>, number: usize, taken: &mut Taken, problems: 
     let name = given.as_ref().map_or_else(|| format!("listener-{number}"), |name| name.value.to_owned());
     let span = given.map_or_else(|| section.span().clone(), |name| name.span);
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
-    if name.len() > NAME_CHARS_MAX || !name.bytes().all(plain) {
+    if name.len() > ID_CHARS_MAX || !name.bytes().all(plain) {
         problems.add(Fault::Name(name.clone()), &span);
     } else if taken.names.contains(&name) {
         problems.add(Fault::NameTaken(name.clone()), &span);
@@ -174,11 +178,12 @@ fn read_ranges(section: &Section<'_>, key: &'static str, width: Width, problems:
 }
 
 fn read_proxy_protocol(section: &Section<'_>, width: Width, problems: &mut Problems) -> ProxyProtocol {
-    let required = section.word("proxy_protocol", &[("off", false), ("required", true)], &[], problems);
+    let words = [("off", Proxy::Off), ("required", Proxy::Required)];
+    let proxy = section.word("proxy_protocol", Case::Exact, &words, &[], problems);
     let from = read_ranges(section, "proxy_protocol_from", width, problems);
     let from_span = section.span_of("proxy_protocol_from");
-    match required {
-        Some(Placed { value: true, span }) => {
+    match proxy {
+        Some(Placed { value: Proxy::Required, span }) => {
             // A list with a bad entry reads as empty, and has its own report.
             if from.is_empty() && section.is_empty_list("proxy_protocol_from") {
                 problems.add(Fault::ProxyNeedsFrom, &span);
@@ -197,7 +202,7 @@ fn read_proxy_protocol(section: &Section<'_>, width: Width, problems: &mut Probl
 
 fn read_header(section: &Section<'_>, trusted: &Ranges, problems: &mut Problems) -> ClientIpHeader {
     let words = [("none", ClientIpHeader::None), ("x-forwarded-for", ClientIpHeader::XForwardedFor)];
-    let Some(header) = section.word_folded("client_ip_header", &words, &LATER_HEADERS, problems) else {
+    let Some(header) = section.word("client_ip_header", Case::Folded, &words, &LATER_HEADERS, problems) else {
         return ClientIpHeader::None;
     };
     if header.value != ClientIpHeader::None && trusted.is_empty() && section.is_empty_list("trusted_proxies") {
@@ -213,7 +218,7 @@ fn read_local(
     problems: &mut Problems,
 ) -> LocalRule {
     let words = [("never", Local::Never), ("loopback", Local::Loopback)];
-    let local = section.word("local", &words, &LATER_LOCAL, problems);
+    let local = section.word("local", Case::Exact, &words, &LATER_LOCAL, problems);
     let uids = section.numbers("local_uids", &(0..=i64::from(u32::MAX)), problems);
     match (local, uids) {
         (Some(Placed { value: Local::Loopback, span }), uids) => {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::base::limits::DRAIN_SECONDS;
+use crate::base::limits::{DRAIN_SECONDS, DRAIN_SECONDS_MAX, ID_CHARS_MAX};
 use crate::certificates;
 use crate::certificates::files::FilePair;
 use crate::edge;
@@ -11,12 +11,7 @@ use crate::net::host::WebOrigin;
 use crate::telemetry;
 
 use super::fault::Fault;
-use super::section::{Keys, Problems, Section};
-
-/// Longest drain: what a service manager still waits for.
-const DRAIN_SECONDS_MAX: i64 = 3_600;
-/// Characters of an id: it stands in every assertion.
-const ID_CHARS_MAX: usize = 64;
+use super::section::{Case, Keys, Problems, Section};
 
 pub(super) const EDGE: Keys = Keys {
     known: &["id", "names", "origins", "https_port", "drain_seconds"],
@@ -104,7 +99,7 @@ pub(super) fn read_log(root: &Section<'_>, problems: &mut Problems) -> telemetry
     let mut settings = telemetry::Settings::default();
     let Some(section) = root.table("log", &LOG, problems) else { return settings };
     let formats = [("text", telemetry::Format::Text), ("json", telemetry::Format::Json)];
-    if let Some(format) = section.word("format", &formats, &[], problems) {
+    if let Some(format) = section.word("format", Case::Exact, &formats, &[], problems) {
         settings.format = format.value;
     }
     if let Some(access) = section.flag("access", problems) {

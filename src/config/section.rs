@@ -22,6 +22,15 @@ pub(super) struct Keys {
     pub(super) later: &'static [(&'static str, &'static str)],
 }
 
+/// Whether a word is told from another by its case.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(super) enum Case {
+    /// It is.
+    Exact,
+    /// It is not: names of header lines (RFC 9110 §5.1).
+    Folded,
+}
+
 /// A value and its place.
 #[derive(Clone, Debug)]
 pub(super) struct Placed<T> {
@@ -175,28 +184,34 @@ impl<'t> Section<'t> {
         Some(Placed { value: texts, span: list.span })
     }
 
-    /// One of a closed set of words. `later` are words that a later version will know.
+    /// One of a closed set of words, in which case counts unless `case` says otherwise. `later` are words that a later
+    /// version will know.
     pub(super) fn word<T: Copy>(
         &self,
         key: &'static str,
+        case: Case,
         words: &[(&'static str, T)],
         later: &[(&str, &'static str)],
         problems: &mut Problems,
     ) -> Option<Placed<T>> {
         let text = self.text(key, problems)?;
-        one_of(key, text.value, &text, words, later, problems)
-    }
-
-    /// As [`Section::word`], for words in which case says nothing: names of header lines.
-    pub(super) fn word_folded<T: Copy>(
-        &self,
-        key: &'static str,
-        words: &[(&'static str, T)],
-        later: &[(&str, &'static str)],
-        problems: &mut Problems,
-    ) -> Option<Placed<T>> {
-        let text = self.text(key, problems)?;
-        one_of(key, &text.value.to_ascii_lowercase(), &text, words, later, problems)
+        let word = match case {
+            Case::Exact => text.value.to_owned(),
+            Case::Folded => text.value.to_ascii_lowercase(),
+        };
+        let known = words.iter().find(|(known, _)| *known == word).map(|(_, value)| *value);
+        if known.is_none() {
+            let allowed: Vec<&'static str> = words.iter().map(|(word, _)| *word).collect();
+            let fault = match later.iter().find(|(later, _)| *later == word) {
+                Some((_, instead)) => Fault::Later { what: format!("{key} = {}", text.value), instead },
+                None => {
+                    let closest = closest(&word, &allowed);
+                    Fault::UnknownValue { key, text: text.value.to_owned(), closest, allowed }
+                }
+            };
+            problems.add(fault, &text.span);
+        }
+        known.map(|value| Placed { value, span: text.span })
     }
 
     /// A table within this one.
@@ -228,26 +243,6 @@ impl<'t> Section<'t> {
             outer => format!("{open}{outer}.{key}{close}"),
         }
     }
-}
-
-fn one_of<T: Copy>(
-    key: &'static str,
-    word: &str,
-    text: &Placed<&str>,
-    words: &[(&'static str, T)],
-    later: &[(&str, &'static str)],
-    problems: &mut Problems,
-) -> Option<Placed<T>> {
-    let known = words.iter().find(|(known, _)| *known == word).map(|(_, value)| *value);
-    if known.is_none() {
-        let allowed: Vec<&'static str> = words.iter().map(|(word, _)| *word).collect();
-        let fault = match later.iter().find(|(later, _)| *later == word) {
-            Some((_, instead)) => Fault::Later { what: format!("{key} = {}", text.value), instead },
-            None => Fault::UnknownValue { key, text: text.value.to_owned(), closest: closest(word, &allowed), allowed },
-        };
-        problems.add(fault, &text.span);
-    }
-    known.map(|value| Placed { value, span: text.span.clone() })
 }
 
 fn wrong_type(key: &str, expected: &'static str, found: &DeValue<'_>) -> Fault {

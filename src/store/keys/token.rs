@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags};
 use thiserror::Error;
 
-use crate::base::limits::GATEWAY_TOKEN_CHARS_MIN;
+use crate::base::limits::{GATEWAY_TOKEN_CHARS_MIN, GATEWAY_TOKEN_DIFFERENT_CHARS_MIN};
 use crate::base::secret::Secret;
 use crate::store::keys::private_file::{self, Fault, PrivateFileError};
 
@@ -32,8 +32,6 @@ const SAMPLES: [&str; 14] = [
     "yourtoken",
     "xxxxxx",
 ];
-/// Different characters a token has at least; the words above are not all that people type.
-const DIFFERENT_CHARS_MIN: usize = 8;
 
 /// Where the gateway token stands.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -142,7 +140,7 @@ fn judge(path: &Path, text: &Secret<String>) -> Result<Secret<String>, TokenErro
     let lower = Secret::new(token.to_ascii_lowercase());
     let different: HashSet<u8> = lower.expose().bytes().collect();
     let is_sample = SAMPLES.iter().any(|sample| lower.expose().contains(sample)) || token.starts_with(['<', '$', '{']);
-    if is_sample || different.len() < DIFFERENT_CHARS_MIN {
+    if is_sample || different.len() < GATEWAY_TOKEN_DIFFERENT_CHARS_MIN {
         return Err(TokenError::Sample(path()));
     }
     Ok(Secret::new(token.to_owned()))
