@@ -21,11 +21,11 @@ use thiserror::Error;
 use crate::base::clock::UnixMillis;
 use crate::base::limits::LEAF_NAMES_MAX;
 use crate::base::pem;
+use crate::base::private_file::{self, Fault, PrivateFileError};
 use crate::base::secret::Secret;
 use crate::certificates::provider;
 use crate::certificates::x509::{self, Permitted, Validity};
 use crate::net::host::Host;
-use crate::store::keys::private_file::{self, Fault, PrivateFileError};
 
 /// Its folder under the state folder, and the CA's own file there.
 const FOLDER: &str = "local-ca";

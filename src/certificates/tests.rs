@@ -12,9 +12,9 @@ use tempfile::TempDir;
 use self::client::{client_at, client_of, client_with, handshake, serial_shown, server};
 use super::*;
 use crate::base::limits::{LEAF_LIFE, LEAF_NAMES_MAX};
+use crate::base::private_file::Fault;
 use crate::certificates::local_ca::LocalCaError;
 use crate::certificates::server_tls::ServerTls;
-use crate::store::keys::private_file::Fault;
 
 mod bad_pairs;
 mod client;

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 
 use crate::admin::request::Request;
 use crate::base::limits::DASHBOARD_FILE_LIFE;
+use crate::base::private_file;
 use crate::base::secret::Secret;
 use crate::config::Config;
-use crate::store::keys::private_file;
 
 use super::ask::ask;
 use super::failure::Failure;

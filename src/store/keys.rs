@@ -3,6 +3,5 @@
 //! Each is made once, for its owner alone, and durable before it is used. What cannot be read is never replaced: the
 //! start stops with the file's name and the exact command that mends it.
 
-pub mod private_file;
 pub mod signing;
 pub mod token;

@@ -11,9 +11,9 @@ use thiserror::Error;
 
 use crate::base::clock::UnixMillis;
 use crate::base::limits::{SIGNING_KEY_LIFE, SIGNING_KEY_OVERLAP, SIGNING_KEYS_MAX};
+use crate::base::private_file::{self, Fault, PrivateFileError};
 use crate::identity::jwks::JwkSet;
 use crate::identity::signer::{SigningKey, SigningKeyError};
-use crate::store::keys::private_file::{self, Fault, PrivateFileError};
 
 /// Their folder under the state folder.
 const FOLDER: &str = "keys";

@@ -9,8 +9,8 @@ use rustix::fs::{CWD, Mode, OFlags};
 use thiserror::Error;
 
 use crate::base::limits::{GATEWAY_TOKEN_CHARS_MIN, GATEWAY_TOKEN_DIFFERENT_CHARS_MIN};
+use crate::base::private_file::{self, Fault, PrivateFileError};
 use crate::base::secret::Secret;
-use crate::store::keys::private_file::{self, Fault, PrivateFileError};
 
 /// Its name under the state folder.
 pub const GATEWAY_TOKEN_FILE: &str = "gateway-token";
