@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Instant;
 use std::time::UNIX_EPOCH;
 
 /// Milliseconds since 1970-01-01T00:00:00Z; the gateway protocol's unit of time.
@@ -26,40 +27,63 @@ impl UnixMillis {
     }
 }
 
-/// Where `now` comes from.
+/// Where `now` comes from. Clones are one clock.
 #[derive(Clone, Debug)]
-pub struct Clock(Source);
+pub struct Clock {
+    source: Source,
+    /// By how much the wall clock was ahead of the time that has passed, at most.
+    ahead: Arc<AtomicI64>,
+}
 
 #[derive(Clone, Debug)]
 enum Source {
-    Fixed(Arc<AtomicI64>),
-    System,
+    /// What the wall clock shows, and how much time has passed.
+    Fixed(Arc<(AtomicI64, AtomicI64)>),
+    System(Instant),
 }
 
 impl Clock {
     /// The wall clock of this machine.
     pub fn system() -> Self {
-        Self(Source::System)
+        Self::of(Source::System(Instant::now()))
     }
 
     /// A clock for tests: it stands at `start` until [`Clock::advance`] moves it.
     pub fn fixed(start: UnixMillis) -> Self {
-        Self(Source::Fixed(Arc::new(AtomicI64::new(start.0))))
+        Self::of(Source::Fixed(Arc::new((AtomicI64::new(start.0), AtomicI64::new(0)))))
     }
 
-    /// Moves a fixed clock by `millis`, back when negative. The system clock does not move.
+    fn of(source: Source) -> Self {
+        let clock = Self { source, ahead: Arc::new(AtomicI64::new(i64::MIN)) };
+        let _first = clock.steady();
+        clock
+    }
+
+    /// Lets `millis` pass on a fixed clock; when negative, its wall clock is set back. The system clock does not move.
     pub fn advance(&self, millis: i64) {
-        if let Source::Fixed(now) = &self.0 {
-            now.fetch_add(millis, Ordering::SeqCst);
+        if let Source::Fixed(fixed) = &self.source {
+            fixed.0.fetch_add(millis, Ordering::SeqCst);
+            fixed.1.fetch_add(millis.max(0), Ordering::SeqCst);
         }
     }
 
     /// The time now.
     pub fn now(&self) -> UnixMillis {
-        match &self.0 {
-            Source::Fixed(now) => UnixMillis(now.load(Ordering::SeqCst)),
-            Source::System => UnixMillis(system_millis()),
+        match &self.source {
+            Source::Fixed(fixed) => UnixMillis(fixed.0.load(Ordering::SeqCst)),
+            Source::System(_) => UnixMillis(system_millis()),
         }
+    }
+
+    /// The time now as long as the wall clock goes forward; where it was set back, what it would show had it not been.
+    /// So of two things that this process dated by it, the later never looks like the earlier.
+    pub fn steady(&self) -> UnixMillis {
+        let passed = match &self.source {
+            Source::Fixed(fixed) => fixed.1.load(Ordering::SeqCst),
+            Source::System(start) => i64::try_from(start.elapsed().as_millis()).unwrap_or(i64::MAX),
+        };
+        let ahead = self.now().0.saturating_sub(passed);
+        UnixMillis(passed.saturating_add(self.ahead.fetch_max(ahead, Ordering::SeqCst).max(ahead)))
     }
 }
 
@@ -83,6 +107,17 @@ mod tests {
         clock.advance(-2_500);
         assert_eq!(clock.now(), UnixMillis(-1_500));
         assert_eq!(clock.now().seconds(), 0);
+    }
+
+    #[test]
+    fn steady_time_follows_the_wall_clock_and_never_back() {
+        let clock = Clock::fixed(UnixMillis(10_000));
+        for (moved, now, steady) in [(500, 10_500, 10_500), (-9_000, 1_500, 10_500), (300, 1_800, 10_800)] {
+            clock.advance(moved);
+            assert_eq!((clock.now(), clock.clone().steady()), (UnixMillis(now), UnixMillis(steady)));
+        }
+        let system = Clock::system();
+        assert!(system.steady().since(system.now()).abs() < 1_000);
     }
 
     #[test]

@@ -154,7 +154,7 @@ impl Signer {
     /// # Errors
     /// [`SignError`] when it would be longer than the core reads.
     pub fn sign(&self, subject: &Subject, request: Option<&RequestClaim>) -> Result<String, SignError> {
-        let now = self.clock.now().seconds();
+        let now = self.clock.steady().seconds();
         let life = if request.is_some() { ASSERTION_SINGLE_LIFE_SECONDS } else { ASSERTION_LIFE_SECONDS };
         let payload = Payload {
             iss: &self.issuer,

@@ -82,7 +82,8 @@ struct Signed {
     kid: String,
 }
 
-/// Verifies the assertions of one edge.
+/// Verifies the assertions of one edge. It goes by [`Clock::steady`]: a wall clock that is set back neither shuts out what
+/// the edge signs then, nor lets in again what was used before.
 #[derive(Debug)]
 pub struct Verifier {
     keys: ArcSwap<JwkSet>,
@@ -98,7 +99,7 @@ pub struct Verifier {
 impl Verifier {
     /// Believes what `keys` sign, from now on.
     pub fn new(keys: JwkSet, expected: Expected, clock: Clock) -> Self {
-        let started = clock.now().seconds();
+        let started = clock.steady().seconds();
         let (shared, replays) = (Mutex::default(), Mutex::default());
         Self { keys: ArcSwap::from_pointee(keys), expected, clock, started, shared, replays }
     }
@@ -159,7 +160,7 @@ impl Verifier {
     }
 
     fn check_claims(&self, claims: &Assertion) -> Result<(), AssertionError> {
-        let now = self.clock.now().seconds();
+        let now = self.clock.steady().seconds();
         let latest_start = now.saturating_add(self.expected.leeway.early_seconds());
         if claims.iss != self.expected.issuer {
             return Err(AssertionError::Issuer);
@@ -194,7 +195,7 @@ impl Verifier {
         if !is_shareable(request) {
             return Err(AssertionError::Unbound);
         }
-        let age = self.clock.now().seconds().saturating_sub(claims.iat);
+        let age = self.clock.steady().seconds().saturating_sub(claims.iat);
         if age > ASSERTION_SHARED_SECONDS.saturating_add(self.expected.leeway.late_seconds()) {
             return Err(AssertionError::SharedTooOld);
         }
@@ -202,7 +203,7 @@ impl Verifier {
     }
 
     fn check_new(&self, signed: &Signed) -> Result<(), AssertionError> {
-        let (now, until) = (self.clock.now().seconds(), self.usable_until(&signed.claims));
+        let (now, until) = (self.clock.steady().seconds(), self.usable_until(&signed.claims));
         let mut replays = self.replays.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(replays.note(&signed.kid, &signed.claims.jti, until, now)?)
     }
@@ -213,7 +214,7 @@ impl Verifier {
     }
 
     fn remember(&self, token: &str, signed: &Arc<Signed>) {
-        let now = self.clock.now().seconds();
+        let now = self.clock.steady().seconds();
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         if shared.len() >= ASSERTIONS_SHARED_MAX {
             shared.retain(|_, signed| now <= signed.claims.iat.saturating_add(ASSERTION_SHARED_SECONDS));

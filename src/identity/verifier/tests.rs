@@ -176,6 +176,32 @@ fn a_dropped_key_is_refused_at_once_and_an_overlapping_one_is_not() {
 }
 
 #[test]
+fn a_wall_clock_that_is_set_back_neither_closes_the_door_nor_opens_a_replay() {
+    const HOURS: i64 = 2 * 3_600_000;
+    let desk = Desk::new(Leeway::SameHost);
+    let mut used = Vec::new();
+    // Back before the start, hours long until it has caught up, forth again, and back a little.
+    for moved in [0, -HOURS, 1_000, 60_000, HOURS, -HOURS, HOURS, 0, -5_000, 5_000, -31_000, 31_000] {
+        desk.clock.advance(moved);
+        let (single, shared) = (desk.sign(Some(&opening())), desk.sign(None));
+        desk.verify(&single, opening()).unwrap();
+        desk.get(&shared).unwrap();
+        used.push(single);
+        for token in &used {
+            assert!(desk.verify(token, opening()).is_err(), "{moved}");
+        }
+    }
+    // Second by second through the hours when an old one looks fresh by the wall clock.
+    desk.clock.advance(-60_000);
+    for _ in 0..120 {
+        desk.clock.advance(1_000);
+        for token in &used {
+            assert!(desk.verify(token, opening()).is_err());
+        }
+    }
+}
+
+#[test]
 fn what_was_signed_before_the_start_is_refused() {
     let desk = Desk::new(Leeway::SameHost);
     let token = desk.sign(None);
