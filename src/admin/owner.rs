@@ -55,7 +55,13 @@ impl Owner {
 
     async fn status(&self) -> Reply {
         // The kernel lets in whom a dead event loop would have accepted, and nobody answers.
-        let taking = self.edge.is_ready() && self.pulse.beats();
+        let (ready, beats) = (self.edge.is_ready(), self.pulse.beats());
+        let taking = ready && beats;
+        let state = match (ready, beats) {
+            (_, false) => "broken",
+            (false, true) => "draining",
+            (true, true) => "ready",
+        };
         let status = self.edge.core().status().await;
         let listeners = self.facts.listeners.iter().map(|listener| {
             json!({
@@ -68,7 +74,7 @@ impl Owner {
         });
         let mut answer = json!({
             "ready": taking && status.is_ok(),
-            "state": if taking { "ready" } else { "draining" },
+            "state": state,
             "version": env!("CARGO_PKG_VERSION"),
             "pid": std::process::id(),
             "config": self.facts.config,
