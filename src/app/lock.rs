@@ -3,13 +3,14 @@
 
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, CWD, Mode, OFlags, access, openat};
 use thiserror::Error;
 
 use crate::base::limits::LOCK_FILE_BYTES_MAX;
+use crate::base::private_file::{self, Fault, Owners};
 
 /// The file name of the lock.
 const FILE: &str = "lock";
@@ -142,15 +143,14 @@ fn make_private(folder: &Path) -> Result<(), LockError> {
 /// Checks that `folder` is ours and that nobody else can look into it.
 fn check_private(folder: &Path) -> Result<(), LockError> {
     let found = fs::metadata(folder).map_err(|cause| LockError::Unusable { path: folder.to_path_buf(), cause })?;
-    let own = rustix::process::geteuid().as_raw();
-    if found.uid() != own {
-        return Err(LockError::Foreign { path: folder.to_path_buf(), owner: found.uid(), own });
-    }
-    let mode = found.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(LockError::Open { path: folder.to_path_buf(), mode });
-    }
-    Ok(())
+    let path = folder.to_path_buf();
+    private_file::check_owner(&found, Owners::Us).and_then(|()| private_file::check_closed(&found)).map_err(|fault| {
+        match fault {
+            Fault::Owner { found, wanted } => LockError::Foreign { path, owner: found, own: wanted },
+            Fault::Mode { found, .. } => LockError::Open { path, mode: found },
+            other => LockError::Unusable { path, cause: io::Error::other(other) },
+        }
+    })
 }
 
 /// Why the state folder is not ours.
@@ -220,7 +220,7 @@ fn by(holder: &Holder) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     #[test]
     fn the_second_instance_learns_who_was_first() {

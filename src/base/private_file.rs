@@ -1,22 +1,42 @@
 //! A file for its owner alone: read only if nobody else can read or swap it, made whole or not at all.
 
-use std::fs::{self, DirBuilder, File};
+mod fault;
+
+use std::fs::{self, DirBuilder, File, Metadata};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
-use thiserror::Error;
-use zeroize::Zeroize;
 
 use crate::base::limits::KEY_FILE_BYTES_MAX;
 use crate::base::secret::Secret;
+
+pub use fault::{Fault, PrivateFileError};
 
 /// What others must not have on a private file or folder: any access at all.
 const OTHERS: u32 = 0o077;
 /// What others must not have on a folder that holds private files: the right to swap them.
 const OTHERS_WRITE: u32 = 0o022;
+
+/// Whether a link in a file's place is followed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Link {
+    /// It is: for files that tools of the operator keep behind one.
+    Followed,
+    /// It is not: somebody else may point it elsewhere.
+    Refused,
+}
+
+/// Who may own a file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Owners {
+    /// Only the user we run as.
+    Us,
+    /// That user, or root, who can do anything anyway.
+    UsOrRoot,
+}
 
 /// Reads a file that must be ours: regular, one link, mode 0600 or less, our uid, not a symlink, text, not empty.
 ///
@@ -24,43 +44,84 @@ const OTHERS_WRITE: u32 = 0o022;
 /// [`PrivateFileError`], whose hint is the command that mends it.
 pub fn read(path: &Path) -> Result<Secret<String>, PrivateFileError> {
     let fail = |fault| PrivateFileError::new(path, fault);
-    // NONBLOCK: a FIFO in its place must not hold the start up.
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file: File = match rustix::fs::openat(CWD, path, flags, Mode::empty()) {
-        Ok(file) => file.into(),
-        Err(Errno::LOOP) => return Err(fail(Fault::Symlink)),
-        Err(cause) => return Err(fail(Fault::Io(cause.into()))),
-    };
+    let file = open(path, Link::Refused)?;
     let metadata = file.metadata().map_err(|cause| fail(Fault::Io(cause)))?;
-    if !metadata.is_file() {
-        return Err(fail(Fault::NotAFile));
-    }
-    check_owner(metadata.uid()).map_err(fail)?;
-    if metadata.mode() & OTHERS != 0 {
-        return Err(fail(Fault::Mode { found: metadata.mode() & 0o7777, wanted: 0o600 }));
-    }
+    check_owner(&metadata, Owners::Us).and_then(|()| check_closed(&metadata)).map_err(fail)?;
     if metadata.nlink() != 1 {
         return Err(fail(Fault::HardLink));
     }
     read_text(file).map_err(fail)
 }
 
+/// Opens a regular file to read it.
+///
+/// # Errors
+/// [`PrivateFileError`] for anything else.
+pub fn open(path: &Path, link: Link) -> Result<File, PrivateFileError> {
+    let fail = |fault| PrivateFileError::new(path, fault);
+    // NONBLOCK: a FIFO in its place must not hold the start up.
+    let mut flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    flags.set(OFlags::NOFOLLOW, link == Link::Refused);
+    let file: File = match rustix::fs::openat(CWD, path, flags, Mode::empty()) {
+        Ok(file) => file.into(),
+        Err(Errno::LOOP) => return Err(fail(Fault::Symlink)),
+        Err(cause) => return Err(fail(Fault::Io(cause.into()))),
+    };
+    match file.metadata() {
+        Ok(metadata) if metadata.is_file() => Ok(file),
+        Ok(_) => Err(fail(Fault::NotAFile)),
+        Err(cause) => Err(fail(Fault::Io(cause))),
+    }
+}
+
 /// Reads text of bounded size out of an open file; empty is an error.
-pub(crate) fn read_text(file: File) -> Result<Secret<String>, Fault> {
-    let mut bytes = Vec::new();
-    file.take(KEY_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(Fault::Io)?;
-    if bytes.len() as u64 > KEY_FILE_BYTES_MAX {
-        bytes.zeroize();
-        return Err(Fault::TooLong);
-    }
-    match String::from_utf8(bytes) {
+///
+/// # Errors
+/// [`Fault`].
+pub fn read_text(file: File) -> Result<Secret<String>, Fault> {
+    let bytes = read_bytes(file)?;
+    match std::str::from_utf8(bytes.expose()) {
         Ok(text) if text.trim().is_empty() => Err(Fault::Empty),
-        Ok(text) => Ok(Secret::new(text)),
-        Err(error) => {
-            error.into_bytes().zeroize();
-            Err(Fault::NotText)
-        }
+        Ok(text) => Ok(Secret::new(text.to_owned())),
+        Err(_) => Err(Fault::NotText),
     }
+}
+
+/// Reads an open file of bounded size.
+///
+/// # Errors
+/// [`Fault`].
+pub fn read_bytes(file: File) -> Result<Secret<Vec<u8>>, Fault> {
+    let mut bytes = Vec::new();
+    let read = file.take(KEY_FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
+    // Whatever comes of it, what was read leaves memory when it is dropped.
+    let bytes = Secret::new(bytes);
+    read.map_err(Fault::Io)?;
+    if bytes.expose().len() as u64 > KEY_FILE_BYTES_MAX { Err(Fault::TooLong) } else { Ok(bytes) }
+}
+
+/// Checks who owns a file or folder.
+///
+/// # Errors
+/// [`Fault::Owner`].
+pub fn check_owner(metadata: &Metadata, owners: Owners) -> Result<(), Fault> {
+    let (own, uid) = (rustix::process::geteuid().as_raw(), metadata.uid());
+    let may = uid == own || owners == Owners::UsOrRoot && uid == 0;
+    if may { Ok(()) } else { Err(Fault::Owner { found: uid, wanted: own }) }
+}
+
+/// Checks that nobody but its owner can look into a file or folder.
+///
+/// # Errors
+/// [`Fault::Mode`].
+pub fn check_closed(metadata: &Metadata) -> Result<(), Fault> {
+    check_mode(metadata, OTHERS)
+}
+
+fn check_mode(metadata: &Metadata, forbidden: u32) -> Result<(), Fault> {
+    let wanted = if metadata.is_dir() { 0o700 } else { 0o600 };
+    let found = metadata.mode() & 0o7777;
+    if found & forbidden == 0 { Ok(()) } else { Err(Fault::Mode { found, wanted }) }
 }
 
 /// What [`create`] and [`replace`] do when the file is there already.
@@ -165,11 +226,7 @@ pub fn check_folder(path: &Path) -> Result<(), PrivateFileError> {
     if !metadata.is_dir() {
         return Err(fail(Fault::NotAFolder));
     }
-    check_owner(metadata.uid()).map_err(fail)?;
-    if metadata.mode() & OTHERS_WRITE != 0 {
-        return Err(fail(Fault::Mode { found: metadata.mode() & 0o7777, wanted: 0o700 }));
-    }
-    Ok(())
+    check_owner(&metadata, Owners::Us).and_then(|()| check_mode(&metadata, OTHERS_WRITE)).map_err(fail)
 }
 
 /// Removes a private file for good. One that is gone already is no error.
@@ -182,101 +239,6 @@ pub fn remove(path: &Path) -> Result<(), PrivateFileError> {
         _ => sync_folder_of(path).map_err(Fault::Io),
     }
     .map_err(|fault| PrivateFileError::new(path, fault))
-}
-
-fn check_owner(uid: u32) -> Result<(), Fault> {
-    let own = rustix::process::geteuid().as_raw();
-    if uid == own { Ok(()) } else { Err(Fault::Owner { found: uid, wanted: own }) }
-}
-
-/// A private file that was not read or not written. The operator's to mend.
-#[derive(Debug, Error)]
-#[error("{fault}: {}", path.display())]
-pub struct PrivateFileError {
-    /// The file or folder.
-    pub path: PathBuf,
-    /// What is wrong with it.
-    pub fault: Fault,
-}
-
-impl PrivateFileError {
-    /// `fault` of `path`.
-    pub fn new(path: &Path, fault: Fault) -> Self {
-        Self { path: path.to_owned(), fault }
-    }
-
-    /// Whether there simply is no such file.
-    pub fn is_absent(&self) -> bool {
-        matches!(&self.fault, Fault::Io(cause) if cause.kind() == io::ErrorKind::NotFound)
-    }
-
-    /// The command or the act that mends it.
-    pub fn hint(&self) -> String {
-        let path = self.path.display();
-        match &self.fault {
-            Fault::Empty | Fault::Garbage(_) | Fault::NotText | Fault::TooLong => {
-                format!("restore {path} from a backup, or move it away and start again: a new one is made")
-            }
-            Fault::Exists => format!("look what {path} is, and move it away"),
-            Fault::HardLink => format!("cp -p {path} {path}.copy && mv {path}.copy {path}"),
-            Fault::Io(_) => format!("see that this user may read and write {path}, and that the disk is not full"),
-            Fault::Mode { wanted, .. } => format!("chmod {wanted:o} {path}"),
-            Fault::NotAFile | Fault::NotAFolder => format!("move {path} away"),
-            Fault::Owner { wanted, .. } => format!("chown {wanted} {path}, or start as its owner"),
-            Fault::Symlink => format!("put what {path} points to in its place"),
-        }
-    }
-}
-
-/// What is wrong with a private file or folder.
-#[derive(Debug, Error)]
-pub enum Fault {
-    /// Nothing in it.
-    #[error("file is empty")]
-    Empty,
-    /// There already.
-    #[error("file exists already")]
-    Exists,
-    /// It can be read, and is not what belongs there.
-    #[error("file has other content than {0}")]
-    Garbage(&'static str),
-    /// It has a second name, by which somebody else may reach it.
-    #[error("file has more than one link")]
-    HardLink,
-    /// The system refused.
-    #[error("{0}")]
-    Io(io::Error),
-    /// Others may read or write it.
-    #[error("mode is {found:o}, must be {wanted:o} or less")]
-    Mode {
-        /// Its mode.
-        found: u32,
-        /// The widest that is taken.
-        wanted: u32,
-    },
-    /// A folder, a device, a FIFO.
-    #[error("not a regular file")]
-    NotAFile,
-    /// Something else than a folder.
-    #[error("not a folder")]
-    NotAFolder,
-    /// Not UTF-8.
-    #[error("file is not text")]
-    NotText,
-    /// Another user's.
-    #[error("owner is uid {found}, must be {wanted}")]
-    Owner {
-        /// Its owner.
-        found: u32,
-        /// This process.
-        wanted: u32,
-    },
-    /// A symbolic link, which somebody else may point elsewhere.
-    #[error("is a symbolic link")]
-    Symlink,
-    /// Larger than any such file.
-    #[error("file is larger than {KEY_FILE_BYTES_MAX} bytes")]
-    TooLong,
 }
 
 #[cfg(test)]
@@ -348,9 +310,22 @@ mod tests {
 
     #[test]
     fn a_foreign_owner_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
         let own = rustix::process::geteuid().as_raw();
-        assert!(check_owner(own).is_ok());
-        assert!(matches!(check_owner(own + 1), Err(Fault::Owner { .. })));
+        let owned = |uid: u32, owners| {
+            std::os::unix::fs::chown(file.path(), Some(uid), None).unwrap();
+            check_owner(&fs::metadata(file.path()).unwrap(), owners)
+        };
+        assert!(owned(own, Owners::Us).is_ok());
+        if own == 0 && std::os::unix::fs::chown(file.path(), Some(7), None).is_ok() {
+            for owners in [Owners::Us, Owners::UsOrRoot] {
+                assert!(matches!(owned(7, owners), Err(Fault::Owner { found: 7, .. })));
+            }
+        }
+        // What is root's is not ours, unless that was said.
+        let of_root = fs::metadata("/proc/1").unwrap();
+        assert_eq!(check_owner(&of_root, Owners::Us).is_ok(), own == of_root.uid());
+        assert!(of_root.uid() != 0 || check_owner(&of_root, Owners::UsOrRoot).is_ok());
     }
 
     #[test]

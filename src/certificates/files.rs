@@ -2,21 +2,18 @@
 //! with the exact way to mend it.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{CWD, Mode, OFlags};
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SigningKey};
 use thiserror::Error;
-use zeroize::Zeroize;
 
 use crate::base::clock::UnixMillis;
-use crate::base::limits::{CHAIN_CERTIFICATES_MAX, KEY_FILE_BYTES_MAX};
+use crate::base::limits::CHAIN_CERTIFICATES_MAX;
+use crate::base::private_file::{self, Fault, Link, Owners, PrivateFileError, check_closed, check_owner};
 use crate::base::secret::Secret;
 use crate::certificates::x509::{self, Names, Validity};
 
@@ -117,40 +114,24 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
 
-/// Follows links, because ACME clients keep the current pair behind one (`live/…/privkey.pem`); NONBLOCK for a FIFO in its place.
+/// Follows links, because ACME clients keep the current pair behind one (`live/…/privkey.pem`).
 fn open(path: &Path) -> Result<File, FileError> {
-    let io = |cause: io::Error| FileError::Io { path: path.to_owned(), cause };
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file: File = rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(|cause| io(cause.into()))?.into();
-    if !file.metadata().map_err(io)?.is_file() {
-        return Err(FileError::NotAFile(path.to_owned()));
-    }
-    Ok(file)
+    Ok(private_file::open(path, Link::Followed)?)
 }
 
 fn read(path: &Path, file: File) -> Result<Secret<Vec<u8>>, FileError> {
-    let mut bytes = Vec::new();
-    let result = file.take(KEY_FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
-    if let Err(cause) = result {
-        bytes.zeroize();
-        return Err(FileError::Io { path: path.to_owned(), cause });
-    }
-    let bytes = Secret::new(bytes);
-    if bytes.expose().len() as u64 > KEY_FILE_BYTES_MAX { Err(FileError::TooLong(path.to_owned())) } else { Ok(bytes) }
+    private_file::read_bytes(file).map_err(|fault| PrivateFileError::new(path, fault).into())
 }
 
 /// The key must be its owner's alone, and the owner we or root; so must the owner of a link to it, who could point it elsewhere.
 fn check_private(path: &Path, file: &File) -> Result<(), FileError> {
-    let io = |cause: io::Error| FileError::Io { path: path.to_owned(), cause };
-    let own = rustix::process::geteuid().as_raw();
-    let (target, link) = (file.metadata().map_err(io)?, fs::symlink_metadata(path).map_err(io)?);
-    if let Some(uid) = [target.uid(), link.uid()].into_iter().find(|uid| *uid != own && *uid != 0) {
-        return Err(FileError::KeyOwner { path: path.to_owned(), uid });
-    }
-    if target.mode() & 0o077 != 0 {
-        return Err(FileError::KeyMode { path: path.to_owned(), mode: target.mode() & 0o7777 });
-    }
-    Ok(())
+    let judged = || {
+        let (target, link) = (file.metadata().map_err(Fault::Io)?, fs::symlink_metadata(path).map_err(Fault::Io)?);
+        check_owner(&target, Owners::UsOrRoot)?;
+        check_owner(&link, Owners::UsOrRoot)?;
+        check_closed(&target)
+    };
+    judged().map_err(|fault| PrivateFileError::new(path, fault).into())
 }
 
 /// A configured pair that is not shown. The operator's to mend.
@@ -159,36 +140,15 @@ pub enum FileError {
     /// Its time is over.
     #[error("certificate has expired: {}", .0.display())]
     Expired(PathBuf),
-    /// The system refused.
-    #[error("{cause}: {}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        cause: io::Error,
-    },
+    /// One of the two cannot be read, or others can reach the key.
+    #[error(transparent)]
+    File(#[from] PrivateFileError),
     /// The key asks for a passphrase.
     #[error("private key is encrypted: {}", .0.display())]
     KeyEncrypted(PathBuf),
     /// A kind of key that TLS here cannot use.
     #[error("private key is of an unsupported kind: {}", .0.display())]
     KeyKind(PathBuf),
-    /// Others may read the key.
-    #[error("private key has mode {mode:o}, must be 600 or less: {}", path.display())]
-    KeyMode {
-        /// The file.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
-    },
-    /// Another user could change the key, or the link to it.
-    #[error("private key belongs to uid {uid}: {}", path.display())]
-    KeyOwner {
-        /// The file.
-        path: PathBuf,
-        /// Its owner, or its link's.
-        uid: u32,
-    },
     /// The key is not the certificate's.
     #[error("certificate {} and private key {} do not belong together", cert.display(), key.display())]
     Mismatch {
@@ -209,9 +169,6 @@ pub enum FileError {
     /// Not a certificate in PEM.
     #[error("not a certificate in pem: {}", .0.display())]
     NotACertificate(PathBuf),
-    /// A folder, a device, a FIFO.
-    #[error("not a regular file: {}", .0.display())]
-    NotAFile(PathBuf),
     /// Its extended key usage forbids servers.
     #[error("certificate is not for servers: {}", .0.display())]
     NotForServers(PathBuf),
@@ -221,8 +178,8 @@ pub enum FileError {
     /// The chain does not start with the key's certificate, or a link is missing.
     #[error("certificates are in the wrong order, or one is missing: {}", .0.display())]
     Order(PathBuf),
-    /// Larger than any such file.
-    #[error("file is larger than {KEY_FILE_BYTES_MAX} bytes or holds more than {CHAIN_CERTIFICATES_MAX} certificates: {}", .0.display())]
+    /// Longer than any chain.
+    #[error("file holds more than {CHAIN_CERTIFICATES_MAX} certificates: {}", .0.display())]
     TooLong(PathBuf),
 }
 
@@ -233,13 +190,11 @@ impl FileError {
             Self::Expired(path) => {
                 format!("renew {} at its issuer, or take the pair out of `[[certificates.file]]`", path.display())
             }
-            Self::Io { path, .. } => format!("see that {} is there and that this user may read it", path.display()),
+            Self::File(error) => error.operators_hint(),
             Self::KeyEncrypted(path) => {
                 format!("umask 077; openssl pkey -in {0} -out {0}.plain, and name that file", path.display())
             }
             Self::KeyKind(_) => "use a P-256, P-384, Ed25519 or RSA (2048 bits and up) key".to_owned(),
-            Self::KeyMode { path, .. } => format!("chmod 600 {}", path.display()),
-            Self::KeyOwner { path, .. } => format!("chown -h $(id -u) {}, and the file it points to", path.display()),
             Self::Mismatch { cert, .. } => {
                 format!(
                     "compare `openssl x509 -noout -pubkey -in {}` with `openssl pkey -pubout` of the key",
@@ -256,7 +211,6 @@ impl FileError {
             Self::NotACertificate(path) => {
                 format!("openssl x509 -inform der -in {0} -out {0}.pem, if it is der", path.display())
             }
-            Self::NotAFile(path) => format!("name the file itself, not {}", path.display()),
             Self::NotForServers(_) => "have it issued anew for server authentication".to_owned(),
             Self::NotYetValid(_) => "see that this machine's clock is right: date".to_owned(),
             Self::Order(path) => format!(

@@ -6,7 +6,6 @@
 use std::fs;
 use std::io;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::path::PathBuf;
@@ -19,6 +18,9 @@ use sqlx::sqlite::SqliteJournalMode;
 use sqlx::sqlite::SqliteSynchronous;
 
 use crate::base::limits::STORE_BUSY_WAIT;
+use crate::base::private_file;
+use crate::base::private_file::Fault;
+use crate::base::private_file::Owners;
 use crate::store::error::StoreError;
 use crate::store::schema;
 
@@ -68,14 +70,12 @@ fn look(path: &Path) -> Result<Found, StoreError> {
     if !metadata.file_type().is_file() {
         return Err(StoreError::NotAFile { path: path.to_owned() });
     }
-    let owner = metadata.uid();
-    if owner != rustix::process::geteuid().as_raw() {
-        return Err(StoreError::Owner { path: path.to_owned(), owner });
-    }
-    let mode = metadata.mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(StoreError::Mode { path: path.to_owned(), mode });
-    }
+    let alone = private_file::check_owner(&metadata, Owners::Us).and_then(|()| private_file::check_closed(&metadata));
+    alone.map_err(|fault| match fault {
+        Fault::Owner { found, .. } => StoreError::Owner { path: path.to_owned(), owner: found },
+        Fault::Mode { found, .. } => StoreError::Mode { path: path.to_owned(), mode: found },
+        other => read(io::Error::other(other)),
+    })?;
     if metadata.len() == 0 {
         return Err(StoreError::Empty { path: path.to_owned() });
     }

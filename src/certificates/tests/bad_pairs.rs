@@ -40,7 +40,10 @@ fn every_bad_pair_is_refused_with_its_cause() {
     let gap = format!("{cert_text}{}", fs::read_to_string(&other_cert).unwrap());
     assert!(matches!(fails(&name("gap", &gap, 0o644), &key), FileError::Order(_)));
     for mode in [0o640, 0o604, 0o644, 0o660] {
-        assert!(matches!(fails(&cert, &name("open", &key_text, mode)), FileError::KeyMode { .. }), "{mode:o}");
+        assert!(
+            matches!(fails(&cert, &name("open", &key_text, mode)), FileError::File(error) if matches!(error.fault, Fault::Mode { .. })),
+            "{mode:o}"
+        );
     }
     assert_eq!(
         fails(&cert, &name("open", &key_text, 0o644)).hint(),
@@ -55,8 +58,8 @@ fn every_bad_pair_is_refused_with_its_cause() {
     assert!(matches!(fails(&name("broken", broken, 0o644), &key), FileError::NotACertificate(_)));
     assert!(matches!(fails(&name("empty", "", 0o644), &key), FileError::NoCertificate(_)));
     assert!(matches!(fails(&name("many", &cert_text.repeat(11), 0o644), &key), FileError::TooLong(_)));
-    assert!(matches!(fails(&house.folder().join("absent"), &key), FileError::Io { .. }));
-    assert!(matches!(fails(&cert, house.folder()), FileError::NotAFile(_)));
+    assert!(matches!(fails(&house.folder().join("absent"), &key), FileError::File(error) if error.is_absent()));
+    assert!(matches!(fails(&cert, house.folder()), FileError::File(error) if matches!(error.fault, Fault::NotAFile)));
     let (cert, key) = house.write_pair("nameless", &local_ca::tests_leaf(&ca_pem, &[], now()));
     assert!(matches!(fails(&cert, &key), FileError::NoNames(_)));
 }

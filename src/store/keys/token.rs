@@ -1,15 +1,13 @@
 //! The gateway token, the secret that only the owner can read: ours under the state folder, or the operator's own file.
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags};
 use thiserror::Error;
 
 use crate::base::limits::{GATEWAY_TOKEN_CHARS_MIN, GATEWAY_TOKEN_DIFFERENT_CHARS_MIN};
-use crate::base::private_file::{self, Fault, PrivateFileError};
+use crate::base::private_file::{self, Link, PrivateFileError};
 use crate::base::secret::Secret;
 
 /// Its name under the state folder.
@@ -113,15 +111,10 @@ impl TokenSource {
 }
 
 /// A runtime's secrets are links to files of another owner (Kubernetes, Docker), so those are followed here.
-fn read_operators(path: &Path) -> Result<Secret<String>, PrivateFileError> {
-    let fail = |fault| PrivateFileError::new(path, fault);
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file: File =
-        rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(|cause| fail(Fault::Io(cause.into())))?.into();
-    if !file.metadata().map_err(|cause| fail(Fault::Io(cause)))?.is_file() {
-        return Err(fail(Fault::NotAFile));
-    }
-    private_file::read_text(file).map_err(fail)
+fn read_operators(path: &Path) -> Result<Secret<String>, TokenError> {
+    let text = private_file::open(path, Link::Followed)
+        .and_then(|file| private_file::read_text(file).map_err(|fault| PrivateFileError::new(path, fault)));
+    text.map_err(TokenError::OperatorsFile)
 }
 
 fn line(token: &Secret<String>) -> Secret<String> {
@@ -152,6 +145,9 @@ pub enum TokenError {
     /// The file cannot be read or written.
     #[error("gateway token: {0}")]
     File(#[from] PrivateFileError),
+    /// The operator's file cannot be read.
+    #[error("gateway token: {0}")]
+    OperatorsFile(PrivateFileError),
     /// Blanks, control characters or more than one line.
     #[error("gateway token must be one line of printable ascii without blanks: {}", .0.display())]
     NotAToken(PathBuf),
@@ -174,6 +170,7 @@ impl TokenError {
     pub fn hint(&self) -> String {
         match self {
             Self::File(error) => error.hint(),
+            Self::OperatorsFile(error) => error.operators_hint(),
             Self::NotAToken(path) | Self::Sample(path) | Self::TooShort(path) => {
                 format!("openssl rand -hex 32 > {}", path.display())
             }
@@ -186,6 +183,7 @@ impl TokenError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::private_file::Fault;
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
@@ -253,9 +251,11 @@ mod tests {
         for odd in ["two words that are long enough for it", "k3yPq9vTz0aWx7LmN2bRc5dE\nsecond line"] {
             assert!(matches!(open(odd), TokenError::NotAToken(_)), "{odd}");
         }
-        assert!(matches!(open(""), TokenError::File(PrivateFileError { fault: Fault::Empty, .. })));
+        let empty = open("");
+        assert!(matches!(empty, TokenError::OperatorsFile(PrivateFileError { fault: Fault::Empty, .. })));
+        assert_eq!(empty.hint(), format!("write {} anew", path.display()), "we make none in its place");
         fs::remove_file(&path).unwrap();
-        assert!(matches!(source.open(), Err(TokenError::File(error)) if error.is_absent()));
+        assert!(matches!(source.open(), Err(TokenError::OperatorsFile(error)) if error.is_absent()));
     }
 
     fn write(path: &Path, text: &str, mode: u32) {
