@@ -80,3 +80,31 @@ impl AppError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::lock::{Holder, LockError};
+    use crate::store::keys::token::TokenError;
+
+    #[test]
+    fn every_refusal_to_start_says_what_to_do() {
+        let cause = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let held = LockError::Held { state_dir: "/s".into(), holder: Holder { pid: Some(7), socket: None } };
+        let errors: [(AppError, &str); 10] = [
+            (BindError::Taken { address: "127.0.0.1:1".parse().unwrap(), holder: None }.into(), "end that process"),
+            (AppError::Core(CoreError::Token(TokenError::TooShort("/t".into()))), "openssl rand -hex 32 > /t"),
+            (AppError::Core(CoreError::Stopped), "start again"),
+            (AppError::EventLoop, "report it"),
+            (AppError::Forced, "reconnect"),
+            (SigningKeysError::TooMany("/k".into()).into(), "files of /k"),
+            (held.into(), "`kill 7`"),
+            (AppError::Network(cause()), "/proc/net/route"),
+            (AppError::Runtime(cause()), "ulimit -a"),
+            (SocketError::Taken("/a".into()).into(), "$RUNTIME_DIRECTORY"),
+        ];
+        for (error, act) in errors {
+            assert!(error.hint().contains(act), "{error}: {}", error.hint());
+        }
+    }
+}

@@ -170,6 +170,14 @@ pub const CAPABILITIES_MAX: usize = 1_024;
 pub const PUBLIC_KEY_CHARS_MAX: usize = 512;
 /// Characters of a token or password that are compared at all.
 pub const CREDENTIAL_CHARS_MAX: usize = 4_096;
+/// Characters of a client's `buildId`, as the gateway's schema has it.
+pub const BUILD_ID_CHARS_MAX: usize = 96;
+/// Characters of a client's `timeZone`, as the gateway's schema has it.
+pub const TIME_ZONE_CHARS_MAX: usize = 64;
+/// Characters of an unknown method that are repeated in the answer.
+pub const METHOD_SHOWN_CHARS_MAX: usize = 64;
+/// Characters of an unexpected property that are repeated in the answer.
+pub const PROPERTY_SHOWN_CHARS_MAX: usize = 48;
 /// Characters of any identifier or label a stranger sends.
 pub const LABEL_CHARS_MAX: usize = 256;
 

@@ -3,6 +3,7 @@
 use serde_json::json;
 use thiserror::Error;
 
+use crate::base::limits::METHOD_SHOWN_CHARS_MAX;
 use crate::base::untrusted::printable;
 use crate::protocol::connect::Version;
 use crate::protocol::error::ErrorCode;
@@ -29,7 +30,7 @@ pub enum CallError {
     #[error("internal error")]
     Internal,
     /// A method that does not exist here.
-    #[error("unknown method: {}", printable(.0, 64))]
+    #[error("unknown method: {}", printable(.0, METHOD_SHOWN_CHARS_MAX))]
     MethodUnknown(String),
     /// Parameters that do not fit their schema.
     #[error("invalid {method} params: {faults}")]

@@ -6,6 +6,7 @@ use std::fmt;
 use serde_json::Map;
 use serde_json::Value;
 
+use crate::base::limits::PROPERTY_SHOWN_CHARS_MAX;
 use crate::base::limits::SCHEMA_FAULTS_MAX;
 use crate::base::untrusted::printable;
 
@@ -57,7 +58,10 @@ impl<'v> Object<'v> {
         };
         for key in fields.keys().filter(|key| !known.contains(&key.as_str())) {
             let place = if path.is_empty() { "root" } else { path };
-            faults.add("", format_args!("at {place}: unexpected property '{}'", printable(key, 48)));
+            faults.add(
+                "",
+                format_args!("at {place}: unexpected property '{}'", printable(key, PROPERTY_SHOWN_CHARS_MAX)),
+            );
         }
         Some(Self { fields, path: path.to_owned() })
     }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::base::limits::BUILD_ID_CHARS_MAX;
 use crate::base::limits::CAPABILITIES_MAX;
 use crate::base::limits::CREDENTIAL_CHARS_MAX;
 use crate::base::limits::FRAME_BYTES_BEFORE_HELLO_MAX;
@@ -9,6 +10,7 @@ use crate::base::limits::LABEL_CHARS_MAX;
 use crate::base::limits::PUBLIC_KEY_CHARS_MAX;
 use crate::base::limits::SCOPE_CHARS_MAX;
 use crate::base::limits::SCOPES_MAX;
+use crate::base::limits::TIME_ZONE_CHARS_MAX;
 use crate::base::secret::Secret;
 use crate::protocol::connect::Auth;
 use crate::protocol::connect::Client;
@@ -108,8 +110,8 @@ fn client(params: &Object<'_>, faults: &mut Faults) -> Option<Client> {
     let device_family = client.label("deviceFamily", LABEL_CHARS_MAX, faults);
     let model_identifier = client.label("modelIdentifier", LABEL_CHARS_MAX, faults);
     let instance_id = client.label("instanceId", LABEL_CHARS_MAX, faults);
-    let build_id = client.label("buildId", 96, faults);
-    let time_zone = client.label("timeZone", 64, faults);
+    let build_id = client.label("buildId", BUILD_ID_CHARS_MAX, faults);
+    let time_zone = client.label("timeZone", TIME_ZONE_CHARS_MAX, faults);
     Some(Client {
         id: id?,
         mode: mode?,
