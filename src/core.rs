@@ -226,8 +226,8 @@ impl Core {
         // Boxed, each: an admitted socket must not hold the memory of its handshake, nor a second copy of itself.
         let handshake = Box::pin(Session::begin(Arc::clone(&self.inner), admission, socket).handshake());
         async move {
-            if let Some((session, early)) = handshake.await {
-                session.run(early).await;
+            if let Some(session) = handshake.await {
+                session.run().await;
             }
         }
     }

@@ -20,7 +20,7 @@ macro_rules! methods {
         pub(super) const METHODS: &[&str] = &[$($name,)+];
 
         /// Answers one call of `peer`.
-        pub(super) async fn call($core: &Arc<Inner>, $peer: &Peer, request: &Request) -> Result<Value, CallError> {
+        pub(super) async fn call($core: &Arc<Inner>, $peer: &Arc<Peer>, request: &Request) -> Result<Value, CallError> {
             let method = request.method.as_str();
             let needed = match method {
                 $($name => Scope::$scope,)+

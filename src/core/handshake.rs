@@ -101,8 +101,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
         Self { core, socket, state: Challenged { admission, challenge, deadline, early: VecDeque::new() } }
     }
 
-    /// The session, and what it was sent in the meantime; none if the caller was refused or went away.
-    pub(super) async fn handshake(mut self) -> Option<(Box<Session<S, Connected>>, VecDeque<Utf8Bytes>)> {
+    /// The session; none if the caller was refused or went away.
+    pub(super) async fn handshake(mut self) -> Option<Box<Session<S, Connected>>> {
         match self.admit().await {
             Ok((welcome, request)) => self.welcome(welcome, &request).await,
             Err(Unready::Gone) => {
@@ -174,11 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
         }
     }
 
-    async fn welcome(
-        self,
-        welcome: Welcome,
-        request: &str,
-    ) -> Option<(Box<Session<S, Connected>>, VecDeque<Utf8Bytes>)> {
+    async fn welcome(self, welcome: Welcome, request: &str) -> Option<Box<Session<S, Connected>>> {
         let hello = self.core.hello(&welcome);
         let Welcome { registered, admitted, connect } = welcome;
         let claims = self.claims();
@@ -196,7 +192,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
             return None;
         }
         socket.widen();
-        Some((Box::new(Session { core, socket, state: Connected::new(registered) }), state.early))
+        Some(Box::new(Session { core, socket, state: Connected::new(registered, state.early) }))
     }
 
     async fn refuse(mut self, refused: Refused) {

@@ -141,6 +141,18 @@ impl Outbound {
         Ok(())
     }
 
+    /// Whether the socket has been told to close, or is gone.
+    pub(super) fn is_closing(&self) -> bool {
+        !matches!(self.queue().closing, Closing::Open)
+    }
+
+    /// The socket is gone: nothing is queued for it any more.
+    pub(super) fn end(&self) {
+        let mut queue = self.queue();
+        self.close_queue(&mut queue, Close::plain());
+        queue.closing = Closing::Taken;
+    }
+
     /// Takes the close frame, if the socket has been told to close.
     pub(super) fn take_close(&self) -> Option<Close> {
         let mut queue = self.queue();

@@ -13,6 +13,7 @@ use tracing::info;
 use crate::base::clock::UnixMillis;
 use crate::base::secret::Secret;
 use crate::core::Inner;
+use crate::core::registry::Peer;
 use crate::pairing::approval::Approver;
 use crate::pairing::device::DeviceId;
 use crate::pairing::request::Digest;
@@ -45,28 +46,47 @@ pub struct Listing {
 /// Who decides, and on which connection.
 #[derive(Clone, Debug)]
 pub struct Decider {
-    /// What it may do.
-    pub approver: Approver,
-    /// Its connection's id; none at the admin socket.
-    pub connection: Option<String>,
+    /// Its session; none at the admin socket.
+    session: Option<Arc<Peer>>,
 }
 
 impl Decider {
     /// The owner, at the admin socket.
     pub fn owner() -> Self {
-        Self { approver: Approver::Owner, connection: None }
+        Self { session: None }
+    }
+
+    /// A session of the gateway protocol.
+    pub(super) fn session(peer: Arc<Peer>) -> Self {
+        Self { session: Some(peer) }
     }
 
     fn actor(&self) -> String {
-        match &self.approver {
-            Approver::Owner => "owner".to_owned(),
-            Approver::Session { device: Some(device), .. } => format!("device:{device}"),
-            Approver::Session { device: None, .. } => "local:command-line".to_owned(),
+        match self.session.as_ref().map(|peer| peer.arrival.device) {
+            None => "owner".to_owned(),
+            Some(Some(device)) => format!("device:{device}"),
+            Some(None) => "local:command-line".to_owned(),
         }
     }
 
     fn act(&self, name: &'static str, at: UnixMillis) -> Act {
-        Act { name, actor: self.actor(), connection: self.connection.clone(), at }
+        let connection = self.session.as_ref().map(|peer| peer.arrival.connection.clone());
+        Act { name, actor: self.actor(), connection, at }
+    }
+
+    /// As whom it decides at this moment, not when it connected: a session that is being closed decides nothing, and
+    /// one whose grant shrank holds no more than that. Under the desk's lock no revocation can fall in between.
+    async fn approver(&self, core: &Inner) -> Result<Approver, CallError> {
+        let Some(peer) = &self.session else { return Ok(Approver::Owner) };
+        if peer.is_ending() {
+            return Err(CallError::SessionEnded);
+        }
+        let Some(device) = peer.arrival.device else { return Ok(peer.approver()) };
+        let known = core.store.known_device(&device).await.map_err(internal)?;
+        let grant = known.device.as_ref().and_then(|device| device.living_grant(peer.arrival.role));
+        let grant = grant.ok_or(CallError::SessionEnded)?;
+        let scopes = peer.arrival.scopes.iter().filter(|scope| grant.scopes.covers(scope)).cloned().collect();
+        Ok(Approver::Session { device: Some(device), scopes })
     }
 }
 
@@ -76,11 +96,12 @@ impl Pairings {
     /// # Errors
     /// [`CallError`] in the gateway's words.
     pub async fn list(&self, by: &Decider) -> Result<Listing, CallError> {
-        by.approver.needs_pairing()?;
-        let approver = by.approver.clone();
+        let by = by.clone();
         let visit = self.core.visit(async move |core| {
-            let now = core.clock.now();
-            let (requests, devices) = (core.store.requests().await?, core.store.devices().await?);
+            let (approver, now) = (by.approver(&core).await?, core.clock.now());
+            approver.needs_pairing()?;
+            let requests = core.store.requests().await.map_err(internal)?;
+            let devices = core.store.devices().await.map_err(internal)?;
             let pending = requests.iter().filter(|request| !request.is_expired(now));
             let pending = pending.filter(|request| approver.sees(&request.device())).map(|request| request.shown());
             let connected = core.registry.devices();
@@ -88,9 +109,9 @@ impl Pairings {
                 let here = connected.contains(&device.id());
                 device.shown(if here { Attendance::Here } else { Attendance::Away })
             });
-            Ok::<_, StoreError>(Listing { pending: pending.collect(), paired: paired.collect() })
+            Ok(Listing { pending: pending.collect(), paired: paired.collect() })
         });
-        visit.await.map_or(Err(CallError::Internal), |listed| listed.map_err(internal))
+        visit.await.unwrap_or(Err(CallError::Internal))
     }
 
     /// Approves the request of this id, if it still is what `digest` was taken of.
@@ -104,9 +125,8 @@ impl Pairings {
             Some(Ok(digest)) => Some(digest),
             Some(Err(_)) => return Err(CallError::DigestMismatch),
         };
-        let approver = by.approver.clone();
-        let decided = self.decide(Subject::Request(id), "device.pair.approve", by, move |known, now| {
-            step::approve(known, id, digest, &approver, now)
+        let decided = self.decide(Subject::Request(id), "device.pair.approve", by, move |known, approver, now| {
+            step::approve(known, id, digest, approver, now)
         });
         let device = decided.await?;
         info!(request = %id, device = %device.id(), by = %by.actor(), "device approved");
@@ -121,9 +141,8 @@ impl Pairings {
     /// [`CallError`] in the gateway's words.
     pub async fn reject(&self, request: &str, by: &Decider) -> Result<Value, CallError> {
         let id = read::<RequestId>(request).ok_or(CallError::RequestUnknown)?;
-        let approver = by.approver.clone();
-        let decided = self.decide(Subject::Request(id), "device.pair.reject", by, move |known, now| {
-            step::reject(known, id, &approver, now)
+        let decided = self.decide(Subject::Request(id), "device.pair.reject", by, move |known, approver, now| {
+            step::reject(known, id, approver, now)
         });
         let request = decided.await?;
         info!(request = %id, device = %request.device(), by = %by.actor(), "device rejected");
@@ -136,9 +155,9 @@ impl Pairings {
     /// [`CallError`] in the gateway's words.
     pub async fn remove(&self, device: &str, by: &Decider) -> Result<Value, CallError> {
         let id = read::<DeviceId>(device).ok_or(CallError::DeviceUnknown)?;
-        let approver = by.approver.clone();
-        let decided = self
-            .decide(Subject::Device(id), "device.pair.remove", by, move |known, _| step::remove(known, id, &approver));
+        let decided = self.decide(Subject::Device(id), "device.pair.remove", by, move |known, approver, _| {
+            step::remove(known, id, approver)
+        });
         decided.await?;
         info!(device = %id, by = %by.actor(), "device removed");
         Ok(json!({ "deviceId": id }))
@@ -156,13 +175,12 @@ impl Pairings {
         by: &Decider,
     ) -> Result<Value, CallError> {
         let id = read::<DeviceId>(device).ok_or(CallError::TokenRotationDenied)?;
-        let approver = by.approver.clone();
         let fresh = Secret::random().map_err(|fault| {
             error!(%fault, "no random bytes");
             CallError::Internal
         })?;
-        let decided = self.decide(Subject::Device(id), "device.token.rotate", by, move |known, now| {
-            step::rotate(known, id, role, scopes.as_ref(), &approver, fresh, now)
+        let decided = self.decide(Subject::Device(id), "device.token.rotate", by, move |known, approver, now| {
+            step::rotate(known, id, role, scopes.as_ref(), approver, fresh, now)
         });
         let rotated = decided.await?;
         info!(device = %id, %role, by = %by.actor(), "device token rotated");
@@ -181,9 +199,8 @@ impl Pairings {
     /// [`CallError`] in the gateway's words.
     pub async fn revoke(&self, device: &str, role: Role, by: &Decider) -> Result<Value, CallError> {
         let id = read::<DeviceId>(device).ok_or(CallError::TokenRevocationDenied)?;
-        let approver = by.approver.clone();
-        let decided = self.decide(Subject::Device(id), "device.token.revoke", by, move |known, now| {
-            step::revoke(known, id, role, &approver, now)
+        let decided = self.decide(Subject::Device(id), "device.token.revoke", by, move |known, approver, now| {
+            step::revoke(known, id, role, approver, now)
         });
         let at = decided.await?;
         info!(device = %id, %role, by = %by.actor(), "device token revoked");
@@ -196,14 +213,14 @@ impl Pairings {
         subject: Subject,
         name: &'static str,
         by: &Decider,
-        decision: impl FnOnce(&Known, UnixMillis) -> Step<Result<T, CallError>> + Send + 'static,
+        decision: impl FnOnce(&Known, &Approver, UnixMillis) -> Step<Result<T, CallError>> + Send + 'static,
     ) -> Result<T, CallError> {
         let by = by.clone();
         let visit = self.core.visit(async move |core| {
             let _desk = core.desk().await;
-            let now = core.clock.now();
+            let (approver, now) = (by.approver(&core).await?, core.clock.now());
             let known = core.known(subject).await.map_err(internal)?;
-            let step = decision(&known, now);
+            let step = decision(&known, &approver, now);
             core.commit(&step.changes, &by.act(name, now)).await.map_err(|_| CallError::Internal)?;
             step.notices.iter().for_each(|notice| core.carry_out(notice));
             step.outcome

@@ -56,6 +56,11 @@ impl Peer {
         self.alive.store(true, Ordering::Relaxed);
     }
 
+    /// Whether it was told to close, or is gone. Asked at the desk, where sockets are told, the answer is exact.
+    pub(super) fn is_ending(&self) -> bool {
+        self.outbound.is_closing()
+    }
+
     /// Ends the socket for `failure`.
     pub(super) fn end(&self, failure: &Failure) {
         self.outbound.close(failure.close(self.arrival.version));
@@ -213,6 +218,8 @@ impl Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
+        // First: whoever cannot find it any more must not find it deciding either.
+        self.peer.outbound.end();
         if self.registry.shard(self.peer.number).remove(&self.peer.number).is_some() {
             self.registry.open.fetch_sub(1, Ordering::Relaxed);
             self.registry.presence.fetch_add(1, Ordering::Relaxed);

@@ -46,6 +46,8 @@ pub(super) struct Session<S, State> {
 /// `hello-ok` was sent; calls may be dispatched.
 pub(super) struct Connected {
     registered: Registered,
+    /// What came in before `hello-ok` was out, read first.
+    early: VecDeque<Utf8Bytes>,
     pace: Pace,
     /// Calls so far without the needed role or scope.
     unauthorized: u32,
@@ -57,8 +59,9 @@ pub(super) struct Connected {
 
 impl Connected {
     /// The state of a socket that was just told `hello-ok`.
-    pub(super) fn new(registered: Registered) -> Self {
-        Self { registered, pace: Pace::new(Instant::now()), unauthorized: 0, sending: false, blocked: false }
+    pub(super) fn new(registered: Registered, early: VecDeque<Utf8Bytes>) -> Self {
+        let pace = Pace::new(Instant::now());
+        Self { registered, early, pace, unauthorized: 0, sending: false, blocked: false }
     }
 }
 
@@ -73,11 +76,8 @@ enum Turn {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Connected> {
-    /// Serves the socket to its end; `early` came in before `hello-ok` was out.
-    pub(super) async fn run(mut self: Box<Self>, early: VecDeque<Utf8Bytes>) {
-        for text in early {
-            Box::pin(self.serve(text)).await;
-        }
+    /// Serves the socket to its end.
+    pub(super) async fn run(mut self: Box<Self>) {
         loop {
             match poll_fn(|cx| self.poll_turn(cx)).await {
                 // Boxed: an idle socket must not hold the memory of a call in progress.
@@ -139,7 +139,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Connected> {
 
     fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<Option<Turn>> {
         ready!(self.state.pace.poll_ready(cx));
-        let inbound = ready!(self.socket.poll_inbound(cx));
+        let inbound = match self.state.early.pop_front() {
+            Some(text) => Inbound::Text(text),
+            // Here the memory of the last early frame is given back.
+            None if self.state.early.capacity() > 0 => {
+                self.state.early = VecDeque::new();
+                return Poll::Ready(None);
+            }
+            None => ready!(self.socket.poll_inbound(cx)),
+        };
         self.peer().lives();
         self.state.pace.count(Instant::now());
         let failure = match inbound {

@@ -49,6 +49,9 @@ pub enum CallError {
     /// A scope the caller lacks.
     #[error("missing scope: {0}")]
     ScopeMissing(Scope),
+    /// The caller's session is being closed, or what it was granted was taken back.
+    #[error("session ended")]
+    SessionEnded,
     /// Revoking was not the caller's to do, or there is nothing to revoke.
     #[error("device token revocation denied")]
     TokenRevocationDenied,
@@ -114,6 +117,7 @@ mod tests {
             ),
             (CallError::RequestUnknown, "unknown requestId"),
             (CallError::RoleUnauthorized("node"), "unauthorized role: node"),
+            (CallError::SessionEnded, "session ended"),
             (CallError::TokenRevocationDenied, "device token revocation denied"),
             (CallError::TokenRotationDenied, "device token rotation denied"),
         ] {

@@ -3,10 +3,13 @@
 use std::time::{Duration, Instant};
 
 use doorward::core::{Decider, Timing};
+use doorward::protocol::scope::Role;
+use futures_util::SinkExt as _;
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
 
 use super::support::core_rig::{HERE, LAN, Rig, with_device_token};
-use super::support::gateway_client::{ALL_SCOPES, Ask, Device, Refusal};
+use super::support::gateway_client::{ALL_SCOPES, Ask, Device, Refusal, connect_frame, next_frame};
 
 #[tokio::test]
 async fn the_owner_on_this_machine_is_paired_at_once() {
@@ -150,6 +153,69 @@ async fn revoking_closes_open_sockets_within_a_second_and_for_good() {
         assert_eq!(answer["token"], Value::Null, "{method}");
         let refusal = rig.connect(LAN, Some(&device), &with_device_token(&token)).await.refused();
         assert_eq!(refusal.error["details"]["code"], "AUTH_DEVICE_TOKEN_MISMATCH", "{method}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_revoked_itself_decides_nothing_more() {
+    let rig = Rig::new().await;
+    let owner = Device::new();
+    rig.connect(HERE, Some(&owner), &rig.ask()).await.hello().close().await;
+    let waiting = request_id(&rig.connect(LAN, Some(&Device::new()), &rig.ask()).await.refused());
+    let mut socket = rig.dial(HERE).await.unwrap();
+    let challenge = next_frame(&mut socket).await.unwrap()["payload"].clone();
+    // All at once, so that the calls are there before `hello-ok` is out.
+    socket.feed(Message::text(connect_frame(&challenge, Some(&owner), &rig.ask()).to_string())).await.unwrap();
+    for (method, params) in [
+        ("device.token.revoke", json!({ "deviceId": owner.id(), "role": "operator" })),
+        ("device.pair.approve", json!({ "requestId": waiting })),
+        ("device.pair.list", json!({})),
+    ] {
+        let call = json!({ "type": "req", "id": method, "method": method, "params": params });
+        socket.feed(Message::text(call.to_string())).await.unwrap();
+    }
+    socket.flush().await.unwrap();
+    let mut answered = Vec::new();
+    let close = loop {
+        match next_frame(&mut socket).await {
+            Ok(frame) if frame["type"] == "res" => answered.push(frame["id"].clone()),
+            Ok(_) => {}
+            Err(close) => break close,
+        }
+    };
+    assert_eq!((close, answered.last()), ((4001, "device removed".to_owned()), Some(&json!("device.token.revoke"))));
+    let listing = rig.listing().await;
+    assert_eq!((&listing["pending"][0]["requestId"], &listing["paired"][1]), (&json!(waiting), &Value::Null));
+}
+
+#[tokio::test]
+async fn a_call_that_waits_at_the_desk_while_its_session_is_revoked_decides_nothing() {
+    for method in ["revoke", "remove", "rotate", "rotate gateway token"] {
+        let rig = Rig::new().await;
+        let (helper, command_line) = (Device::new(), rig.connect(HERE, None, &rig.ask()).await.hello());
+        let first = request_id(&rig.connect(LAN, Some(&Device::new()), &rig.ask()).await.refused());
+        let mut session = match method {
+            "rotate gateway token" => command_line,
+            _ => rig.connect(HERE, Some(&helper), &rig.ask()).await.hello(),
+        };
+        let (core, id) = (rig.core.clone(), helper.id());
+        let revoking = tokio::spawn(async move {
+            let (pairings, owner) = (core.pairings(), Decider::owner());
+            match method {
+                "revoke" => pairings.revoke(&id, Role::Operator, &owner).await.map(drop).unwrap(),
+                "remove" => pairings.remove(&id, &owner).await.map(drop).unwrap(),
+                "rotate" => pairings.rotate(&id, Role::Operator, None, &owner).await.map(drop).unwrap(),
+                _ => core.rotate_token().await.map(drop).unwrap(),
+            }
+        });
+        // The owner is at the desk by now, and the disk is slower than this socket of memory.
+        for _ in 0..4 {
+            tokio::task::yield_now().await;
+        }
+        let refused = session.attempt("device.pair.reject", json!({ "requestId": first })).await;
+        assert!(!matches!(refused, Ok(Ok(_))), "{method}: {refused:?}");
+        revoking.await.unwrap();
+        assert_eq!(rig.listing().await["pending"][0]["requestId"], json!(first), "{method}");
     }
 }
 

@@ -23,7 +23,7 @@ use crate::protocol::scope::Scopes;
 
 pub(in crate::core) async fn list(
     core: &Arc<Inner>,
-    peer: &Peer,
+    peer: &Arc<Peer>,
     params: Option<&RawValue>,
 ) -> Result<Value, CallError> {
     read("device.pair.list", params, &[], |_, _| ())?;
@@ -33,7 +33,7 @@ pub(in crate::core) async fn list(
 
 pub(in crate::core) async fn approve(
     core: &Arc<Inner>,
-    peer: &Peer,
+    peer: &Arc<Peer>,
     params: Option<&RawValue>,
 ) -> Result<Value, CallError> {
     let (id, digest) = read("device.pair.approve", params, &["digest", "requestId"], |params, faults| {
@@ -45,7 +45,7 @@ pub(in crate::core) async fn approve(
 
 pub(in crate::core) async fn reject(
     core: &Arc<Inner>,
-    peer: &Peer,
+    peer: &Arc<Peer>,
     params: Option<&RawValue>,
 ) -> Result<Value, CallError> {
     let id = read("device.pair.reject", params, &["requestId"], |params, faults| {
@@ -56,7 +56,7 @@ pub(in crate::core) async fn reject(
 
 pub(in crate::core) async fn remove(
     core: &Arc<Inner>,
-    peer: &Peer,
+    peer: &Arc<Peer>,
     params: Option<&RawValue>,
 ) -> Result<Value, CallError> {
     let device = read("device.pair.remove", params, &["deviceId"], |params, faults| {
@@ -67,7 +67,7 @@ pub(in crate::core) async fn remove(
 
 pub(in crate::core) async fn revoke(
     core: &Arc<Inner>,
-    peer: &Peer,
+    peer: &Arc<Peer>,
     params: Option<&RawValue>,
 ) -> Result<Value, CallError> {
     let (device, role) = read("device.token.revoke", params, &["deviceId", "role"], |params, faults| {
@@ -80,7 +80,7 @@ pub(in crate::core) async fn revoke(
 
 pub(in crate::core) async fn rotate(
     core: &Arc<Inner>,
-    peer: &Peer,
+    peer: &Arc<Peer>,
     params: Option<&RawValue>,
 ) -> Result<Value, CallError> {
     let (device, role, scopes) =
@@ -125,6 +125,6 @@ fn pairings(core: &Arc<Inner>) -> Pairings {
     Pairings { core: Arc::clone(core) }
 }
 
-fn decider(peer: &Peer) -> Decider {
-    Decider { approver: peer.approver(), connection: Some(peer.arrival.connection.clone()) }
+fn decider(peer: &Arc<Peer>) -> Decider {
+    Decider::session(Arc::clone(peer))
 }
