@@ -24,8 +24,14 @@ use crate::protocol::connect::Auth;
 /// Who is counted.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Subject {
-    /// A client's address. All strangers behind it share one count.
-    Client(ClientKey),
+    /// A client's address. All strangers behind it share one count; the owner at this machine shares none with a
+    /// service that has the same loopback address.
+    Client {
+        /// The address.
+        client: ClientKey,
+        /// Whether the caller is local.
+        local: bool,
+    },
     /// A paired device that proved its key: strangers at its address cannot lock it out.
     Device(DeviceId),
 }
@@ -35,7 +41,7 @@ impl Subject {
     pub fn of(origin: &OriginClaim, proof: &Proof, paired: Option<&PairedDevice>) -> Self {
         match (proof, paired) {
             (Proof::Proven(device), Some(paired)) if paired.key == device.key() => Self::Device(device.id()),
-            _ => Self::Client(client_of(origin)),
+            _ => Self::Client { client: client_of(origin), local: origin.local },
         }
     }
 }

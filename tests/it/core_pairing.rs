@@ -8,7 +8,7 @@ use futures_util::SinkExt as _;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use super::support::core_rig::{HERE, LAN, Rig, with_device_token};
+use super::support::core_rig::{HERE, LAN, Rig, SERVICE, with_device_token};
 use super::support::gateway_client::{ALL_SCOPES, Ask, Device, Refusal, connect_frame, next_frame};
 
 #[tokio::test]
@@ -132,6 +132,20 @@ async fn guessing_is_counted_and_then_not_listened_to() {
     let other = rig.connect("192.168.1.21", Some(&Device::new()), &rig.ask()).await.refused();
     assert_eq!(other.error["details"]["code"], "PAIRING_REQUIRED");
     rig.connect(LAN, Some(&paired), &with_device_token(&token)).await.hello();
+}
+
+#[tokio::test]
+async fn a_service_on_this_machine_cannot_lock_the_owner_out() {
+    let rig = Rig::new().await;
+    for _ in 0..10 {
+        rig.connect(SERVICE, Some(&Device::new()), &Ask::operator("wrong")).await.refused();
+    }
+    let refusal = rig.connect(SERVICE, Some(&Device::new()), &rig.ask()).await.refused();
+    assert_eq!(refusal.error["details"]["code"], "AUTH_RATE_LIMITED");
+    rig.connect(HERE, Some(&Device::new()), &rig.ask()).await.hello();
+    // Nor does the owner's success open what was closed to the service.
+    let refusal = rig.connect(SERVICE, Some(&Device::new()), &rig.ask()).await.refused();
+    assert_eq!(refusal.error["details"]["code"], "AUTH_RATE_LIMITED");
 }
 
 #[tokio::test]

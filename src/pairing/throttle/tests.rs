@@ -4,7 +4,7 @@ use super::*;
 use crate::base::secret::Secret;
 
 fn client(number: u32) -> Subject {
-    Subject::Client(ClientKey::of(std::net::Ipv4Addr::from_bits(number).into()))
+    Subject::Client { client: ClientKey::of(std::net::Ipv4Addr::from_bits(number).into()), local: false }
 }
 
 fn guess(throttle: &mut Throttle, subject: Subject, verdict: Verdict, now: Instant) -> bool {

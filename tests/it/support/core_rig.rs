@@ -33,6 +33,8 @@ pub(crate) const PIPE_BYTES: usize = 256 * 1024;
 
 /// A caller on this machine, allowed to be local.
 pub(crate) const HERE: &str = "127.0.0.1";
+/// A service on this machine, which is not local.
+pub(crate) const SERVICE: &str = "::ffff:127.0.0.1";
 /// A caller on the household's network.
 pub(crate) const LAN: &str = "192.168.1.20";
 
