@@ -22,6 +22,8 @@ mod refusal;
 mod transport;
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 /// One `[[listener]]` of the configuration.

@@ -45,7 +45,8 @@ pub(super) fn bounded<P: ProxyHttp>(inner: P) -> HttpProxy<P> {
     let conf = ServerConf { threads: 1, ..ServerConf::default() };
     let mut proxy = http_proxy(&Arc::new(conf), inner);
     let mut options = HttpServerOptions::default();
-    options.keepalive_request_limit = Some(REQUESTS_PER_CONNECTION_MAX);
+    // Pingora counts by this how often a connection is used again, one less than its requests.
+    options.keepalive_request_limit = Some(REQUESTS_PER_CONNECTION_MAX.saturating_sub(1));
     options.h2_idle_timeout = Some(IDLE_WAIT);
     // Not to proxy it: to refuse it ourselves, with a reason and a line in the log.
     options.allow_connect_method_proxying = true;

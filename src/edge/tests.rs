@@ -1,6 +1,5 @@
 //! The edge over real loopback sockets, with an application of the tests' own in the core's place.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,14 +8,8 @@ use http::StatusCode;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorType, Result};
 use pingora_proxy::{ProxyHttp, Session};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio_rustls::TlsConnector;
+use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -25,19 +18,21 @@ use super::context::Connection;
 use super::upgrade::{self, Handshake, Taken};
 use super::workers::Service;
 use super::{body, proxy, respond};
-use crate::base::clock::Clock;
-use crate::certificates::{self, Certificates};
-use crate::listener::accept::accept;
+use crate::listener::Protocol;
 use crate::listener::caps::{Caps, Limits};
-use crate::listener::connection::Door;
-use crate::listener::{self, Protocol, Serve, bind};
+use crate::listener::testing::{Rig, read_to_end};
 use crate::origin;
 
+mod bounds;
 mod http2;
 mod heads;
 mod sockets;
 
-/// Answers every request with its body, and every WebSocket with its messages.
+/// More than the buffers between server and caller hold.
+const GIANT_BYTES: usize = 64 * 1024 * 1024;
+
+/// Answers every request with its body and the name of its connection, `/giant` with very much, and every WebSocket
+/// with its messages.
 struct Echo;
 
 #[async_trait]
@@ -60,10 +55,12 @@ impl ProxyHttp for Echo {
             tokio::spawn(Box::pin(echo(upgrade::take(session, &handshake).await?)));
             return Ok(true);
         }
-        let response = match body::read(session).await {
+        let mut response = match body::read(session).await {
+            Ok(_) if head.uri.path() == "/giant" => respond::text(StatusCode::OK, vec![0; GIANT_BYTES]),
             Ok(body) => respond::text(StatusCode::OK, body),
             Err(refusal) => refusal.response(),
         };
+        response.headers_mut().insert("connection-id", connection.facts().id.as_str().parse().unwrap());
         respond::write(session, response, &head.method).await?;
         Ok(true)
     }
@@ -86,62 +83,30 @@ async fn echo(Taken { io, early }: Taken) {
 }
 
 /// Where [`Echo`] listens, and who is connected.
-struct Server {
-    address: SocketAddr,
-    caps: Caps,
-    authority: CertificateDer<'static>,
-    _closing: watch::Sender<bool>,
-    _state: TempDir,
-}
+struct Server(Rig);
 
 impl Server {
     fn start() -> Self {
-        let settings = listener::Settings {
-            name: "test".to_owned(),
-            bind: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
-            protocol: Protocol::Auto,
-            serve: Serve::All,
-            origin: origin::Settings::default(),
-        };
-        let mut bound = bind::bind(&settings.bind, 1).unwrap().remove(0);
-        let socket = TcpListener::from_std(bound.sockets.remove(0)).unwrap();
-        let state = tempfile::tempdir().unwrap();
-        let dir = state.path().join("certs");
-        let files = certificates::Settings { state_dir: state.path().into(), dir, ..Default::default() };
-        let certificates = Certificates::open(files, Clock::system().now()).unwrap();
-        let tls = certificates::server_tls::ServerTls::new(certificates.resolver(), &["h2", "http/1.1"]).unwrap();
-        let authority = CertificateDer::from_pem_slice(certificates.ca_pem().as_bytes()).unwrap();
-        let door = Door { settings: Arc::new(settings), tls: Some(tls) };
-        let caps = Caps::new(Limits { total: 100, reserve: 0, per_client: 100 });
-        let (closing, closed) = watch::channel(false);
-        let service = Service { proxy: Arc::new(proxy::bounded(Echo)), closing: closed.clone() };
-        tokio::spawn(accept(socket, door, caps.clone(), service, closed));
-        Self { address: bound.address, caps, authority, _closing: closing, _state: state }
+        let limits = Limits { total: 100, reserve: 0, per_client: 100 };
+        let service = |closing| Service { proxy: Arc::new(proxy::bounded(Echo)), closing };
+        Self(Rig::start(Protocol::Auto, origin::Settings::default(), limits, service))
+    }
+
+    fn caps(&self) -> &Caps {
+        &self.0.caps
     }
 
     async fn tls(&self, alpn: &[u8]) -> TlsStream<TcpStream> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.authority.clone()).unwrap();
-        let config = ClientConfig::builder_with_provider(certificates::provider());
-        let config = config.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
-        let mut config = config.with_no_client_auth();
-        config.alpn_protocols = vec![alpn.to_vec()];
-        let name = ServerName::try_from("localhost").unwrap();
-        TlsConnector::from(Arc::new(config)).connect(name, self.connect().await).await.unwrap()
+        self.0.tls(self.connect().await, "localhost", alpn).await.unwrap()
     }
 
     async fn connect(&self) -> TcpStream {
-        TcpStream::connect(self.address).await.unwrap()
+        self.0.connect().await
     }
 
     /// Sends `bytes` on a new connection and reads to its end.
     async fn exchange(&self, bytes: &[u8]) -> String {
-        let mut stream = self.connect().await;
-        stream.write_all(bytes).await.unwrap();
-        let mut answer = Vec::new();
-        // A reset is an end too: what came before it counts.
-        let _ = stream.read_to_end(&mut answer).await;
-        String::from_utf8_lossy(&answer).into_owned()
+        String::from_utf8_lossy(&self.0.exchange(bytes).await).into_owned()
     }
 }
 

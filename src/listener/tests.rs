@@ -1,30 +1,21 @@
 //! Connections over real loopback sockets, up to their first request.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::accept::{self, accept};
-use super::caps::{Caps, Limits};
-use super::connection::Door;
+use super::caps::Limits;
 use super::facts::{Alpn, ConnectionFacts, TlsVersion};
 use super::io::EdgeIo;
-use super::{Protocol, Serve, Settings, bind};
-use crate::base::clock::Clock;
+use super::testing::Rig;
+use super::{Protocol, accept};
 use crate::base::limits::{HANDSHAKE_WAIT, PROXY_HEADER_WAIT};
-use crate::certificates::server_tls::ServerTls;
-use crate::certificates::{self, Certificates};
 use crate::net::host::Host;
 use crate::net::range::{Ranges, Width};
 use crate::origin::proxy_protocol::Source;
@@ -81,7 +72,7 @@ async fn without_its_proxy_header_a_connection_is_closed_unanswered() {
         assert_eq!(server.exchange(bytes).await, b"", "{bytes:?}");
     }
     assert!(server.facts.try_recv().is_err());
-    server.caps.idle().await;
+    server.rig.caps.idle().await;
 }
 
 #[tokio::test]
@@ -168,17 +159,13 @@ async fn a_client_is_counted_by_the_address_its_proxy_names() {
         held.push(stream);
     }
     drop(held);
-    server.caps.idle().await;
+    server.rig.caps.idle().await;
 }
 
 /// A listener whose connections tell their facts, and then echo one request.
 struct Server {
-    address: SocketAddr,
-    caps: Caps,
+    rig: Rig,
     facts: mpsc::UnboundedReceiver<Arc<ConnectionFacts>>,
-    authority: CertificateDer<'static>,
-    _closing: watch::Sender<bool>,
-    _state: TempDir,
 }
 
 #[derive(Clone)]
@@ -200,38 +187,17 @@ impl accept::Serve for Report {
 
 impl Server {
     fn start(protocol: Protocol, origin: origin::Settings) -> Self {
-        let state = tempfile::tempdir().unwrap();
-        let dir = state.path().join("certs");
-        let files = certificates::Settings { state_dir: state.path().into(), dir, ..Default::default() };
-        let certificates = Certificates::open(files, Clock::system().now()).unwrap();
-        let alpn = ["h2", "http/1.1", "acme-tls/1"];
-        let tls = Some(ServerTls::new(certificates.resolver(), &alpn).unwrap());
-        let bind = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
-        let settings = Settings { name: "test".to_owned(), bind, protocol, serve: Serve::All, origin };
-        let mut bound = bind::bind(&settings.bind, 1).unwrap().remove(0);
-        let socket = TcpListener::from_std(bound.sockets.remove(0)).unwrap();
-        let caps = Caps::new(Limits { total: 100, reserve: 0, per_client: 2 });
-        let (closing, closed) = watch::channel(false);
         let (report, facts) = mpsc::unbounded_channel();
-        let door = Door { settings: Arc::new(settings), tls };
-        tokio::spawn(accept(socket, door, caps.clone(), Report(report), closed));
-        let authority = CertificateDer::from_pem_slice(certificates.ca_pem().as_bytes()).unwrap();
-        Self { address: bound.address, caps, facts, authority, _closing: closing, _state: state }
+        let limits = Limits { total: 100, reserve: 0, per_client: 2 };
+        Self { rig: Rig::start(protocol, origin, limits, |_| Report(report)), facts }
     }
 
     async fn connect(&self) -> TcpStream {
-        TcpStream::connect(self.address).await.unwrap()
+        self.rig.connect().await
     }
 
     async fn tls(&self, stream: TcpStream, name: &'static str, alpn: &[u8]) -> std::io::Result<TlsStream<TcpStream>> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.authority.clone()).unwrap();
-        let config = ClientConfig::builder_with_provider(certificates::provider());
-        let config = config.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
-        let mut config = config.with_no_client_auth();
-        config.alpn_protocols = vec![alpn.to_vec()];
-        let mut stream =
-            TlsConnector::from(Arc::new(config)).connect(ServerName::try_from(name).unwrap(), stream).await?;
+        let mut stream = self.rig.tls(stream, name, alpn).await?;
         // TLS 1.3's client is done before the server has judged: only the first byte back tells.
         if alpn == b"acme-tls/1" {
             stream.read_u8().await?;
@@ -239,13 +205,8 @@ impl Server {
         Ok(stream)
     }
 
-    /// Sends `bytes` on a new connection and reads to its end.
     async fn exchange(&self, bytes: &[u8]) -> Vec<u8> {
-        let mut stream = self.connect().await;
-        stream.write_all(bytes).await.unwrap();
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer).await;
-        answer
+        self.rig.exchange(bytes).await
     }
 }
 

@@ -6,6 +6,7 @@ mod client_ip;
 mod commands;
 mod core_pairing;
 mod core_sockets;
+mod edge_drain;
 mod edge_limits;
 mod edge_requests;
 mod edge_sockets;

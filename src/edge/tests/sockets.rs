@@ -119,9 +119,9 @@ async fn a_taken_socket_keeps_its_place_until_it_closes() {
     stream.write_all(&[UPGRADE, &frame(b"x")].concat()).await.unwrap();
     read_head(&mut stream).await;
     read_frame(&mut stream).await;
-    assert_eq!(server.caps.open(), 1);
+    assert_eq!(server.caps().open(), 1);
     drop(stream);
-    server.caps.idle().await;
+    server.caps().idle().await;
 }
 
 /// A text or binary frame of a client; a mask of zeros is one.
