@@ -132,8 +132,6 @@ pub const SOCKETS_BEFORE_HELLO_MAX: usize = 4_096;
 pub const TICK_PERIOD: Duration = Duration::from_secs(30);
 /// Period of WebSocket pings after `hello-ok`.
 pub const PING_PERIOD: Duration = Duration::from_secs(25);
-/// A ping must be answered within this time.
-pub const PONG_WAIT: Duration = Duration::from_secs(25);
 /// While draining, sockets are told in groups, this far apart.
 pub const DRAIN_STEP: Duration = Duration::from_millis(100);
 /// Between our close frame and the end of the socket.
@@ -195,8 +193,6 @@ pub const PENDING_RESERVE: usize = 10;
 pub const SEEN_PERIOD_MS: i64 = 300_000;
 /// A wall clock that went back by more than this makes pending requests count as expired.
 pub const CLOCK_BACK_MS_MAX: i64 = 5_000;
-/// Characters of a person's name for a device.
-pub const DEVICE_NAME_CHARS_MAX: usize = 64;
 /// Wrong secrets from one client within [`FAILURE_WINDOW`] before it is locked out.
 pub const FAILURES_MAX: u32 = 10;
 /// The window in which wrong secrets are counted.
