@@ -1,8 +1,9 @@
-//! What every room stands on: limits, time, secrets and their files, and values nobody has judged yet.
+//! What every room stands on: limits, time, keys, secrets and their files, and text of strangers made fit to be shown.
 
 pub mod clock;
+pub mod ed25519;
 pub mod limits;
 pub mod pem;
+pub mod printable;
 pub mod private_file;
 pub mod secret;
-pub mod untrusted;

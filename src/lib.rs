@@ -2,7 +2,9 @@
 //!
 //! The modules below stand bottom-up: each imports only from those listed before it, and
 //! `tests/tidy.rs` enforces that. The four nouns (`origin`, `identity`, `protocol`, `pairing`) are
-//! pure: facts, settings and `now` go in, a value comes out; no socket, disk or clock.
+//! pure: facts, settings and `now` go in, a value comes out. No socket, no disk, no runtime, and no time but what they
+//! are handed: the signer and verifier of [`identity`], which live as long as the process, hold a
+//! [`base::clock::Clock`] in place of a `now`. Random bytes they take from the kernel themselves.
 //!
 //! # Life of a connection
 //! `TcpStream -> PeerAddr -> [PROXY header] -> TLS -> EdgeIo`: [`listener`] accepts within its

@@ -14,7 +14,6 @@ mod schema;
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -35,7 +34,6 @@ use crate::pairing::step::Waiting;
 use crate::protocol::scope::Role;
 
 pub use audit::Act;
-pub use audit::AuditRow;
 pub use error::StoreError;
 
 /// The store's file under the state folder.
@@ -44,7 +42,6 @@ pub const FILE_NAME: &str = "doorward.sqlite";
 /// The store: cheap to clone, one connection behind it. SQLite works on a thread of its own, never on an event loop.
 #[derive(Clone, Debug)]
 pub struct Store {
-    path: Arc<PathBuf>,
     connection: Arc<tokio::sync::Mutex<SqliteConnection>>,
     /// Sights of devices that are written with the next change, or by [`Store::flush`].
     seen: Arc<Mutex<HashMap<(DeviceId, Role), UnixMillis>>>,
@@ -57,11 +54,7 @@ impl Store {
     /// [`StoreError`] names the file; its hint says what to do.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         let connection = file::open(path).await?;
-        Ok(Self {
-            path: Arc::new(path.to_owned()),
-            connection: Arc::new(tokio::sync::Mutex::new(connection)),
-            seen: Arc::default(),
-        })
+        Ok(Self { connection: Arc::new(tokio::sync::Mutex::new(connection)), seen: Arc::default() })
     }
 
     /// Says what [`Store::open`] would refuse of the store at `path`, and writes nothing.
@@ -70,11 +63,6 @@ impl Store {
     /// As [`Store::open`].
     pub async fn judge(path: &Path) -> Result<(), StoreError> {
         file::judge(path).await
-    }
-
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     /// What is known of `device`, as a caller at `client` meets it.
@@ -140,14 +128,6 @@ impl Store {
     pub async fn devices_count(&self) -> Result<usize, StoreError> {
         let count = devices::count(&mut *self.connection.lock().await).await?;
         Ok(usize::try_from(count).unwrap_or_default())
-    }
-
-    /// The last `rows_max` rows of the audit log, the newest first.
-    ///
-    /// # Errors
-    /// As [`Store::known`].
-    pub async fn audit(&self, rows_max: u32) -> Result<Vec<AuditRow>, StoreError> {
-        audit::latest(&mut *self.connection.lock().await, rows_max).await
     }
 
     /// Makes `changes` durable, all or none, with their rows in the audit log. A sight of a device alone waits for

@@ -41,6 +41,41 @@ fn imports_only_point_down() {
 }
 
 #[test]
+fn the_four_nouns_touch_no_socket_disk_runtime_or_time_of_their_own() {
+    let reaches = [
+        "tokio",
+        "std::fs",
+        "std::process",
+        "SystemTime",
+        "Instant::now",
+        "Clock::system",
+        "TcpListener",
+        "TcpStream",
+        "UdpSocket",
+        "UnixListener",
+        "UnixStream",
+        "ToSocketAddrs",
+    ];
+    let mut wrong = String::new();
+    for file in rust_files(Path::new("src")) {
+        let tests = file
+            .components()
+            .any(|part| ["tests", "tests.rs", "testing.rs"].map(AsRef::as_ref).contains(&part.as_os_str()));
+        if tests || !["origin", "identity", "protocol", "pairing"].contains(&room_of(&file).as_str()) {
+            continue;
+        }
+        let code = code_only(&read(&file));
+        let own = code.split("#[cfg(test)]").next().unwrap_or_default();
+        for (number, line) in own.lines().enumerate() {
+            for word in reaches.iter().filter(|word| line.contains(**word)) {
+                let _ = writeln!(wrong, "{}:{}: {word} in a room that only decides", file.display(), number + 1);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+#[test]
 fn every_module_of_the_map_has_its_file() {
     for module in modules_in_order(&read(Path::new("src/lib.rs"))) {
         let file = PathBuf::from(format!("src/{module}.rs"));

@@ -91,6 +91,25 @@ impl Fingerprint {
         })
     }
 
+    /// Reads exactly the one spelling that [`Fingerprint::to_hex`] writes.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        if text.len() != 64 {
+            return None;
+        }
+        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            for digit in pair {
+                let value = match digit {
+                    b'0'..=b'9' => digit - b'0',
+                    b'a'..=b'f' => digit - b'a' + 10,
+                    _ => return None,
+                };
+                *byte = *byte << 4 | value;
+            }
+        }
+        Some(Self(bytes))
+    }
+
     /// Whether `candidate` has this hash, in constant time.
     pub fn is(&self, candidate: &str) -> bool {
         let theirs: [u8; 32] = Sha256::digest(candidate.as_bytes()).into();
@@ -128,6 +147,21 @@ mod tests {
         let (one, two) = (Secret::random().unwrap(), Secret::random().unwrap());
         assert_eq!(one.expose().len(), 43);
         assert!(!one.is(two.expose()));
+    }
+
+    #[test]
+    fn hexadecimal_has_one_spelling() {
+        let (own, hex) = (Fingerprint::of(b"abc"), Fingerprint::of(b"abc").to_hex());
+        assert_eq!(Fingerprint::from_hex(&hex), Some(own));
+        for bad in [
+            hex.to_uppercase(),
+            hex.replace('b', "g"),
+            format!("{hex}0"),
+            hex.replacen('b', "", 1),
+            hex.replacen("ba", "é", 1),
+        ] {
+            assert_eq!(Fingerprint::from_hex(&bad), None, "{bad}");
+        }
     }
 
     #[test]

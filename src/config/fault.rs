@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use thiserror::Error;
 
 use crate::base::limits::{CONFIG_SHOWN_CHARS_MAX, ID_CHARS_MAX};
-use crate::base::untrusted::printable;
+use crate::base::printable::printable;
 use crate::net::host::HostError;
 use crate::net::range::RangeFault;
 

@@ -15,7 +15,7 @@ use crate::base::limits::LABEL_CHARS_MAX;
 use crate::base::limits::PRESENCE_BYTES_PER_SECOND;
 use crate::base::limits::PRESENCE_ENTRIES_MAX;
 use crate::base::limits::PRESENCE_PERIOD;
-use crate::base::untrusted::printable;
+use crate::base::printable::printable;
 use crate::core::broadcast;
 use crate::core::registry::Registry;
 use crate::identity::claims::Assertion;

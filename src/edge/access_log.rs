@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tracing::info;
 
 use crate::base::limits::{LABEL_CHARS_MAX, LOG_PATH_CHARS_MAX, LOG_WORD_CHARS_MAX};
-use crate::base::untrusted::printable;
+use crate::base::printable::printable;
 use crate::listener::facts::ConnectionFacts;
 use crate::listener::head::HeadFault;
 use crate::net::host::Authority;
@@ -80,7 +80,7 @@ impl Line {
 
     /// Says who is calling.
     pub fn origin(&mut self, origin: &Origin) {
-        self.client = origin.client().map(|client| client.ip());
+        self.client = origin.client.map(|client| client.ip());
         self.class = origin.class.as_str();
         self.local = origin.is_local();
     }

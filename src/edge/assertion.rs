@@ -9,11 +9,11 @@ use http::{HeaderValue, Uri};
 use super::context::{Connection, SharedAssertion};
 use super::respond::Refusal;
 use crate::base::clock::{Clock, UnixMillis};
-use crate::identity::claims::{OriginClaim, RequestClaim, TlsClaim, TlsVersion, is_shareable};
+use crate::identity::claims::{OriginClaim, RequestClaim, TlsClaim, is_shareable};
 use crate::identity::headers::{ASSERTION, strip};
 use crate::identity::signer::{Signer, Subject};
 use crate::listener;
-use crate::listener::facts::{self, TlsFacts};
+use crate::listener::facts::TlsFacts;
 use crate::net::host::Authority;
 use crate::origin::{ClientIpHeader, Origin, ProxyProtocol};
 
@@ -93,10 +93,7 @@ fn reads_nothing(listener: &listener::Settings) -> bool {
 
 fn tls_claim(tls: &TlsFacts) -> TlsClaim {
     TlsClaim {
-        version: match tls.version {
-            facts::TlsVersion::V1_2 => TlsVersion::V1_2,
-            facts::TlsVersion::V1_3 => TlsVersion::V1_3,
-        },
+        version: tls.version,
         sni: tls.sni.as_ref().map(ToString::to_string),
         alpn: tls.alpn.map(|alpn| alpn.as_str().to_owned()),
         client_cert: None,

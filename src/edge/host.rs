@@ -36,7 +36,7 @@ pub fn check(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::listener::facts::TlsVersion;
+    use crate::identity::claims::TlsVersion;
     use crate::origin;
 
     #[test]

@@ -16,6 +16,7 @@ use thiserror::Error;
 use crate::base::limits::ASSERTION_WORD_BYTES_MAX;
 use crate::identity::jose;
 use crate::origin::ClientAddr;
+use crate::origin::Kind;
 use crate::origin::Origin;
 use crate::origin::Source;
 use crate::origin::request::HostRefusal;
@@ -68,7 +69,7 @@ pub struct Assertion {
 pub struct OriginClaim {
     /// Whether there is an address.
     #[serde(deserialize_with = "jose::word")]
-    pub kind: OriginKind,
+    pub kind: Kind,
     /// The client's address.
     #[serde(default, deserialize_with = "jose::some", skip_serializing_if = "Option::is_none")]
     pub ip: Option<IpAddr>,
@@ -105,22 +106,12 @@ fn steps<'de, D: Deserializer<'de>>(reader: D) -> Result<Trail, D::Error> {
     Trail::try_from(steps).map_err(D::Error::custom)
 }
 
-/// Whether the client's address is known.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OriginKind {
-    /// It is.
-    Ip,
-    /// Nobody could say: a stranger.
-    Unattributed,
-}
-
 impl OriginClaim {
     /// What `origin` says, with the name of the listener it came in by.
     pub fn of(origin: &Origin, listener: &str) -> Self {
-        let ip = origin.client().map(ClientAddr::ip);
+        let ip = origin.client.map(ClientAddr::ip);
         Self {
-            kind: if ip.is_some() { OriginKind::Ip } else { OriginKind::Unattributed },
+            kind: origin.kind(),
             ip,
             port: origin.port,
             class: origin.class,
@@ -151,10 +142,10 @@ impl OriginClaim {
             return false;
         }
         match self.kind {
-            OriginKind::Ip => {
+            Kind::Ip => {
                 self.ip.is_some() && self.class != Class::Unattributed && self.local == (self.class == Class::Local)
             }
-            OriginKind::Unattributed => {
+            Kind::Unattributed => {
                 self.ip.is_none() && self.port.is_none() && !self.local && self.class == Class::Unattributed
             }
         }
@@ -310,8 +301,7 @@ mod tests {
             claim.is_consistent()
         };
         let unattributed = |claim: &mut OriginClaim| {
-            (claim.kind, claim.ip, claim.port, claim.class) =
-                (OriginKind::Unattributed, None, None, Class::Unattributed);
+            (claim.kind, claim.ip, claim.port, claim.class) = (Kind::Unattributed, None, None, Class::Unattributed);
         };
         assert!(of(&|_| {}));
         assert!(of(&unattributed));
@@ -323,7 +313,7 @@ mod tests {
         assert!(of(&|claim| *claim = claim.without_steps()));
         assert!(!of(&|claim| claim.ip = None));
         assert!(!of(&|claim| claim.class = Class::Unattributed));
-        assert!(!of(&|claim| claim.kind = OriginKind::Unattributed));
+        assert!(!of(&|claim| claim.kind = Kind::Unattributed));
         assert!(!of(&|claim| claim.local = true));
         assert!(!of(&|claim| claim.class = Class::Local));
         assert!(!of(&|claim| {

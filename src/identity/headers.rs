@@ -118,35 +118,6 @@ pub fn strip(headers: &mut HeaderMap) {
     }
 }
 
-/// Removes from a trailer section what [`strip`] removes from a head, and what may not stand in trailers at all: framing, routing,
-/// authentication and control (RFC 9110 §6.5.1).
-pub fn strip_trailers(trailers: &mut HeaderMap) {
-    strip(trailers);
-    let doomed: Vec<HeaderName> = trailers.keys().filter(|name| !is_trailer(name)).cloned().collect();
-    for name in &doomed {
-        trailers.remove(name);
-    }
-}
-
-fn is_trailer(name: &HeaderName) -> bool {
-    const NEVER: [&str; 11] = [
-        "age",
-        "cache-control",
-        "cookie",
-        "date",
-        "expect",
-        "expires",
-        "host",
-        "location",
-        "max-forwards",
-        "range",
-        "upgrade",
-    ];
-    const NEVER_BEGINNING: [&str; 7] = ["accept", "authorization", "content-", "if-", "origin", "sec-", "set-cookie"];
-    let name = name.as_str();
-    !NEVER.contains(&name) && !NEVER_BEGINNING.iter().any(|beginning| name.starts_with(beginning))
-}
-
 /// The fields that `Connection` says end here. Host and length are ours to judge, and nobody's to nominate.
 fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
     let options = headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
@@ -295,24 +266,6 @@ mod tests {
         assert_eq!(upgrade("upgrade", &["websocket, h2c"]), [""; 0]);
         assert_eq!(upgrade("upgrade", &["websocket", "h2c"]), [""; 0]);
         assert_eq!(upgrade("upgrade", &[]), [""; 0]);
-    }
-
-    #[test]
-    fn trailers_carry_no_identity_and_no_control() {
-        let mut trailers = map(&[
-            ("x-checksum", "1"),
-            ("x-doorward-assertion", "a.b.c"),
-            ("x_forwarded_for", "127.0.0.1"),
-            ("authorization", "Bearer x"),
-            ("cookie", "a=b"),
-            ("host", "evil"),
-            ("content-length", "9"),
-            ("transfer-encoding", "chunked"),
-            ("sec-websocket-key", "x"),
-            ("origin", "https://a"),
-        ]);
-        strip_trailers(&mut trailers);
-        assert_eq!(shown(&trailers), ["x-checksum: 1"]);
     }
 
     fn name_of(name: &str) -> HeaderName {

@@ -3,8 +3,9 @@
 use http::Request;
 use http::request::Parts;
 
-use crate::identity::claims::{Class, OriginClaim, OriginKind, RequestClaim, TlsClaim, TlsVersion};
+use crate::identity::claims::{Class, OriginClaim, RequestClaim, TlsClaim, TlsVersion};
 use crate::identity::signer::Subject;
+use crate::origin::Kind;
 use crate::origin::Source;
 use crate::origin::trail::Step;
 
@@ -13,7 +14,7 @@ pub(crate) fn subject() -> Subject {
     Subject {
         cid: "c-1".to_owned(),
         origin: OriginClaim {
-            kind: OriginKind::Ip,
+            kind: Kind::Ip,
             ip: Some("203.0.113.9".parse().unwrap()),
             port: Some(40_000),
             class: Class::Public,

@@ -9,7 +9,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use ed25519_dalek::Signature;
 use http::HeaderMap;
 use http::request::Parts;
 use serde::Deserialize;
@@ -152,8 +151,9 @@ impl Verifier {
         let keys = self.keys.load();
         let key = keys.find(&header.kid).ok_or(AssertionError::KeyUnknown)?;
         let signature = jose::decode(signature).ok_or(AssertionError::Base64)?;
-        let signature = Signature::from_slice(&signature).map_err(|_| AssertionError::Signature)?;
-        key.verifying_key().verify_strict(message.as_bytes(), &signature).map_err(|_| AssertionError::Signature)?;
+        if !key.key().verifies(message.as_bytes(), &signature) {
+            return Err(AssertionError::Signature);
+        }
         let payload = jose::decode(payload).ok_or(AssertionError::Base64)?;
         let claims = jose::object_from_slice(&payload).map_err(AssertionError::Claims)?;
         Ok(Signed { claims, kid: header.kid })

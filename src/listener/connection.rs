@@ -12,12 +12,13 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::caps::{CapError, Seat};
-use super::facts::{Alpn, ConnectionFacts, ConnectionId, Progress, TlsFacts, TlsVersion};
+use super::facts::{Alpn, ConnectionFacts, ConnectionId, Progress, TlsFacts};
 use super::io::EdgeIo;
 use super::transport::Transport;
 use super::{Protocol, Settings, owner};
 use crate::base::limits::{HANDSHAKE_WAIT, PROXY_HEADER_WAIT, PROXY_V2_BYTES_MAX};
 use crate::certificates::server_tls::ServerTls;
+use crate::identity::claims::TlsVersion;
 use crate::net::addr::PeerAddr;
 use crate::net::host::{Host, HostError};
 use crate::origin::proxy_protocol::{Decoded, Header, ProxyProtocolError, Source, decode};

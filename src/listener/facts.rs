@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::Settings;
 use super::head::HeadFault;
+use crate::identity::claims::TlsVersion;
 use crate::net::addr::PeerAddr;
 use crate::net::host::{Host, Scheme};
 use crate::origin::Owner;
@@ -51,15 +52,6 @@ pub struct TlsFacts {
     pub sni: Option<Host>,
     /// The protocol above.
     pub alpn: Option<Alpn>,
-}
-
-/// A version of TLS that we speak.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum TlsVersion {
-    /// TLS 1.2.
-    V1_2,
-    /// TLS 1.3.
-    V1_3,
 }
 
 /// An application protocol (RFC 7301) that we speak.

@@ -11,11 +11,12 @@ use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
 use super::caps::Limits;
-use super::facts::{Alpn, ConnectionFacts, TlsVersion};
+use super::facts::{Alpn, ConnectionFacts};
 use super::io::EdgeIo;
 use super::testing::Rig;
 use super::{Protocol, accept};
 use crate::base::limits::{HANDSHAKE_WAIT, PROXY_HEADER_WAIT};
+use crate::identity::claims::TlsVersion;
 use crate::net::host::Host;
 use crate::net::range::{Ranges, Width};
 use crate::origin::proxy_protocol::Source;

@@ -46,8 +46,8 @@ pub struct Facts<'a> {
 /// Invariant: made only by [`resolve`]; `local` is never the outcome of bytes on the wire.
 #[derive(Clone, Debug)]
 pub struct Origin {
-    /// The client, or that nobody can say.
-    pub kind: Kind,
+    /// The client; none where nobody we trust can say.
+    pub client: Option<ClientAddr>,
     /// The client's port, where whoever named the client also named it.
     pub port: Option<u16>,
     /// What kind of caller.
@@ -66,17 +66,14 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// The client's address, if it can be vouched for.
-    pub fn client(&self) -> Option<ClientAddr> {
-        match self.kind {
-            Kind::Ip(client) => Some(client),
-            Kind::Unattributed => None,
-        }
+    /// Whether there is a client.
+    pub fn kind(&self) -> Kind {
+        if self.client.is_some() { Kind::Ip } else { Kind::Unattributed }
     }
 
     /// Under what this caller is counted: its own address, or the peer's when nobody can say.
     pub fn client_key(&self) -> ClientKey {
-        ClientKey::of(self.client().map_or(self.peer.ip(), ClientAddr::ip))
+        ClientKey::of(self.client.map_or(self.peer.ip(), ClientAddr::ip))
     }
 
     /// Whether the local rule holds.
@@ -99,22 +96,13 @@ impl ClientAddr {
 }
 
 /// Whether the caller has an address.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// It has this one.
-    Ip(ClientAddr),
+    /// It has one.
+    Ip,
     /// Nobody we trust can say: a stranger.
     Unattributed,
-}
-
-impl Kind {
-    /// The word used in claims, logs and JSON.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ip(_) => "ip",
-            Self::Unattributed => "unattributed",
-        }
-    }
 }
 
 /// Whether the caller is at this machine.
@@ -138,17 +126,6 @@ pub enum Source {
     XForwardedFor,
 }
 
-impl Source {
-    /// The word used in claims and logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Peer => "peer",
-            Self::ProxyProtocol => "proxy-protocol",
-            Self::XForwardedFor => "x-forwarded-for",
-        }
-    }
-}
-
 /// Finds the caller from `facts`, reading only what `settings` say, on a machine with this `network`.
 pub fn resolve(facts: &Facts<'_>, settings: &Settings, network: &Network) -> Origin {
     let mut trail = Trail::default();
@@ -168,8 +145,8 @@ pub fn resolve(facts: &Facts<'_>, settings: &Settings, network: &Network) -> Ori
         Ok(()) => trail.push(Step::Local),
         Err(failed) => failed.steps().for_each(|step| trail.push(step)),
     }
-    let kind = client.map_or(Kind::Unattributed, |(ip, _)| Kind::Ip(ClientAddr(ip)));
-    Origin { kind, port: client.and_then(|(_, port)| port), class, local, peer: facts.peer, source, via, trail }
+    let (client, port) = client.map_or((None, None), |(ip, port)| (Some(ClientAddr(ip)), port));
+    Origin { client, port, class, local, peer: facts.peer, source, via, trail }
 }
 
 /// What the evidence comes to.

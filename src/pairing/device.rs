@@ -12,13 +12,12 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::GeneralPurpose;
 use base64::engine::GeneralPurposeConfig;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ed25519_dalek::Signature;
-use ed25519_dalek::VerifyingKey;
 use serde::Serialize;
 use serde::Serializer;
 use thiserror::Error;
 
 use crate::base::clock::UnixMillis;
+use crate::base::ed25519::PublicKey;
 use crate::base::limits::SIGNED_AT_SKEW_MS;
 use crate::base::secret::Fingerprint;
 use crate::protocol::connect::Connect;
@@ -65,21 +64,7 @@ impl FromStr for DeviceId {
 
     /// Reads exactly the one spelling that [`fmt::Display`] writes.
     fn from_str(text: &str) -> Result<Self, DeviceTextError> {
-        let mut bytes = [0; 32];
-        if text.len() != 64 {
-            return Err(DeviceTextError::Id);
-        }
-        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            for digit in pair {
-                let value = match digit {
-                    b'0'..=b'9' => digit - b'0',
-                    b'a'..=b'f' => digit - b'a' + 10,
-                    _ => return Err(DeviceTextError::Id),
-                };
-                *byte = *byte << 4 | value;
-            }
-        }
-        Ok(Self(Fingerprint::from_bytes(bytes)))
+        Fingerprint::from_hex(text).map(Self).ok_or(DeviceTextError::Id)
     }
 }
 
@@ -89,10 +74,9 @@ impl Serialize for DeviceId {
     }
 }
 
-/// A device's Ed25519 public key, in its one canonical form: base64url of 32 bytes without padding.
+/// A device's Ed25519 public key; shown in its one canonical form: base64url of 32 bytes without padding.
 ///
-/// Invariant: the bytes are the canonical encoding of a curve point that is not of small order. A key of small
-/// order would verify signatures that nobody made.
+/// Invariant: the bytes of a [`PublicKey`]. Kept as bytes: there may be a million devices, and each proves itself rarely.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub struct DevicePublicKey([u8; 32]);
 
@@ -102,10 +86,7 @@ impl DevicePublicKey {
     /// # Errors
     /// [`DeviceTextError::PublicKey`] when they are no key that can prove anything.
     pub fn from_bytes(bytes: [u8; 32]) -> Result<Self, DeviceTextError> {
-        let key = VerifyingKey::from_bytes(&bytes).map_err(|_| DeviceTextError::PublicKey)?;
-        // The point is written anew: an encoding of the same point with y >= p would be a second name for one key.
-        let canonical = key.to_edwards().compress().to_bytes() == bytes;
-        if key.is_weak() || !canonical { Err(DeviceTextError::PublicKey) } else { Ok(Self(bytes)) }
+        PublicKey::from_bytes(&bytes).map(|_| Self(bytes)).map_err(|_| DeviceTextError::PublicKey)
     }
 
     /// Reads base64url or base64, padded or not, or a PEM `PUBLIC KEY` block (RFC 8410 §4).
@@ -132,14 +113,9 @@ impl DevicePublicKey {
         raw.try_into().ok()
     }
 
-    /// Whether `signature` is this key's over `message`, strictly: one spelling for each signature, no point of small
-    /// order, no cofactor (RFC 8032 §5.1.7 with the checks of `verify_strict`).
+    /// As [`PublicKey::verifies`].
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        let signature = Signature::from_slice(signature);
-        match (VerifyingKey::from_bytes(&self.0), signature) {
-            (Ok(key), Ok(signature)) => key.verify_strict(message, &signature).is_ok(),
-            _ => false,
-        }
+        PublicKey::from_bytes(&self.0).is_ok_and(|key| key.verifies(message, signature))
     }
 
     /// The raw bytes.
@@ -149,13 +125,13 @@ impl DevicePublicKey {
 
     /// The id of the device that has this key.
     pub fn id(&self) -> DeviceId {
-        DeviceId(Fingerprint::of(&self.0))
+        DeviceId(Fingerprint::of(self.as_bytes()))
     }
 }
 
 impl fmt::Display for DevicePublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.as_bytes()))
     }
 }
 

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::base::clock::UnixMillis;
 use crate::base::limits::LABEL_CHARS_MAX;
+use crate::base::printable::printable;
 use crate::base::secret::Fingerprint;
-use crate::base::untrusted::printable;
 use crate::pairing::device::DeviceId;
 use crate::pairing::device::DevicePublicKey;
 use crate::protocol::connect::Client;

@@ -68,9 +68,7 @@ impl FromStr for Digest {
     type Err = RequestTextError;
 
     fn from_str(text: &str) -> Result<Self, RequestTextError> {
-        // A digest and a device id are both 32 bytes in lower-case hexadecimal.
-        let bytes = text.parse::<DeviceId>().map_err(|_| RequestTextError::Digest)?;
-        Ok(Self(Fingerprint::from_bytes(*bytes.as_bytes())))
+        Fingerprint::from_hex(text).map(Self).ok_or(RequestTextError::Digest)
     }
 }
 

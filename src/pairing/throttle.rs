@@ -162,16 +162,6 @@ impl Throttle {
         }
     }
 
-    /// How many subjects are remembered.
-    pub fn len(&self) -> usize {
-        self.subjects.len()
-    }
-
-    /// Whether nothing is remembered.
-    pub fn is_empty(&self) -> bool {
-        self.subjects.is_empty()
-    }
-
     fn count(&mut self, subject: Subject, place: Place) -> (&mut Count, usize) {
         let (count, most) = match place {
             Place::Overflow => (&mut self.overflow, FAILURES_OVERFLOW_MAX),

@@ -4,7 +4,7 @@ use serde_json::json;
 use thiserror::Error;
 
 use crate::base::limits::METHOD_SHOWN_CHARS_MAX;
-use crate::base::untrusted::printable;
+use crate::base::printable::printable;
 use crate::protocol::connect::Version;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::error::ErrorShape;

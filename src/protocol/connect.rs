@@ -46,7 +46,7 @@ impl Version {
     }
 }
 
-/// A `connect` whose shape is right. Nothing in it is proven.
+/// A `connect` whose shape is right. Nothing in it is proven. What no rule reads is checked and not kept.
 #[derive(Clone, Debug)]
 pub struct Connect {
     /// The version both sides speak.
@@ -61,14 +61,6 @@ pub struct Connect {
     pub device: Option<DeviceParams>,
     /// Its credentials.
     pub auth: Auth,
-    /// What a node says it can do.
-    pub caps: Vec<String>,
-    /// The commands a node offers.
-    pub commands: Vec<String>,
-    /// Its language, if told.
-    pub locale: Option<String>,
-    /// Its own description, if told.
-    pub user_agent: Option<String>,
 }
 
 /// A device's claim: who it says it is, and the signature that should prove it.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::base::limits::PROPERTY_SHOWN_CHARS_MAX;
 use crate::base::limits::SCHEMA_FAULTS_MAX;
-use crate::base::untrusted::printable;
+use crate::base::printable::printable;
 
 /// What is wrong with some parameters, in the order found; at most [`SCHEMA_FAULTS_MAX`] are kept.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

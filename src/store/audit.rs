@@ -2,51 +2,24 @@
 
 use serde_json::Value;
 use serde_json::json;
-use sqlx::FromRow;
 use sqlx::SqliteConnection;
 
 use crate::base::clock::UnixMillis;
 use crate::pairing::paired::PairedDevice;
 use crate::pairing::step::Change;
 use crate::pairing::step::RequestEnd;
-use crate::store::error::StoreError;
 
 /// Who does something, by what, when. Every commit has one.
 #[derive(Clone, Debug)]
 pub struct Act {
     /// What is done: the method's name, or `connect`, or `expire`.
     pub name: &'static str,
-    /// Who: `owner`, `device:<id>`, `client:<address>`, or `doorward` itself.
+    /// Who: `owner`, `device:<id>`, `client:<address>`, `unattributed:<peer>`, or `doorward` itself.
     pub actor: String,
     /// On which connection.
     pub connection: Option<String>,
     /// When.
     pub at: UnixMillis,
-}
-
-/// One row of the log.
-#[derive(Clone, Debug, Eq, FromRow, PartialEq)]
-pub struct AuditRow {
-    /// Counted from 1 without a gap.
-    pub sequence: i64,
-    /// When, in milliseconds.
-    pub at: i64,
-    /// See [`Act::name`].
-    pub act: String,
-    /// See [`Act::actor`].
-    pub actor: String,
-    /// See [`Act::connection`].
-    pub connection: Option<String>,
-    /// What changed: `device.put`, `device.drop`, `request.put`, `request.approved` and its kin.
-    pub change: String,
-    /// The device.
-    pub device_id: Option<String>,
-    /// The request.
-    pub request_id: Option<String>,
-    /// The digest of what was shown.
-    pub digest: Option<String>,
-    /// The rest, as JSON.
-    pub detail: Option<String>,
 }
 
 struct Line {
@@ -76,15 +49,6 @@ pub(super) async fn append(connection: &mut SqliteConnection, act: &Act, change:
     .execute(connection)
     .await?;
     Ok(())
-}
-
-/// The last `rows_max` rows, the newest first.
-pub(super) async fn latest(connection: &mut SqliteConnection, rows_max: u32) -> Result<Vec<AuditRow>, StoreError> {
-    sqlx::query_as("SELECT * FROM audit ORDER BY sequence DESC LIMIT $1")
-        .bind(i64::from(rows_max))
-        .fetch_all(connection)
-        .await
-        .map_err(StoreError::Query)
 }
 
 fn line(change: &Change) -> Option<Line> {

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::path::PathBuf;
 
 use sqlx::ConnectOptions;
 use sqlx::Connection;
@@ -13,8 +14,8 @@ use sqlx::sqlite::SqliteConnectOptions;
 use super::*;
 use crate::base::secret::Fingerprint;
 use crate::identity::claims::OriginClaim;
-use crate::identity::claims::OriginKind;
 use crate::origin::Class;
+use crate::origin::Kind;
 use crate::origin::Source;
 use crate::origin::trail::Trail;
 use crate::pairing::device::DevicePublicKey;
@@ -67,7 +68,7 @@ async fn each_change_leaves_its_row_in_the_audit_log() {
     store.commit(&[Change::PutRequest(Box::new(request.clone()))], &act("connect")).await.unwrap();
     let end = Change::DropRequest { id: request.id, end: RequestEnd::Approved };
     store.commit(&[end, put(&device(1))], &act("device.pair.approve")).await.unwrap();
-    let rows = store.audit(10).await.unwrap();
+    let rows = audit(&store).await;
     let told: Vec<_> = rows.iter().map(|row| (row.sequence, row.act.as_str(), row.change.as_str())).collect();
     assert_eq!(
         told,
@@ -106,7 +107,7 @@ async fn a_sight_waits_for_the_next_change_and_is_shown_at_once() {
     let seen = Change::Seen { device: device.id(), role: Role::Operator, at: NOW.plus(7) };
     store.commit(std::slice::from_ref(&seen), &act("connect")).await.unwrap();
     assert_eq!(store.devices().await.unwrap()[0].last_seen_at, Some(NOW.plus(7)));
-    assert_eq!(store.audit(10).await.unwrap().len(), 1);
+    assert_eq!(audit(&store).await.len(), 1);
     store.flush(&act("seen")).await.unwrap();
     let again = Store::open(&file(&folder)).await.unwrap();
     let found = again.devices().await.unwrap().remove(0);
@@ -268,6 +269,27 @@ async fn fresh() -> (tempfile::TempDir, Store) {
     (folder, store)
 }
 
+/// The audit log, the newest row first.
+async fn audit(store: &Store) -> Vec<AuditRow> {
+    let rows = sqlx::query_as("SELECT * FROM audit ORDER BY sequence DESC");
+    rows.fetch_all(&mut *store.connection.lock().await).await.unwrap()
+}
+
+/// One row of it, as it is stored.
+#[derive(Clone, Debug, Eq, sqlx::FromRow, PartialEq)]
+struct AuditRow {
+    sequence: i64,
+    at: i64,
+    act: String,
+    actor: String,
+    connection: Option<String>,
+    change: String,
+    device_id: Option<String>,
+    request_id: Option<String>,
+    digest: Option<String>,
+    detail: Option<String>,
+}
+
 fn file(folder: &tempfile::TempDir) -> PathBuf {
     folder.path().join(FILE_NAME)
 }
@@ -330,7 +352,7 @@ fn request(seed: u8) -> PendingRequest {
         role: Role::Operator,
         scopes: [Scope::ADMIN].into_iter().collect(),
         origin: OriginClaim {
-            kind: OriginKind::Ip,
+            kind: Kind::Ip,
             ip: Some(ip),
             port: Some(7),
             class: Class::Public,

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use axum::{Extension, Router};
 use doorward::base::clock::Clock;
 use doorward::core::routes::router;
-use doorward::identity::claims::{OriginClaim, OriginKind};
+use doorward::identity::claims::OriginClaim;
 use doorward::identity::headers::ASSERTION;
 use doorward::identity::jwks::JwkSet;
 use doorward::identity::signer::{Signer, SigningKey, Subject};
 use doorward::identity::verifier::{Expected, Leeway, Verified, Verifier};
 use doorward::origin::trail::Trail;
-use doorward::origin::{Class, Source};
+use doorward::origin::{Class, Kind, Source};
 use futures_util::StreamExt as _;
 use tokio::net::TcpListener;
 
@@ -51,7 +51,7 @@ fn verified() -> Verified {
     let signer = Signer::new(Arc::new(key), "bench", "bench", clock.clone()).expect("a signer");
     let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let origin = OriginClaim {
-        kind: OriginKind::Ip,
+        kind: Kind::Ip,
         ip: Some(peer),
         port: None,
         class: Class::Private,

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::base::clock::UnixMillis;
 use crate::base::limits::LABEL_CHARS_MAX;
-use crate::base::untrusted::printable;
+use crate::base::printable::printable;
 
 /// Both lists.
 pub(in crate::cli) fn lists(lists: &Value, now: UnixMillis) -> String {

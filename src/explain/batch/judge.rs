@@ -64,7 +64,7 @@ pub(super) fn judge(case: &Case) -> Verdict<'_> {
                 trace.push(format!("passed: {}", passed.join(", ")));
             }
             trace.extend(origin.trail.phrases().map(str::to_owned));
-            let ip = origin.client().map(ClientAddr::ip);
+            let ip = origin.client.map(ClientAddr::ip);
             if let Some(ip) = ip {
                 trace.push(format!("client: {ip}"));
             }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use crate::base::limits::{LABEL_CHARS_MAX, PROC_DESCRIPTORS_MAX, PROC_SOCKETS_MAX};
-use crate::base::untrusted::printable;
+use crate::base::printable::printable;
 
 use super::Holder;
 

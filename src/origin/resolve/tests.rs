@@ -54,7 +54,7 @@ fn what_cannot_be_told_is_nobody_and_counts_as_the_peer() {
     for (case, step) in cases {
         let origin = case.resolve();
         assert_eq!(
-            (origin.kind, origin.class, origin.port),
+            (origin.kind(), origin.class, origin.port),
             (Kind::Unattributed, Class::Unattributed, None),
             "{step:?}"
         );
@@ -266,6 +266,7 @@ fn source_of(ip: IpAddr) -> proxy_protocol::Source {
 }
 
 fn shown(origin: &Origin) -> String {
-    let client = origin.client().map_or("nobody".to_owned(), |client| client.ip().to_string());
-    format!("{client} {:?} {} {}", origin.port, origin.class.as_str(), origin.source.as_str())
+    let client = origin.client.map_or("nobody".to_owned(), |client| client.ip().to_string());
+    let source = serde_json::to_value(origin.source).unwrap();
+    format!("{client} {:?} {} {}", origin.port, origin.class.as_str(), source.as_str().unwrap())
 }

@@ -75,9 +75,9 @@ fn the_right_secret_clears_the_count_and_no_secret_leaves_it() {
         guess(&mut throttle, client(1), Verdict::Wrong, now);
     }
     assert!(guess(&mut throttle, client(1), Verdict::Unjudged, now));
-    assert_eq!(throttle.len(), 1);
+    assert_eq!(throttle.subjects.len(), 1);
     assert!(guess(&mut throttle, client(1), Verdict::Right, now));
-    assert!(throttle.is_empty());
+    assert!(throttle.subjects.is_empty());
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn honest_clients_leave_no_trace() {
     for number in 0..1000 {
         assert!(guess(&mut throttle, client(number), Verdict::Right, now));
     }
-    assert!(throttle.is_empty());
+    assert!(throttle.subjects.is_empty());
 }
 
 #[test]
@@ -100,12 +100,12 @@ fn a_flood_of_addresses_neither_grows_the_table_nor_washes_a_lock_away() {
     // From here on strangers share one count.
     let judged = (places..3 * places).filter(|number| guess(&mut throttle, client(*number), Verdict::Wrong, start));
     assert_eq!(u32::try_from(judged.count()).unwrap(), FAILURES_OVERFLOW_MAX);
-    assert_eq!(throttle.len(), FAILURE_CLIENTS_MAX);
+    assert_eq!(throttle.subjects.len(), FAILURE_CLIENTS_MAX);
     assert!(throttle.reserve(client(0), start + FAILURE_WINDOW).is_err());
     // When their failures are old, there is room again, and the lock still stands.
     assert!(guess(&mut throttle, client(7 * places), Verdict::Wrong, start + FAILURE_WINDOW));
     assert!(throttle.reserve(client(0), start + FAILURE_WINDOW).is_err());
-    assert_eq!(throttle.len(), 2);
+    assert_eq!(throttle.subjects.len(), 2);
 }
 
 #[test]

@@ -100,14 +100,10 @@ pub struct Client {
     pub display_name: Option<String>,
     /// Its family of devices.
     pub device_family: Option<String>,
-    /// Its model.
-    pub model_identifier: Option<String>,
     /// Its own name for this instance.
     pub instance_id: Option<String>,
     /// Its build.
     pub build_id: Option<String>,
-    /// Its time zone.
-    pub time_zone: Option<String>,
 }
 
 /// For whom a failure's hint is worded.

@@ -81,12 +81,14 @@ pub(super) fn read(text: &str) -> Result<Connect, (Version, Failure)> {
     let scopes = scopes(&params, &mut faults);
     let device = params.optional("device").and_then(|value| device(value, &params, version, &mut faults));
     let auth = params.optional("auth").map(|value| auth(value, &params, &mut faults)).unwrap_or_default();
-    let caps = params.texts("caps", CAPABILITIES_MAX, LABEL_CHARS_MAX, &mut faults).unwrap_or_default();
-    let commands = params.texts("commands", CAPABILITIES_MAX, LABEL_CHARS_MAX, &mut faults).unwrap_or_default();
+    // From here on read for their shape only: no rule of ours depends on them.
+    for list in ["caps", "commands"] {
+        params.texts(list, CAPABILITIES_MAX, LABEL_CHARS_MAX, &mut faults);
+    }
     permissions(&params, &mut faults);
     params.text("pathEnv", FRAME_BYTES_BEFORE_HELLO_MAX, &mut faults);
-    let locale = params.text("locale", LABEL_CHARS_MAX, &mut faults);
-    let user_agent = params.text("userAgent", FRAME_BYTES_BEFORE_HELLO_MAX, &mut faults);
+    params.text("locale", LABEL_CHARS_MAX, &mut faults);
+    params.text("userAgent", FRAME_BYTES_BEFORE_HELLO_MAX, &mut faults);
 
     let Some(client) = client.filter(|_| faults.is_empty()) else {
         return Err((version, Failure::ConnectInvalid(faults)));
@@ -97,7 +99,7 @@ pub(super) fn read(text: &str) -> Result<Connect, (Version, Failure)> {
     let Some(role) = role.as_deref().map_or(Some(Role::Operator), Role::parse) else {
         return Err((version, Failure::RoleInvalid));
     };
-    Ok(Connect { version, client, role, scopes, device, auth, caps, commands, locale, user_agent })
+    Ok(Connect { version, client, role, scopes, device, auth })
 }
 
 fn client(params: &Object<'_>, faults: &mut Faults) -> Option<Client> {
@@ -108,22 +110,12 @@ fn client(params: &Object<'_>, faults: &mut Faults) -> Option<Client> {
     let platform = client.required_text("platform", LABEL_CHARS_MAX, faults);
     let display_name = client.label("displayName", LABEL_CHARS_MAX, faults);
     let device_family = client.label("deviceFamily", LABEL_CHARS_MAX, faults);
-    let model_identifier = client.label("modelIdentifier", LABEL_CHARS_MAX, faults);
     let instance_id = client.label("instanceId", LABEL_CHARS_MAX, faults);
     let build_id = client.label("buildId", BUILD_ID_CHARS_MAX, faults);
-    let time_zone = client.label("timeZone", TIME_ZONE_CHARS_MAX, faults);
-    Some(Client {
-        id: id?,
-        mode: mode?,
-        version,
-        platform,
-        display_name,
-        device_family,
-        model_identifier,
-        instance_id,
-        build_id,
-        time_zone,
-    })
+    // Read for their shape only.
+    client.label("modelIdentifier", LABEL_CHARS_MAX, faults);
+    client.label("timeZone", TIME_ZONE_CHARS_MAX, faults);
+    Some(Client { id: id?, mode: mode?, version, platform, display_name, device_family, instance_id, build_id })
 }
 
 fn scopes(params: &Object<'_>, faults: &mut Faults) -> ScopesAsSent {

@@ -8,13 +8,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use doorward::base::clock::{Clock, UnixMillis};
 use doorward::core::{Core, Decider, Settings, Timing};
-use doorward::identity::claims::{OriginClaim, OriginKind, RequestClaim, is_shareable};
+use doorward::identity::claims::{OriginClaim, RequestClaim, is_shareable};
 use doorward::identity::headers::ASSERTION;
 use doorward::identity::jwks::JwkSet;
 use doorward::identity::signer::{Signer, SigningKey, Subject};
 use doorward::identity::verifier::{Expected, Leeway, Verifier};
 use doorward::origin::trail::Step;
-use doorward::origin::{Class, Source};
+use doorward::origin::{Class, Kind, Source};
 use doorward::store::Store;
 use doorward::store::keys::token::TokenSource;
 use http::{HeaderValue, Request, Response};
@@ -171,9 +171,9 @@ fn origin(from: &str) -> OriginClaim {
     let ip: Option<IpAddr> = (from != NOBODY).then(|| from.parse().unwrap());
     let peer = ip.unwrap_or("172.18.0.1".parse().unwrap());
     let (kind, class, steps) = match ip {
-        None => (OriginKind::Unattributed, Class::Unattributed, [Step::HeaderAbsent, Step::LocalNever]),
-        Some(ip) if ip.is_loopback() => (OriginKind::Ip, Class::Local, [Step::PeerIsClient, Step::Local]),
-        Some(_) => (OriginKind::Ip, Class::Private, [Step::PeerIsClient, Step::LocalNever]),
+        None => (Kind::Unattributed, Class::Unattributed, [Step::HeaderAbsent, Step::LocalNever]),
+        Some(ip) if ip.is_loopback() => (Kind::Ip, Class::Local, [Step::PeerIsClient, Step::Local]),
+        Some(_) => (Kind::Ip, Class::Private, [Step::PeerIsClient, Step::LocalNever]),
     };
     OriginClaim {
         kind,

@@ -1,37 +1,4 @@
-//! Values a stranger sent us.
-//!
-//! Why a type: a header is a claim, not a fact. `Untrusted` has no `Deref`, no `Display` and no
-//! way to take the value out but [`Untrusted::judge`], which makes the caller name the judge, so
-//! that a claim cannot drift into a log line or a decision.
-
-use std::fmt;
-
-/// A value that came from the network and that nobody has judged yet.
-#[derive(Clone, Default, Eq, PartialEq)]
-pub struct Untrusted<T>(T);
-
-impl<T> Untrusted<T> {
-    /// Marks `claim` as unjudged.
-    pub fn new(claim: T) -> Self {
-        Self(claim)
-    }
-
-    /// Hands the claim to `judge`, whose answer is the only thing that leaves.
-    pub fn judge<V>(self, judge: impl FnOnce(T) -> V) -> V {
-        judge(self.0)
-    }
-
-    /// The same claim, borrowed.
-    pub fn as_ref(&self) -> Untrusted<&T> {
-        Untrusted(&self.0)
-    }
-}
-
-impl<T> fmt::Debug for Untrusted<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Untrusted(…)")
-    }
-}
+//! What a stranger sent, made fit to be shown: in a log line, on a terminal, in another person's list.
 
 /// `text` for a log line or a terminal: control characters, quotes, backslashes and everything
 /// that could forge a line or move a cursor is escaped, and at most `chars_max` characters are kept.
@@ -62,11 +29,6 @@ fn is_format(char: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nothing_leaks_into_debug() {
-        assert_eq!(format!("{:?}", Untrusted::new("x")), "Untrusted(…)");
-    }
 
     #[test]
     fn printable_escapes_what_forges_lines() {
