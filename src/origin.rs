@@ -43,7 +43,8 @@ pub struct Settings {
 /// Who may be local on a listener.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum LocalRule {
-    /// A loopback peer whose socket belongs to this process's user, to a person, or to one of `uids`. The
+    /// A loopback peer whose socket belongs to this process's user (root only if `uids` names it too), to a person, or to one
+    /// of `uids`. The
     /// configuration gives this only to listeners that are bound to loopback alone.
     Loopback {
         /// `local_uids`: service accounts that the operator vouches for.

@@ -60,7 +60,7 @@ pub(super) fn read(text: &str, file: Option<PathBuf>, environment: &Environment)
     };
 
     let edge = rooms::read_edge(&root, &mut problems);
-    let listeners = read_listeners(&root, &mut problems);
+    let listeners = read_listeners(&root, environment, &mut problems);
     let certificates = certificates::Settings {
         dir: if file.is_some() { folder.join("certs") } else { state_dir.join("certs") },
         files: Vec::new(),
@@ -76,17 +76,20 @@ pub(super) fn read(text: &str, file: Option<PathBuf>, environment: &Environment)
     let mut config =
         Config { file, state_dir, edge, listeners, certificates, core_id, token_file, log, warnings: Vec::new() };
     config.warnings = warnings(&config, &root);
+    config.warnings.extend(config.listeners.iter().filter_map(|listener| warning_of_root(listener, environment)));
     Ok(config)
 }
 
-fn read_listeners(root: &Section<'_>, problems: &mut Problems) -> Vec<listener::Settings> {
+fn read_listeners(root: &Section<'_>, environment: &Environment, problems: &mut Problems) -> Vec<listener::Settings> {
     let mut taken = Taken::default();
     let sections = root.tables("listener", &listeners::KEYS, problems);
     if !sections.is_empty() || root.span_of("listener").is_some() {
         let numbered = sections.iter().zip(1..);
         return numbered.map(|(section, number)| listeners::read(section, number, &mut taken, problems)).collect();
     }
-    let (table, _) = DeTable::parse_recoverable(LOCAL);
+    // Whoever starts it as root without a word of configuration is the owner.
+    let local = if environment.is_root() { format!("{LOCAL}local_uids = [0]\n") } else { LOCAL.to_owned() };
+    let (table, _) = DeTable::parse_recoverable(&local);
     let root = Section::new(String::new(), table.get_ref(), 0..0, &KEYS, problems);
     let sections = root.tables("listener", &listeners::KEYS, problems);
     sections.iter().map(|section| listeners::read(section, 1, &mut taken, problems)).collect()
@@ -111,4 +114,21 @@ fn warnings(config: &Config, root: &Section<'_>) -> Vec<String> {
         }
     }
     warnings
+}
+
+/// What it means for a listener that root is there.
+fn warning_of_root(listener: &listener::Settings, environment: &Environment) -> Option<String> {
+    let (name, LocalRule::Loopback { uids }) = (&listener.name, &listener.origin.local) else { return None };
+    match (environment.is_root(), uids.contains(&0)) {
+        (true, true) => Some(format!(
+            "listener {name}: this runs as root, so root's services count as local; let no proxy here run as root"
+        )),
+        (true, false) => Some(format!(
+            "listener {name}: this runs as root, but root is not local; if no proxy here runs as root, add 0 to local_uids"
+        )),
+        (false, true) if environment.uid.is_some() => {
+            Some(format!("listener {name}: local_uids names root, who is local only where this runs as root too"))
+        }
+        (false, _) => None,
+    }
 }

@@ -27,6 +27,8 @@ pub struct Environment {
     pub runtime_directory: Option<OsString>,
     /// `$DOORWARD_LOG`.
     pub log: Option<String>,
+    /// The user it runs as, where that is known.
+    pub uid: Option<u32>,
     /// The working folder.
     pub folder: PathBuf,
 }
@@ -45,8 +47,14 @@ impl Environment {
             home: std::env::var_os("HOME"),
             runtime_directory: std::env::var_os("RUNTIME_DIRECTORY"),
             log: std::env::var("DOORWARD_LOG").ok(),
+            uid: Some(rustix::process::geteuid().as_raw()),
             folder: std::env::current_dir()?,
         })
+    }
+
+    /// Whether it runs as root.
+    pub fn is_root(&self) -> bool {
+        self.uid == Some(0)
     }
 
     /// The configuration file to read: `named` by `--config`, else `$DOORWARD_CONFIG`, else `doorward.toml` in the
@@ -103,6 +111,7 @@ mod tests {
             home: variable("HOME"),
             runtime_directory: variable("RUNTIME_DIRECTORY"),
             log: None,
+            uid: None,
             folder: "/work".into(),
         }
     }

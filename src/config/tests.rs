@@ -227,6 +227,31 @@ fn the_built_in_profile_is_local() {
 }
 
 #[test]
+fn root_is_local_by_the_built_in_profile_alone_and_every_start_says_so() {
+    let environment = |uid| Environment {
+        home: Some("/root".into()),
+        folder: "/work".into(),
+        uid: Some(uid),
+        ..Environment::default()
+    };
+    let loopback = "[[listener]]\nbind = [\"127.0.0.1:1\"]\nlocal = \"loopback\"\n";
+    let named = format!("{loopback}local_uids = [0]\n");
+    for (uid, text, uids, warning) in [
+        (0, "", &[0][..], Some("root's services count as local")),
+        (0, loopback, &[], Some("root is not local")),
+        (0, &named, &[0], Some("root's services count as local")),
+        (1_000, "", &[], None),
+        (1_000, loopback, &[], None),
+        (1_000, &named, &[0], Some("only where this runs as root too")),
+    ] {
+        let config = Config::parse(text, None, &environment(uid)).unwrap();
+        assert_eq!(config.listeners[0].origin.local, LocalRule::Loopback { uids: uids.to_vec() }, "{uid} {text}");
+        assert_eq!(config.warnings.len(), usize::from(warning.is_some()), "{uid} {text}");
+        assert!(warning.is_none_or(|warning| config.warnings[0].contains(warning)), "{:?}", config.warnings);
+    }
+}
+
+#[test]
 fn a_whole_file_is_read_and_paths_count_from_it() {
     let config = parse(
         r#"

@@ -59,10 +59,18 @@ pub(super) fn judge(facts: &Facts<'_>, settings: &Settings, network: &Network) -
 fn judge_owner(owner: Owner, uids: &[u32], network: &Network) -> Result<(), Step> {
     match owner {
         Owner::Assumed => Ok(()),
-        Owner::Known { uid } if uid == network.own_uid() || is_person(uid) || uids.contains(&uid) => Ok(()),
+        Owner::Known { uid } if is_owner(uid, uids, network) => Ok(()),
         Owner::Known { .. } => Err(Step::LocalService),
         Owner::Unknown => Err(Step::LocalUnknownOwner),
     }
+}
+
+/// Whether `uid` is the owner's. Root is not, though we run as root: so do proxies, and one that sends no header would
+/// make every stranger local. Only where we are root ourselves can the operator say that nothing of root's is a proxy.
+fn is_owner(uid: u32, local_uids: &[u32], network: &Network) -> bool {
+    let named = local_uids.contains(&uid);
+    let own = uid == network.own_uid();
+    if uid == 0 { own && named } else { own || named || is_person(uid) }
 }
 
 fn is_person(uid: u32) -> bool {
@@ -169,6 +177,27 @@ mod tests {
         }
     }
 
+    #[test]
+    fn root_is_local_only_where_we_are_root_and_the_operator_says_so() {
+        for (own_uid, uids, local) in [
+            (0, &[0][..], true),
+            (0, &[], false),
+            (0, &[998], false),
+            (OWN_UID, &[0], false),
+            (1_000, &[0, 998], false),
+        ] {
+            let rule = LocalRule::Loopback { uids: uids.to_vec() };
+            let case = Try { rule, own_uid, owner: Owner::Known { uid: 0 }, ..Try::default() };
+            assert_eq!(case.judge().is_ok(), local, "{own_uid} {uids:?}");
+            // Whoever is a person or a service stays what it was.
+            for (uid, local) in [(1_000, true), (33, false)] {
+                let rule = LocalRule::Loopback { uids: uids.to_vec() };
+                let case = Try { rule, own_uid, owner: Owner::Known { uid }, ..Try::default() };
+                assert_eq!(case.judge().is_ok(), local, "{own_uid} {uids:?} {uid}");
+            }
+        }
+    }
+
     #[derive(Debug)]
     struct Try {
         rule: LocalRule,
@@ -179,6 +208,7 @@ mod tests {
         headers: &'static [(&'static str, &'static str)],
         host: Option<&'static str>,
         owner: Owner,
+        own_uid: u32,
     }
 
     impl Default for Try {
@@ -192,6 +222,7 @@ mod tests {
                 headers: &[],
                 host: Some("localhost:18789"),
                 owner: Owner::Known { uid: 1_000 },
+                own_uid: OWN_UID,
             }
         }
     }
@@ -220,7 +251,7 @@ mod tests {
                 trusted_proxies: ranges(self.trusted),
                 ..Settings::default()
             };
-            judge(&facts, &settings, &Network::new([], OWN_UID)).map_err(Vec::from)
+            judge(&facts, &settings, &Network::new([], self.own_uid)).map_err(Vec::from)
         }
     }
 }

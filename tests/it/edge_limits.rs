@@ -26,6 +26,7 @@ name = "local"
 bind = ["127.0.0.1:18789"]
 protocol = "auto"
 local = "loopback"
+local_uids = [0]
 "#;
 
 const WAIT: Duration = Duration::from_secs(30);

@@ -18,6 +18,7 @@ name = "local"
 bind = ["127.0.0.1:18789"]
 protocol = "auto"
 local = "loopback"
+local_uids = [0]
 "#;
 
 #[test]

@@ -19,6 +19,7 @@ name = "home"
 bind = ["127.0.0.1:18789", "[::1]:18789"]
 protocol = "auto"
 local = "loopback"
+local_uids = [0]
 
 [[listener]]
 name = "lan"
