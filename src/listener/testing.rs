@@ -84,6 +84,11 @@ impl Rig {
         TlsConnector::from(Arc::new(config)).connect(ServerName::try_from(name).unwrap(), stream).await
     }
 
+    /// Waits until nobody is connected.
+    pub(crate) async fn idle(&self) {
+        timeout(WAIT, self.caps.idle()).await.expect("somebody stays connected");
+    }
+
     /// Sends `bytes` on a new connection and reads to its end.
     pub(crate) async fn exchange(&self, bytes: &[u8]) -> Vec<u8> {
         let mut stream = self.connect().await;

@@ -73,7 +73,7 @@ async fn without_its_proxy_header_a_connection_is_closed_unanswered() {
         assert_eq!(server.exchange(bytes).await, b"", "{bytes:?}");
     }
     assert!(server.facts.try_recv().is_err());
-    server.rig.caps.idle().await;
+    server.rig.idle().await;
 }
 
 #[tokio::test]
@@ -160,7 +160,7 @@ async fn a_client_is_counted_by_the_address_its_proxy_names() {
         held.push(stream);
     }
     drop(held);
-    server.rig.caps.idle().await;
+    server.rig.idle().await;
 }
 
 /// A listener whose connections tell their facts, and then echo one request.

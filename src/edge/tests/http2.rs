@@ -52,7 +52,7 @@ async fn requests_that_are_taken_back_at_once_end_the_connection() {
     let last = u32::from_be_bytes(goodbye[..4].try_into().unwrap());
     assert_eq!(goodbye[4..8], 0xb_u32.to_be_bytes(), "GOAWAY says ENHANCE_YOUR_CALM");
     assert!(last < RESETS, "{last}");
-    server.caps().idle().await;
+    server.0.idle().await;
 }
 
 /// A frame (RFC 9113 §4.1).

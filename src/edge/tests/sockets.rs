@@ -121,7 +121,7 @@ async fn a_taken_socket_keeps_its_place_until_it_closes() {
     read_frame(&mut stream).await;
     assert_eq!(server.caps().open(), 1);
     drop(stream);
-    server.caps().idle().await;
+    server.0.idle().await;
 }
 
 /// A text or binary frame of a client; a mask of zeros is one.
