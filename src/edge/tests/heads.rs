@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::*;
-use crate::base::limits::{BODY_BYTES_MAX, FIRST_HEAD_WAIT, HEAD_WAIT, IDLE_WAIT, LINGER_WAIT};
+use crate::base::limits::{BODY_BYTES_MAX, FIRST_HEAD_WAIT, HANDSHAKE_WAIT, HEAD_WAIT, IDLE_WAIT, LINGER_WAIT};
 
 #[tokio::test]
 async fn a_connection_carries_requests_one_after_the_other() {
@@ -49,13 +49,23 @@ async fn trickling_bytes_do_not_move_the_deadline() {
 #[tokio::test(start_paused = true)]
 async fn an_idle_connection_is_closed_in_time_without_a_word() {
     let server = Server::start();
-    for (first, wait) in [(&b""[..], FIRST_HEAD_WAIT), (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", IDLE_WAIT)] {
+    for (first, wait) in [(&b""[..], HANDSHAKE_WAIT), (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", IDLE_WAIT)] {
         let start = Instant::now();
         let answer = server.exchange(first).await;
         assert_eq!(answer.matches("HTTP/1.1 ").count(), usize::from(!first.is_empty()), "{answer}");
         let took = start.elapsed();
         assert!(took >= wait && took < wait + LINGER_WAIT, "{took:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_asks_for_nothing_is_closed_before_an_idle_one() {
+    let server = Server::start();
+    let mut stream = server.tls(b"http/1.1").await;
+    let start = Instant::now();
+    assert_eq!(read_to_end(&mut stream).await, b"");
+    let took = start.elapsed();
+    assert!(took > FIRST_HEAD_WAIT - LINGER_WAIT && took < FIRST_HEAD_WAIT + LINGER_WAIT, "{took:?}");
 }
 
 #[tokio::test]
