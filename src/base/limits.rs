@@ -101,6 +101,8 @@ pub const ASSERTION_WORD_BYTES_MAX: usize = 64;
 pub const ASSERTIONS_SHARED_MAX: usize = 4_096;
 /// Single-use `jti` remembered by one verifier; when it is full, requests are refused, never let through.
 pub const REPLAYS_MAX: usize = 200_000;
+/// Of [`REPLAYS_MAX`], kept for requests that open a WebSocket.
+pub const REPLAYS_RESERVE: usize = 50_000;
 /// Age after which the signing key is replaced.
 pub const SIGNING_KEY_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// A replaced signing key still verifies for this long, so that a draining edge is believed.

@@ -6,6 +6,7 @@ use ring::digest;
 use thiserror::Error;
 
 use crate::base::limits::REPLAYS_MAX;
+use crate::base::limits::REPLAYS_RESERVE;
 
 /// The first half of SHA-256 over key and `jti`: fixed size, whatever a signer writes.
 type Mark = [u8; 16];
@@ -20,18 +21,36 @@ pub struct Replays {
     forgotten: u64,
 }
 
+/// How much of the memory a mark may fill.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Room {
+    /// All of it: for what opens a WebSocket.
+    All,
+    /// All but the reserve, so that a flood of plain requests keeps no WebSocket out.
+    Shared,
+}
+
+impl Room {
+    fn marks_max(self) -> usize {
+        match self {
+            Self::All => REPLAYS_MAX,
+            Self::Shared => REPLAYS_MAX.saturating_sub(REPLAYS_RESERVE),
+        }
+    }
+}
+
 impl Replays {
     /// Takes note of `jti`, signed by `kid` and usable until second `until`. `now` is steady time: were it set back, this
     /// would refuse all that is signed until it has caught up.
     ///
     /// # Errors
     /// [`ReplayError`] unless it is certainly new.
-    pub fn note(&mut self, kid: &str, jti: &str, until: u64, now: u64) -> Result<(), ReplayError> {
+    pub fn note(&mut self, kid: &str, jti: &str, room: Room, until: u64, now: u64) -> Result<(), ReplayError> {
         self.forget(now);
         if until <= self.forgotten {
             return Err(ReplayError::Forgotten);
         }
-        if self.seen.len() >= REPLAYS_MAX {
+        if self.seen.len() >= room.marks_max() {
             return Err(ReplayError::Full);
         }
         let mark = mark(kid, jti);
@@ -87,33 +106,44 @@ mod tests {
     #[test]
     fn once_is_once_until_it_is_useless() {
         let mut replays = Replays::default();
-        assert_eq!(replays.note("k", "a", 130, 100), Ok(()));
-        assert_eq!(replays.note("k", "a", 130, 100), Err(ReplayError::Seen));
-        assert_eq!(replays.note("k", "a", 130, 130), Err(ReplayError::Seen));
-        assert_eq!(replays.note("k", "b", 130, 130), Ok(()));
-        assert_eq!(replays.note("other", "a", 130, 130), Ok(()));
+        assert_eq!(replays.note("k", "a", Room::All, 130, 100), Ok(()));
+        assert_eq!(replays.note("k", "a", Room::All, 130, 100), Err(ReplayError::Seen));
+        assert_eq!(replays.note("k", "a", Room::All, 130, 130), Err(ReplayError::Seen));
+        assert_eq!(replays.note("k", "b", Room::All, 130, 130), Ok(()));
+        assert_eq!(replays.note("other", "a", Room::All, 130, 130), Ok(()));
         // Useless from 131 on, so forgotten, and never taken for new.
-        assert_eq!(replays.note("k", "c", 161, 131), Ok(()));
+        assert_eq!(replays.note("k", "c", Room::All, 161, 131), Ok(()));
         assert_eq!(replays.seen.len(), 1);
-        assert_eq!(replays.note("k", "a", 130, 131), Err(ReplayError::Forgotten));
+        assert_eq!(replays.note("k", "a", Room::All, 130, 131), Err(ReplayError::Forgotten));
     }
 
     #[test]
     fn what_was_forgotten_is_never_new_again() {
         let mut replays = Replays::default();
-        assert_eq!(replays.note("k", "a", 130, 100), Ok(()));
-        assert_eq!(replays.note("k", "b", 170, 140), Ok(()));
-        assert_eq!(replays.note("k", "a", 130, 110), Err(ReplayError::Forgotten));
-        assert_eq!(replays.note("k", "c", 140, 110), Ok(()));
+        assert_eq!(replays.note("k", "a", Room::All, 130, 100), Ok(()));
+        assert_eq!(replays.note("k", "b", Room::All, 170, 140), Ok(()));
+        assert_eq!(replays.note("k", "a", Room::All, 130, 110), Err(ReplayError::Forgotten));
+        assert_eq!(replays.note("k", "c", Room::All, 140, 110), Ok(()));
+    }
+
+    #[test]
+    fn plain_requests_leave_a_quarter_to_websockets() {
+        let mut replays = Replays::default();
+        for number in 0..REPLAYS_MAX - REPLAYS_RESERVE {
+            replays.note("k", &number.to_string(), Room::Shared, 130, 100).unwrap();
+        }
+        assert_eq!(replays.note("k", "plain", Room::Shared, 130, 100), Err(ReplayError::Full));
+        assert_eq!(replays.note("k", "socket", Room::All, 130, 100), Ok(()));
+        assert_eq!(replays.note("k", "socket", Room::All, 130, 100), Err(ReplayError::Seen));
     }
 
     #[test]
     fn a_full_memory_refuses_and_recovers() {
         let mut replays = Replays::default();
         for number in 0..REPLAYS_MAX {
-            replays.note("k", &number.to_string(), 130, 100).unwrap();
+            replays.note("k", &number.to_string(), Room::All, 130, 100).unwrap();
         }
-        assert_eq!(replays.note("k", "one more", 130, 100), Err(ReplayError::Full));
-        assert_eq!(replays.note("k", "one more", 161, 131), Ok(()));
+        assert_eq!(replays.note("k", "one more", Room::All, 130, 100), Err(ReplayError::Full));
+        assert_eq!(replays.note("k", "one more", Room::All, 161, 131), Ok(()));
     }
 }

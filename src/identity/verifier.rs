@@ -23,7 +23,7 @@ use crate::identity::claims::{Assertion, RequestClaim, RequestClaimError, is_sha
 use crate::identity::headers;
 use crate::identity::jose;
 use crate::identity::jwks::JwkSet;
-use crate::identity::replay::{ReplayError, Replays};
+use crate::identity::replay::{ReplayError, Replays, Room};
 
 /// How far the edge's clock and ours may differ.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -128,7 +128,7 @@ impl Verifier {
             }
             Some(claim) => {
                 check_binding(claim, request)?;
-                self.check_new(&signed)?;
+                self.check_new(&signed, if claim.upgrade { Room::All } else { Room::Shared })?;
             }
         }
         Ok(Verified(signed))
@@ -202,10 +202,10 @@ impl Verifier {
         Ok(())
     }
 
-    fn check_new(&self, signed: &Signed) -> Result<(), AssertionError> {
+    fn check_new(&self, signed: &Signed, room: Room) -> Result<(), AssertionError> {
         let (now, until) = (self.clock.steady().seconds(), self.usable_until(&signed.claims));
         let mut replays = self.replays.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(replays.note(&signed.kid, &signed.claims.jti, until, now)?)
+        Ok(replays.note(&signed.kid, &signed.claims.jti, room, until, now)?)
     }
 
     fn remembered(&self, token: &str) -> Option<Arc<Signed>> {
