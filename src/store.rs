@@ -163,8 +163,11 @@ impl Store {
             devices::seen(&mut transaction, device, *role, *at).await.map_err(StoreError::Write)?;
         }
         for change in changes {
+            let refresh = is_refresh(&mut transaction, change).await.map_err(StoreError::Write)?;
             apply(&mut transaction, change).await.map_err(StoreError::Write)?;
-            audit::append(&mut transaction, act, change).await.map_err(StoreError::Write)?;
+            if !refresh {
+                audit::append(&mut transaction, act, change).await.map_err(StoreError::Write)?;
+            }
         }
         transaction.commit().await.map_err(StoreError::Write)?;
         let mut waiting = self.seen();
@@ -179,6 +182,15 @@ impl Store {
     fn seen(&self) -> MutexGuard<'_, HashMap<(DeviceId, Role), UnixMillis>> {
         // Nothing that holds this lock can panic halfway.
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a request that waits is only seen again. One id has one digest for life, so the audit log has it already; else a
+/// client in a loop would fill the disk with it.
+async fn is_refresh(connection: &mut SqliteConnection, change: &Change) -> Result<bool, sqlx::Error> {
+    match change {
+        Change::PutRequest(request) => requests::is_known(connection, &request.id).await,
+        _ => Ok(false),
     }
 }
 

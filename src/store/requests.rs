@@ -57,6 +57,15 @@ pub(super) async fn of_device(
     found.into_iter().map(read).collect()
 }
 
+/// Whether the request of this id is written already.
+pub(super) async fn is_known(connection: &mut SqliteConnection, id: &RequestId) -> Result<bool, sqlx::Error> {
+    let found: Option<(i64,)> = sqlx::query_as("SELECT created_at FROM requests WHERE request_id = $1")
+        .bind(id.to_string())
+        .fetch_optional(connection)
+        .await?;
+    Ok(found.is_some())
+}
+
 /// All requests, the newest first, expired ones too.
 pub(super) async fn all(connection: &mut SqliteConnection) -> Result<Vec<PendingRequest>, StoreError> {
     let found: Vec<RequestRow> = sqlx::query_as("SELECT * FROM requests ORDER BY created_at DESC, request_id")

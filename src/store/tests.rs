@@ -62,6 +62,23 @@ async fn only_what_is_not_expired_counts_as_waiting() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_seen_again_leaves_no_second_row() {
+    let (_folder, store) = fresh().await;
+    let mut request = request(1);
+    for seen in 0..3 {
+        request.refreshed_at = NOW.plus(seen * 1_000);
+        store.commit(&[Change::PutRequest(Box::new(request.clone()))], &act("connect")).await.unwrap();
+    }
+    assert_eq!(store.request(&request.id).await.unwrap().unwrap().refreshed_at, NOW.plus(2_000));
+    assert_eq!(audit(&store).await.len(), 1);
+    // A new id is a new request.
+    let end = Change::DropRequest { id: request.id, end: RequestEnd::Superseded };
+    request.id = RequestId::random();
+    store.commit(&[end, Change::PutRequest(Box::new(request))], &act("connect")).await.unwrap();
+    assert_eq!(audit(&store).await.len(), 3);
+}
+
+#[tokio::test]
 async fn each_change_leaves_its_row_in_the_audit_log() {
     let (_folder, store) = fresh().await;
     let request = request(1);
