@@ -118,7 +118,7 @@ pub const CONNECT_WAIT: Duration = Duration::from_secs(10);
 pub const SOCKET_READ_BYTES: usize = 1_024;
 /// Frames that may arrive while `connect` is looked at.
 pub const FRAMES_BEFORE_HELLO_MAX: usize = 15;
-/// A frame before `hello-ok`.
+/// A frame before `hello-ok`, and all that arrive while `connect` is looked at, together.
 pub const FRAME_BYTES_BEFORE_HELLO_MAX: usize = 64 * 1024;
 /// A message after `hello-ok`: `policy.maxPayload`.
 pub const MESSAGE_BYTES_MAX: usize = 26_214_400;

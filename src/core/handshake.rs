@@ -18,6 +18,7 @@ use tracing::debug;
 use tracing::info;
 use uuid::Uuid;
 
+use crate::base::limits::FRAME_BYTES_BEFORE_HELLO_MAX;
 use crate::base::limits::FRAMES_BEFORE_HELLO_MAX;
 use crate::core::Inner;
 use crate::core::admission::Admission;
@@ -272,7 +273,11 @@ async fn first_frame<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocket<S
 
 /// Keeps a text frame for later, or says why the socket ends.
 fn keep(early: &mut VecDeque<Utf8Bytes>, inbound: Inbound) -> Result<(), Unready> {
+    let held: usize = early.iter().map(|text| text.len()).sum();
     let failure = match inbound {
+        Inbound::Text(text) if held.saturating_add(text.len()) > FRAME_BYTES_BEFORE_HELLO_MAX => {
+            Failure::PayloadTooLarge
+        }
         Inbound::Text(text) if early.len() < FRAMES_BEFORE_HELLO_MAX => {
             early.push_back(text);
             return Ok(());

@@ -109,6 +109,27 @@ async fn frames_wait_while_connect_is_looked_at_but_not_many() {
 }
 
 #[tokio::test]
+async fn early_frames_are_small_all_together() {
+    let rig = Rig::new().await;
+    for (bytes, admitted) in [(32_000, true), (32_900, false)] {
+        let mut socket = rig.dial(HERE).await.unwrap();
+        let challenge = next_frame(&mut socket).await.unwrap()["payload"].clone();
+        let connect = connect_frame(&challenge, Some(&Device::new()), &rig.ask());
+        socket.feed(Message::text(connect.to_string())).await.unwrap();
+        for id in 0..2 {
+            let call = json!({ "type": "req", "id": id.to_string(), "method": "x".repeat(bytes) });
+            socket.feed(Message::text(call.to_string())).await.unwrap();
+        }
+        socket.flush().await.unwrap();
+        let next = next_frame(&mut socket).await;
+        match admitted {
+            true => assert_eq!(next.unwrap()["payload"]["type"], "hello-ok"),
+            false => assert_eq!(next.unwrap_err(), (1009, "preauth payload too large".to_owned())),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_nonce_is_good_for_one_socket() {
     let rig = Rig::new().await;
     let device = Device::new();
