@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tracing::debug;
 
+use crate::base::limits::LINGER_BYTES_MAX;
 use crate::base::limits::MESSAGES_PER_SECOND_MAX;
 use crate::base::limits::UNAUTHORIZED_CALLS_MAX;
 use crate::core::Inner;
@@ -213,7 +214,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin, State> Session<S, State> {
                 Some(close) => self.socket.poll_send_close(close, cx),
                 None => self.socket.poll_flush(cx),
             });
-            if said.await.is_ok() {
+            let said = said.await;
+            if self.socket.is_broken() {
+                // The peer sees our end after our close frame, and has no reason to wait for more.
+                self.end().await;
+                let mut left = LINGER_BYTES_MAX;
+                return poll_fn(|cx| self.socket.poll_discard(&mut left, cx)).await;
+            }
+            if said.is_ok() {
                 // What still comes in is read and dropped: unread bytes would turn our close into a reset.
                 while !matches!(poll_fn(|cx| self.socket.poll_inbound(cx)).await, Inbound::Closed) {}
             }

@@ -9,6 +9,7 @@ use std::io::Write;
 use std::pin::Pin;
 use std::task::Context;
 use std::task::Poll;
+use std::task::ready;
 
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
@@ -32,6 +33,8 @@ use crate::protocol::close::Close;
 pub(super) struct WebSocket<S> {
     framing: WebSocketContext,
     io: S,
+    /// Whether what comes in cannot be read as frames any more.
+    broken: bool,
 }
 
 /// What came in.
@@ -60,7 +63,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             .max_message_size(Some(FRAME_BYTES_BEFORE_HELLO_MAX))
             .max_frame_size(Some(FRAME_BYTES_BEFORE_HELLO_MAX));
         let framing = WebSocketContext::from_partially_read(early, Role::Server, Some(config));
-        Self { framing, io }
+        Self { framing, io, broken: false }
     }
 
     /// Lets messages of the size that `hello-ok` promises in.
@@ -73,6 +76,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// The next thing that came in. Nothing more comes after `Closed`, `Violation` and `TooBig`.
     pub(super) fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<Inbound> {
+        if self.broken {
+            return Poll::Ready(Inbound::Closed);
+        }
         let inbound = match self.framing.read(&mut Waking { io: &mut self.io, cx }) {
             Ok(Message::Text(text)) => Inbound::Text(text),
             Ok(Message::Binary(_)) => Inbound::Binary,
@@ -84,6 +90,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             Err(Error::Utf8(_)) => Inbound::Violation(1007),
             Err(_) => Inbound::Closed,
         };
+        self.broken = matches!(inbound, Inbound::TooBig | Inbound::Violation(_));
         Poll::Ready(inbound)
     }
 
@@ -106,6 +113,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     pub(super) fn poll_send_close(&mut self, close: &Close, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         let frame = close.code().map(|code| CloseFrame { code: code.into(), reason: close.reason().into() });
         self.poll_send(Message::Close(frame), cx)
+    }
+
+    /// Whether what comes in cannot be read as frames any more; it can still be thrown away.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Reads and drops bytes that are no frames to us, to the peer's end or until `left` of them came.
+    pub(super) fn poll_discard(&mut self, left: &mut usize, cx: &mut Context<'_>) -> Poll<()> {
+        let mut bytes = [0; SOCKET_READ_BYTES];
+        while *left > 0 {
+            let mut buffer = ReadBuf::new(&mut bytes);
+            match ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => *left = left.saturating_sub(buffer.filled().len()),
+                _ => break,
+            }
+        }
+        Poll::Ready(())
     }
 
     /// Ends the byte stream: TLS says goodbye, TCP sends FIN.

@@ -9,7 +9,7 @@ use doorward::origin::trail::Step;
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -268,11 +268,29 @@ async fn bytes_that_are_no_websocket_end_the_socket() {
         (&[0x81, 0x81, 0, 0, 0, 0, 0xff][..], 1007), // not UTF-8
     ] {
         let mut pipe = rig.pipe(LAN, upgrade()).unwrap();
-        tokio::io::AsyncWriteExt::write_all(&mut pipe, bytes).await.unwrap();
+        pipe.write_all(bytes).await.unwrap();
         let mut seen = Vec::new();
         timeout(Duration::from_secs(3), pipe.read_to_end(&mut seen)).await.unwrap().unwrap();
         let close = [0x88, 0x02, (code >> 8) as u8, (code & 0xff) as u8];
         assert!(seen.ends_with(&close), "{bytes:x?}: {seen:x?}");
+    }
+}
+
+#[tokio::test]
+async fn what_follows_a_frame_that_is_too_big_is_not_answered_by_a_reset() {
+    let rig = Rig::new().await;
+    for head in [&[0x81, 0xff, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 0, 0][..], &[0xf1, 0x81, 0, 0, 0, 0, b'{'][..]] {
+        let mut pipe = rig.pipe(LAN, upgrade()).unwrap();
+        pipe.write_all(head).await.unwrap();
+        // More than the pipe holds, so all of it was read; and it would be good frames, were it read as such.
+        let ping = [0x89, 0x80, 0, 0, 0, 0];
+        pipe.write_all(&ping.repeat(100_000)).await.unwrap();
+        let mut seen = Vec::new();
+        timeout(Duration::from_secs(3), pipe.read_to_end(&mut seen)).await.unwrap().unwrap();
+        assert!(seen.windows(2).any(|bytes| bytes[0] == 0x88), "no close frame");
+        assert!(!seen.windows(2).any(|bytes| bytes[0] == 0x8a), "a pong after the end");
+        // It ends by itself, though the peer neither answers nor goes away.
+        until(async || rig.core.status().await.unwrap().waiting == 0).await;
     }
 }
 
