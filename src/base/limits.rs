@@ -128,8 +128,14 @@ pub const OUTBOUND_BYTES_PER_SOCKET_MAX: usize = 52_428_800;
 pub const OUTBOUND_BYTES_TOTAL_MAX: usize = 256 * 1024 * 1024;
 /// Sockets of one client that have not had `hello-ok`; the next one gets 503.
 pub const SOCKETS_BEFORE_HELLO_PER_CLIENT_MAX: usize = 32;
+/// The same from one IPv6 /48, which one customer can have whole (RFC 6177).
+pub const SOCKETS_BEFORE_HELLO_PER_SITE_MAX: usize = 8 * SOCKETS_BEFORE_HELLO_PER_CLIENT_MAX;
 /// Sockets of all clients that have not had `hello-ok`.
 pub const SOCKETS_BEFORE_HELLO_MAX: usize = 4_096;
+/// Of these, kept for clients that were admitted before.
+pub const SOCKETS_BEFORE_HELLO_RESERVE: usize = 1_024;
+/// Clients remembered as admitted before, the latest ones.
+pub const CLIENTS_ADMITTED_MAX: usize = 10_000;
 /// Period of the `tick` event: `policy.tickIntervalMs`.
 pub const TICK_PERIOD: Duration = Duration::from_secs(30);
 /// Period of WebSocket pings after `hello-ok`.

@@ -3,7 +3,10 @@
 //! Counted by the client that the assertion names, so that a shared proxy does not make strangers of one another.
 
 use std::collections::HashMap;
+use std::collections::HashSet;
+use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -12,11 +15,15 @@ use std::sync::PoisonError;
 use http::HeaderMap;
 use http::header::ORIGIN;
 
+use crate::base::limits::CLIENTS_ADMITTED_MAX;
 use crate::base::limits::SOCKETS_BEFORE_HELLO_MAX;
 use crate::base::limits::SOCKETS_BEFORE_HELLO_PER_CLIENT_MAX;
+use crate::base::limits::SOCKETS_BEFORE_HELLO_PER_SITE_MAX;
+use crate::base::limits::SOCKETS_BEFORE_HELLO_RESERVE;
 use crate::identity::claims::Assertion;
 use crate::identity::verifier::Verified;
 use crate::net::addr::ClientKey;
+use crate::net::addr::SiteKey;
 use crate::pairing::request::client_of;
 use crate::pairing::step::Page;
 
@@ -25,10 +32,15 @@ use crate::pairing::step::Page;
 pub struct Admission {
     verified: Verified,
     page: Page,
-    _place: Place,
+    place: Place,
 }
 
 impl Admission {
+    /// Remembers that this client had `hello-ok`.
+    pub(super) fn succeeded(&self) {
+        self.place.lobby.waiting().admitted.add(self.place.seat.client);
+    }
+
     /// What the edge found out about the caller.
     pub fn claims(&self) -> &Assertion {
         self.verified.claims()
@@ -52,7 +64,70 @@ pub(super) struct Lobby(Arc<Mutex<Waiting>>);
 #[derive(Debug, Default)]
 struct Waiting {
     seats: HashMap<Seat, usize>,
+    sites: HashMap<SiteKey, usize>,
     all: usize,
+    admitted: Admitted,
+}
+
+impl Waiting {
+    /// Takes a place, if there is one. The total never keeps the owner out, nor do strangers those who were here before.
+    fn enter(&mut self, seat: Seat) -> bool {
+        let known = seat.local || self.admitted.clients.contains(&seat.client);
+        let all_max = if known { SOCKETS_BEFORE_HELLO_MAX } else { STRANGERS_MAX };
+        let of_client = self.seats.get(&seat).copied().unwrap_or_default();
+        let of_site = seat.site().and_then(|site| self.sites.get(&site)).copied().unwrap_or_default();
+        let full = (self.all >= all_max && !seat.local) || (of_site >= SOCKETS_BEFORE_HELLO_PER_SITE_MAX && !known);
+        if full || of_client >= SOCKETS_BEFORE_HELLO_PER_CLIENT_MAX {
+            return false;
+        }
+        self.all += 1;
+        *self.seats.entry(seat).or_default() += 1;
+        if let Some(site) = seat.site() {
+            *self.sites.entry(site).or_default() += 1;
+        }
+        true
+    }
+
+    fn leave(&mut self, seat: Seat) {
+        self.all = self.all.saturating_sub(1);
+        give_back(&mut self.seats, seat);
+        if let Some(site) = seat.site() {
+            give_back(&mut self.sites, site);
+        }
+    }
+}
+
+fn give_back<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: K) {
+    if let Entry::Occupied(mut entry) = counts.entry(key) {
+        match entry.get().checked_sub(1) {
+            None | Some(0) => drop(entry.remove()),
+            Some(left) => *entry.get_mut() = left,
+        }
+    }
+}
+
+/// Places for clients that were never admitted.
+const STRANGERS_MAX: usize = SOCKETS_BEFORE_HELLO_MAX - SOCKETS_BEFORE_HELLO_RESERVE;
+
+/// The clients that had `hello-ok` in this process's life, the latest ones. No stranger gets in here.
+#[derive(Debug, Default)]
+struct Admitted {
+    clients: HashSet<ClientKey>,
+    order: VecDeque<ClientKey>,
+}
+
+impl Admitted {
+    fn add(&mut self, client: ClientKey) {
+        if !self.clients.insert(client) {
+            return;
+        }
+        self.order.push_back(client);
+        if self.order.len() > CLIENTS_ADMITTED_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.clients.remove(&oldest);
+        }
+    }
 }
 
 /// Who is counted as one. This machine's own users stand apart from a service that shares their loopback address.
@@ -62,21 +137,19 @@ struct Seat {
     local: bool,
 }
 
+impl Seat {
+    fn site(&self) -> Option<SiteKey> {
+        self.client.site().filter(|_| !self.local)
+    }
+}
+
 impl Lobby {
-    /// A place for one more socket of this client, if there is one. The total never keeps the owner out.
+    /// A place for one more socket of this client, if there is one.
     pub(super) fn enter(&self, verified: Verified, page: Page) -> Option<Admission> {
         let claims = verified.claims();
         let seat = Seat { client: client_of(&claims.origin), local: claims.origin.local };
-        let mut waiting = self.waiting();
-        let of_client = waiting.seats.get(&seat).copied().unwrap_or_default();
-        let full = waiting.all >= SOCKETS_BEFORE_HELLO_MAX && !seat.local;
-        if full || of_client >= SOCKETS_BEFORE_HELLO_PER_CLIENT_MAX {
-            return None;
-        }
-        waiting.all += 1;
-        *waiting.seats.entry(seat).or_default() += 1;
-        drop(waiting);
-        Some(Admission { verified, page, _place: Place { lobby: self.clone(), seat } })
+        let entered = self.waiting().enter(seat);
+        entered.then(|| Admission { verified, page, place: Place { lobby: self.clone(), seat } })
     }
 
     /// Sockets that wait now.
@@ -85,7 +158,7 @@ impl Lobby {
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        // Both counts change together and nothing between can panic.
+        // The counts change together and nothing between can panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -99,13 +172,62 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut waiting = self.lobby.waiting();
-        waiting.all = waiting.all.saturating_sub(1);
-        if let Entry::Occupied(mut entry) = waiting.seats.entry(self.seat) {
-            match entry.get().checked_sub(1) {
-                None | Some(0) => drop(entry.remove()),
-                Some(left) => *entry.get_mut() = left,
-            }
+        self.lobby.waiting().leave(self.seat);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn strangers_leave_places_to_those_who_were_here_before() {
+        let mut waiting = Waiting::default();
+        waiting.admitted.add(address("2001:db8::1").client);
+        let strangers = (0..u32::MAX)
+            .map(|number| Seat { client: ClientKey::of(Ipv4Addr::from_bits(number).into()), local: false });
+        let entered = strangers.take(2 * SOCKETS_BEFORE_HELLO_MAX).filter(|seat| waiting.enter(*seat)).count();
+        assert_eq!(entered, SOCKETS_BEFORE_HELLO_MAX - SOCKETS_BEFORE_HELLO_RESERVE);
+        assert!(!waiting.enter(address("2001:db8:1::1")));
+        assert!(waiting.enter(address("2001:db8::1")) && waiting.enter(Seat { local: true, ..address("::1") }));
+        waiting.leave(address("0.0.0.1"));
+        waiting.leave(address("0.0.0.2"));
+        waiting.leave(address("0.0.0.3"));
+        assert!(waiting.enter(address("2001:db8:1::1")));
+    }
+
+    #[test]
+    fn one_customers_many_networks_count_together_too() {
+        let mut waiting = Waiting::default();
+        let of_site = |network: usize| address(&format!("2001:db8:7:{network:x}::1"));
+        let entered = (0..1_000).filter(|number| waiting.enter(of_site(number / 20))).count();
+        assert_eq!(entered, SOCKETS_BEFORE_HELLO_PER_SITE_MAX);
+        assert!(waiting.enter(address("2001:db8:8::1")));
+        // Who was here before is not kept out by neighbours.
+        assert!(!waiting.enter(of_site(999)));
+        waiting.admitted.add(of_site(999).client);
+        assert!(waiting.enter(of_site(999)));
+        for number in 0..SOCKETS_BEFORE_HELLO_PER_SITE_MAX {
+            waiting.leave(of_site(number / 20));
         }
+        waiting.leave(of_site(999));
+        waiting.leave(address("2001:db8:8::1"));
+        assert!(waiting.seats.is_empty() && waiting.sites.is_empty() && waiting.all == 0);
+    }
+
+    #[test]
+    fn the_clients_remembered_are_the_latest() {
+        let mut admitted = Admitted::default();
+        let client = |number: u32| ClientKey::of(Ipv4Addr::from_bits(number).into());
+        let most = u32::try_from(CLIENTS_ADMITTED_MAX).unwrap();
+        (0..=most).for_each(|number| admitted.add(client(number)));
+        assert_eq!((admitted.clients.len(), admitted.order.len()), (CLIENTS_ADMITTED_MAX, CLIENTS_ADMITTED_MAX));
+        assert!(!admitted.clients.contains(&client(0)) && admitted.clients.contains(&client(most)));
+    }
+
+    fn address(text: &str) -> Seat {
+        Seat { client: ClientKey::of(text.parse().unwrap()), local: false }
     }
 }

@@ -192,6 +192,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
         if !matches!(timeout_at(until, send(&mut socket, text)).await, Ok(Ok(()))) {
             return None;
         }
+        state.admission.succeeded();
         socket.widen();
         Some(Box::new(Session { core, socket, state: Connected::new(registered, state.early) }))
     }

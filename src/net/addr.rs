@@ -42,6 +42,20 @@ impl ClientKey {
     }
 }
 
+impl ClientKey {
+    /// The IPv6 /48 it lies in; an IPv4 address is nobody's by the thousand.
+    pub fn site(self) -> Option<SiteKey> {
+        match self.0 {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(ip) => Some(SiteKey(ip.to_bits() >> 80)),
+        }
+    }
+}
+
+/// An IPv6 /48: the most that one customer gets (RFC 6177), with 65536 [`ClientKey`]s in it.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct SiteKey(u128);
+
 impl fmt::Display for ClientKey {
     /// `192.0.2.1`, or `2001:db8::/64`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

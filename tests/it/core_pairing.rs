@@ -149,6 +149,24 @@ async fn a_service_on_this_machine_cannot_lock_the_owner_out() {
 }
 
 #[tokio::test]
+async fn a_neighbour_with_many_addresses_cannot_keep_out_who_was_here_before() {
+    let rig = Rig::new().await;
+    let (known, device) = ("fd77:0:0:99::1", Device::new());
+    let id = request_id(&rig.connect(known, Some(&device), &rig.ask()).await.refused());
+    rig.core.pairings().approve(&id, None, &Decider::owner()).await.unwrap();
+    rig.connect(known, Some(&device), &rig.ask()).await.hello().close().await;
+    let mut waiting = Vec::new();
+    for network in 0..8 {
+        for _ in 0..32 {
+            waiting.push(rig.dial(&format!("fd77:0:0:{network}::1")).await.unwrap());
+        }
+    }
+    assert_eq!(rig.dial("fd77:0:0:8::1").await.err().unwrap().status(), 503);
+    rig.connect(known, Some(&device), &rig.ask()).await.hello();
+    rig.dial("fd77:0:1::1").await.unwrap();
+}
+
+#[tokio::test]
 async fn revoking_closes_open_sockets_within_a_second_and_for_good() {
     for method in ["device.pair.remove", "device.token.revoke", "device.token.rotate"] {
         let rig = Rig::new().await;
