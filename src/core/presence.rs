@@ -128,3 +128,54 @@ fn draw(registry: &Registry) -> Vec<Presence> {
     list.truncate(PRESENCE_ENTRIES_MAX);
     list
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::registry::Arrival;
+    use crate::core::registry::Registered;
+    use crate::protocol::scope::Scopes;
+
+    #[test]
+    fn changes_are_told_once_a_period_and_only_if_there_are_any() {
+        let (registry, board, start) = rooms();
+        let reader = registry.register(Arrival::sample());
+        let deaf = registry.register(Arrival { scopes: Scopes::default(), ..Arrival::sample() });
+        let told = |seconds: f32| {
+            board.tell(&registry, start + Duration::from_secs_f32(seconds));
+            assert_eq!(heard(&deaf), 0, "who may not read was told");
+            heard(&reader)
+        };
+        assert_eq!(told(0.0), 1);
+        let _newcomer = registry.register(Arrival::sample());
+        assert_eq!(told(PRESENCE_PERIOD.as_secs_f32() - 0.01), 0, "too soon");
+        assert_eq!(told(PRESENCE_PERIOD.as_secs_f32()), 1);
+        assert_eq!(told(60.0), 0, "nothing changed");
+    }
+
+    #[test]
+    fn the_list_is_bounded_and_a_large_one_is_told_less_often() {
+        let (registry, board, start) = rooms();
+        // As many as make one telling worth three seconds of the bytes we allow.
+        let sockets = 3 * PRESENCE_BYTES_PER_SECOND / (PRESENCE_ENTRIES_MAX * ENTRY_BYTES) + 1;
+        let here: Vec<_> = (0..sockets).map(|_| registry.register(Arrival::sample())).collect();
+        assert_eq!(board.list(&registry, start + PRESENCE_PERIOD).0.len(), PRESENCE_ENTRIES_MAX);
+        let first = here.first().unwrap();
+        board.tell(&registry, start + PRESENCE_PERIOD);
+        assert_eq!(heard(first), 1);
+        let _newcomer = registry.register(Arrival::sample());
+        for (seconds, told) in [(2, 0), (3, 1)] {
+            board.tell(&registry, start + PRESENCE_PERIOD + Duration::from_secs(seconds));
+            assert_eq!(heard(first), told, "after {seconds} s");
+        }
+    }
+
+    fn rooms() -> (Arc<Registry>, Board, Instant) {
+        let start = Instant::now();
+        (Arc::new(Registry::new(4)), Board::new(start), start)
+    }
+
+    fn heard(socket: &Registered) -> usize {
+        std::iter::from_fn(|| socket.peer().outbound.take()).count()
+    }
+}

@@ -1,19 +1,20 @@
 //! What a socket may do before and after `hello-ok`, and how each wrong turn ends: the core alone.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use doorward::base::limits::SOCKET_READ_BYTES;
-use doorward::core::{Refusal, Timing};
-use doorward::origin::trail::Step;
+use doorward::base::limits::{
+    MESSAGE_BYTES_MAX, SOCKET_READ_BYTES, SOCKETS_BEFORE_HELLO_MAX, SOCKETS_BEFORE_HELLO_PER_CLIENT_MAX,
+};
+use doorward::core::{Decider, Refusal, Timing};
 use futures_util::{SinkExt as _, StreamExt as _};
-use http::{Request, StatusCode};
+use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::support::core_rig::{HERE, LAN, NOBODY, PIPE_BYTES, Rig, brisk, upgrade, with_device_token};
+use super::support::core_rig::{HERE, LAN, PIPE_BYTES, Rig, brisk, upgrade, with_device_token};
 use super::support::gateway_client::{Ask, Device, connect_frame, next_frame, verdict};
 
 #[tokio::test]
@@ -79,6 +80,25 @@ async fn the_33rd_waiting_socket_of_a_client_is_one_too_many() {
     assert_eq!(rig.core.status().await.unwrap().waiting, 31);
     drop((owner, sockets));
     until(async || rig.core.status().await.unwrap().waiting == 0).await;
+}
+
+#[tokio::test]
+async fn waiting_sockets_are_bounded_in_all_but_never_keep_the_owner_out() {
+    let rig = Rig::new().await;
+    let enter = |from: &str| rig.core.admit_socket(&rig.signed(upgrade(), from).into_parts().0);
+    let mut waiting = Vec::new();
+    for client in 0..SOCKETS_BEFORE_HELLO_MAX / SOCKETS_BEFORE_HELLO_PER_CLIENT_MAX {
+        for _ in 0..SOCKETS_BEFORE_HELLO_PER_CLIENT_MAX {
+            waiting.push(enter(&format!("10.1.{}.{}", client / 250, client % 250 + 1)).unwrap());
+        }
+    }
+    assert_eq!(rig.core.status().await.unwrap().waiting, SOCKETS_BEFORE_HELLO_MAX);
+    let refusal = enter(LAN).unwrap_err();
+    assert_eq!(refusal.body(), "Too many unauthenticated sockets");
+    assert_eq!(refusal.extensions().get(), Some(&Refusal::TooManySockets));
+    enter(HERE).unwrap();
+    waiting.pop();
+    enter(LAN).unwrap();
 }
 
 #[tokio::test]
@@ -189,6 +209,42 @@ async fn parameters_are_closed_objects() {
     }
     let presence = owner.call("system-presence", json!({})).await.unwrap();
     assert_eq!(presence.as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_message_beyond_the_promise_of_hello_ends_the_socket() {
+    let rig = Rig::new().await;
+    let mut session = rig.connect(HERE, Some(&Device::new()), &rig.ask()).await.hello();
+    assert_eq!(session.hello["policy"]["maxPayload"], json!(MESSAGE_BYTES_MAX));
+    // Text, masked, one byte too long: the head of the frame is enough.
+    let mut head = vec![0x81, 0xff];
+    head.extend((MESSAGE_BYTES_MAX as u64 + 1).to_be_bytes());
+    head.extend([0; 4]);
+    session.socket.get_mut().write_all(&head).await.unwrap();
+    assert_eq!(session.closed().await, (1009, "message too large".to_owned()));
+}
+
+#[tokio::test]
+async fn every_event_that_hello_announces_is_sent_and_no_other() {
+    let rig = Rig::with(brisk()).await;
+    let mut socket = rig.dial(HERE).await.unwrap();
+    let challenge = next_frame(&mut socket).await.unwrap();
+    let mut sent = BTreeSet::from([challenge["event"].as_str().unwrap().to_owned()]);
+    let connect = connect_frame(&challenge["payload"], Some(&Device::new()), &rig.ask()).to_string();
+    socket.send(Message::text(connect)).await.unwrap();
+    let mut owner = verdict(socket).await.hello();
+    let announced: BTreeSet<String> = serde_json::from_value(owner.hello["features"]["events"].clone()).unwrap();
+    let device = Device::new();
+    rig.pair(&device, &["operator.read"]).await;
+    rig.core.pairings().remove(&device.id(), &Decider::owner()).await.unwrap();
+    let until = Instant::now() + Duration::from_secs(5);
+    while sent != announced {
+        let frame = next_frame(&mut owner.socket).await.unwrap();
+        let event = frame["event"].as_str().unwrap().to_owned();
+        assert!(announced.contains(&event), "{event} was never announced");
+        sent.insert(event);
+        assert!(Instant::now() < until, "announced and never sent: {:?}", announced.difference(&sent));
+    }
 }
 
 #[tokio::test]
@@ -304,70 +360,6 @@ async fn a_socket_needs_one_valid_assertion() {
     assert_eq!(rig.core.admit_socket(&head).unwrap_err().status(), StatusCode::UNAUTHORIZED, "replayed");
     let (head, _) = rig.signed(rig.signed(upgrade(), LAN), HERE).into_parts();
     assert_eq!(rig.core.admit_socket(&head).unwrap_err().status(), StatusCode::UNAUTHORIZED, "two of them");
-}
-
-#[tokio::test]
-async fn http_answers_only_behind_an_assertion() {
-    let rig = Rig::new().await;
-    let get = |path: &str| Request::get(path).header("host", "claw.example").body(Bytes::new()).unwrap();
-    let refused = rig.core.answer(get("/doorward/whoami")).await;
-    assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
-    let answer = rig.core.answer(rig.signed(get("/doorward/whoami"), LAN)).await;
-    assert_eq!(answer.headers()["cache-control"], "no-store");
-    let body: Value = serde_json::from_slice(answer.body()).unwrap();
-    assert_eq!((&body["client_ip"], &body["class"]), (&json!(LAN), &json!("private")));
-    assert_eq!((&body["local"], &body["verified"], &body["listener"]), (&json!(false), &json!(true), &json!("lan")));
-    assert!(body["connection"].is_string());
-    let steps = [Step::PeerIsClient.phrase(), Step::LocalNever.phrase()];
-    assert_eq!(body["steps"], json!(steps));
-    for (path, status) in [
-        ("/", 200),
-        ("/chat/today", 200),
-        ("/index.html", 200),
-        ("/assets/app.js", 404),
-        ("/favicon.ico", 404),
-        ("/doorward", 404),
-        ("/doorward/", 404),
-        ("/doorward/why/7Q2K9M4XW1PT", 404),
-        ("/doorward/ca", 404),
-        ("/doorward/whoami/", 404),
-        ("/.well-known/security", 404),
-        ("/.well-known/acme-challenge/x", 404),
-    ] {
-        let answer = rig.core.answer(rig.signed(get(path), LAN)).await;
-        assert_eq!(answer.status().as_u16(), status, "{path}");
-        let reason = answer.extensions().get::<Refusal>().map(|refusal| refusal.reason());
-        assert_eq!(reason, (status == 404).then_some("not-found"), "{path}");
-        let headers = answer.headers();
-        assert!(headers["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"), "{path}");
-        for (name, value) in
-            [("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer"), ("x-frame-options", "DENY")]
-        {
-            assert_eq!(headers[name], value, "{path}");
-        }
-    }
-    for path in ["/", "/doorward/whoami"] {
-        let post = Request::post(path).header("host", "claw.example").body(Bytes::new()).unwrap();
-        assert_eq!(rig.core.answer(rig.signed(post, LAN)).await.status(), StatusCode::METHOD_NOT_ALLOWED, "{path}");
-    }
-}
-
-#[tokio::test]
-async fn whoever_cannot_be_told_is_told_why() {
-    let rig = Rig::new().await;
-    let get = Request::get("/doorward/whoami").header("host", "claw.example").body(Bytes::new()).unwrap();
-    let answer = rig.core.answer(rig.signed(get, NOBODY)).await;
-    assert_eq!(answer.status(), StatusCode::OK);
-    let text = String::from_utf8(answer.body().to_vec()).unwrap();
-    assert!(!text.contains("172.18.0.1"), "the peer is not the client: {text}");
-    let mut body: Value = serde_json::from_str(&text).unwrap();
-    body.as_object_mut().unwrap().remove("connection").unwrap();
-    let steps = [Step::HeaderAbsent.phrase(), Step::LocalNever.phrase()];
-    assert_eq!(
-        body,
-        json!({ "kind": "unattributed", "client_ip": null, "class": "unattributed", "local": false,
-                "listener": "lan", "steps": steps, "verified": true })
-    );
 }
 
 async fn next_answer(socket: &mut super::support::gateway_client::Socket) -> Value {

@@ -4,6 +4,7 @@
 mod certificates;
 mod client_ip;
 mod commands;
+mod core_http;
 mod core_pairing;
 mod core_sockets;
 mod edge_drain;
