@@ -73,7 +73,8 @@ impl Waiting {
     /// Takes a place, if there is one. The total never keeps the owner out, nor do strangers those who were here before.
     fn enter(&mut self, seat: Seat) -> bool {
         let known = seat.local || self.admitted.clients.contains(&seat.client);
-        let all_max = if known { SOCKETS_BEFORE_HELLO_MAX } else { STRANGERS_MAX };
+        let reserve = if known { 0 } else { SOCKETS_BEFORE_HELLO_RESERVE };
+        let all_max = SOCKETS_BEFORE_HELLO_MAX.saturating_sub(reserve);
         let of_client = self.seats.get(&seat).copied().unwrap_or_default();
         let of_site = seat.site().and_then(|site| self.sites.get(&site)).copied().unwrap_or_default();
         let full = (self.all >= all_max && !seat.local) || (of_site >= SOCKETS_BEFORE_HELLO_PER_SITE_MAX && !known);
@@ -105,9 +106,6 @@ fn give_back<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: K) {
         }
     }
 }
-
-/// Places for clients that were never admitted.
-const STRANGERS_MAX: usize = SOCKETS_BEFORE_HELLO_MAX - SOCKETS_BEFORE_HELLO_RESERVE;
 
 /// The clients that had `hello-ok` in this process's life, the latest ones. No stranger gets in here.
 #[derive(Debug, Default)]
