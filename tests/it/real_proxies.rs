@@ -52,6 +52,13 @@ protocol = "http"
 serve = "all"
 client_ip_header = "x-forwarded-for"
 trusted_proxies = ["10.78.1.2/32"]
+
+[[listener]]
+name = "reencrypted"
+bind = ["10.78.2.1:9443"]
+protocol = "https"
+client_ip_header = "x-forwarded-for"
+trusted_proxies = ["10.78.1.2/32"]
 "#;
 
 const HAPROXY: &str = "
@@ -162,7 +169,7 @@ fn stranger_who_speaks_proxy_himself_gets_no_byte() {
 fn stranger_who_sends_the_header_himself_is_seen_as_himself() {
     let chain = Chain::new();
     let doorward = Instance::start(&chain.edge, EDGE);
-    let caller = Caller::plain("10.78.2.1:8080");
+    let caller = Caller::trusting("10.78.2.1:9443", &doorward.authority());
     for forged in ["127.0.0.1", "10.78.0.2", "203.0.113.9", "unknown", ""] {
         let caller = caller.clone();
         let seen = chain.stranger.on(move || caller.whoami(&[("X-Forwarded-For", forged)]));
@@ -174,6 +181,21 @@ fn stranger_who_sends_the_header_himself_is_seen_as_himself() {
     call(&chain.stranger, &caller, &device, ask).refused();
     assert_eq!(doorward.pending_of(&device.id())["origin"]["ip"], "10.78.2.2");
     assert!(doorward.paired().is_empty());
+}
+
+#[test]
+fn stranger_who_comes_past_the_proxy_sends_no_secret_in_clear() {
+    let chain = Chain::new();
+    let doorward = Instance::start(&chain.edge, EDGE);
+    let caller = Caller::plain("10.78.2.1:8080");
+    let asking = caller.clone();
+    let answer =
+        chain.stranger.on(move || asking.get("/doorward/whoami", &[("X-Forwarded-For", "203.0.113.9")])).unwrap();
+    assert_eq!(answer.status, 403, "{}", answer.head);
+    assert!(answer.body.starts_with("not-through-the-proxy"), "{}", answer.body);
+    let ask = Ask::operator(&doorward.token());
+    assert_eq!(call(&chain.stranger, &caller, &Device::new(), ask).status(), 403);
+    assert!(doorward.pending().is_empty());
 }
 
 /// A device of the client behind the proxy waits under the client's own address, and is let in once approved.
