@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use doorward::base::limits::{
     MESSAGE_BYTES_MAX, SOCKET_READ_BYTES, SOCKETS_BEFORE_HELLO_MAX, SOCKETS_BEFORE_HELLO_PER_CLIENT_MAX,
+    SOCKETS_BEFORE_HELLO_RESERVE,
 };
 use doorward::core::{Decider, Refusal, Timing};
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -87,12 +88,13 @@ async fn waiting_sockets_are_bounded_in_all_but_never_keep_the_owner_out() {
     let rig = Rig::new().await;
     let enter = |from: &str| rig.core.admit_socket(&rig.signed(upgrade(), from).into_parts().0);
     let mut waiting = Vec::new();
-    for client in 0..SOCKETS_BEFORE_HELLO_MAX / SOCKETS_BEFORE_HELLO_PER_CLIENT_MAX {
+    let strangers_max = SOCKETS_BEFORE_HELLO_MAX - SOCKETS_BEFORE_HELLO_RESERVE;
+    for client in 0..strangers_max / SOCKETS_BEFORE_HELLO_PER_CLIENT_MAX {
         for _ in 0..SOCKETS_BEFORE_HELLO_PER_CLIENT_MAX {
             waiting.push(enter(&format!("10.1.{}.{}", client / 250, client % 250 + 1)).unwrap());
         }
     }
-    assert_eq!(rig.core.status().await.unwrap().waiting, SOCKETS_BEFORE_HELLO_MAX);
+    assert_eq!(rig.core.status().await.unwrap().waiting, strangers_max);
     let refusal = enter(LAN).unwrap_err();
     assert_eq!(refusal.body(), "Too many unauthenticated sockets");
     assert_eq!(refusal.extensions().get(), Some(&Refusal::TooManySockets));
