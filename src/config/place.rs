@@ -112,7 +112,7 @@ mod tests {
             runtime_directory: variable("RUNTIME_DIRECTORY"),
             log: None,
             uid: None,
-            folder: "/work".into(),
+            folder: "/srv".into(),
         }
     }
 
@@ -120,7 +120,7 @@ mod tests {
     fn the_state_folder_is_the_first_that_is_named() {
         for (variables, expected) in [
             (&[("STATE_DIRECTORY", "/var/lib/a:/var/lib/b"), ("DOORWARD_STATE", "/x")][..], "/var/lib/a"),
-            (&[("STATE_DIRECTORY", ""), ("DOORWARD_STATE", "here"), ("HOME", "/h")], "/work/here"),
+            (&[("STATE_DIRECTORY", ""), ("DOORWARD_STATE", "here"), ("HOME", "/h")], "/srv/here"),
             (&[("XDG_STATE_HOME", "/xdg"), ("HOME", "/h")], "/xdg/doorward"),
             (&[("XDG_STATE_HOME", "relative"), ("HOME", "/h")], "/h/.local/state/doorward"),
         ] {
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn the_configuration_is_the_first_that_is_named() {
         let named = environment(&[("DOORWARD_CONFIG", "/etc/d.toml")]);
-        assert_eq!(named.config_file(Some(Path::new("x.toml"))).unwrap(), Path::new("/work/x.toml"));
+        assert_eq!(named.config_file(Some(Path::new("x.toml"))).unwrap(), Path::new("/srv/x.toml"));
         assert_eq!(named.config_file(None).unwrap(), Path::new("/etc/d.toml"));
         assert_eq!(environment(&[("DOORWARD_CONFIG", "")]).config_file(None), None);
         let folder = tempfile::tempdir().unwrap();
