@@ -247,17 +247,16 @@ fn a_wrong_configuration_is_told_with_its_places_and_exit_code_two() {
 fn the_second_signal_ends_at_once() {
     let host = Namespace::new();
     let mut doorward = Instance::start(&host, LOCAL);
-    // A request in the middle of its body keeps the drain waiting.
+    // A request that waits for its body keeps the drain waiting; told to go on, it is surely being served.
     let held = host.on(|| {
         let mut held = std::net::TcpStream::connect("127.0.0.1:18789").unwrap();
-        std::io::Write::write_all(
-            &mut held,
-            b"POST / HTTP/1.1\r\nHost: 127.0.0.1:18789\r\nContent-Length: 9\r\n\r\nhal",
-        )
-        .unwrap();
+        let head = b"POST / HTTP/1.1\r\nHost: 127.0.0.1:18789\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n";
+        std::io::Write::write_all(&mut held, head).unwrap();
+        let mut told = [0; 12];
+        std::io::Read::read_exact(&mut held, &mut told).unwrap();
+        assert_eq!(&told, b"HTTP/1.1 100");
         held
     });
-    wait_until(|| doorward.json(&["status"])["connections"] == 1);
     let pid = Pid::from_raw(i32::try_from(doorward.id()).unwrap()).unwrap();
     kill_process(pid, Signal::TERM).unwrap();
     wait_until(|| doorward.log().contains("draining"));
