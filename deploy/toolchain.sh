@@ -42,9 +42,15 @@ install_missing() {
     say "installing with apt-get: ${missing[*]}"
     if [ ! -e "$policy" ]; then
         printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy" && made=yes
+        # Also when we are stopped half-way: left behind, it would keep every service of this machine from starting.
+        trap "rm -f $policy" EXIT
+        trap 'exit 130' INT TERM
     fi
     { apt_get update && apt_get install -y --no-install-recommends "${missing[@]}"; } || done=no
-    [ "$made" = no ] || rm -f "$policy"
+    if [ "$made" = yes ]; then
+        rm -f "$policy"
+        trap - EXIT INT TERM
+    fi
     [ "$done" = yes ] || die "apt-get could not install: ${missing[*]}"
     missing=()
     hash -r
