@@ -9,6 +9,7 @@ pub mod forwarded;
 pub mod network;
 pub mod proxy_protocol;
 pub mod request;
+pub mod tailnet;
 pub mod trail;
 
 mod local;
@@ -26,6 +27,7 @@ pub use self::resolve::Locality;
 pub use self::resolve::Origin;
 pub use self::resolve::Source;
 pub use self::resolve::resolve;
+pub use self::tailnet::Whois;
 
 /// What one listener reads, and from whom. The default reads nothing and calls nobody local.
 #[derive(Clone, Debug, Default)]

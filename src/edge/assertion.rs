@@ -114,7 +114,7 @@ mod tests {
     use crate::listener::facts::ConnectionFacts;
     use crate::net::host::Scheme;
     use crate::net::range::{Ranges, Width};
-    use crate::origin::{self, Facts, Network, Owner, resolve};
+    use crate::origin::{self, Facts, Network, Owner, Whois, resolve};
 
     #[test]
     fn nothing_that_looks_like_our_word_reaches_the_core() {
@@ -226,6 +226,7 @@ mod tests {
                 peer: facts.peer,
                 proxy_header: None,
                 owner: Owner::Unknown,
+                tailnet: Whois::NotAsked,
                 headers: &head.headers.clone(),
                 authority: Some(&authority),
                 scheme: Scheme::Http,

@@ -29,7 +29,7 @@ use crate::core::Admission;
 use crate::listener::Serve;
 use crate::listener::head::HeadFault;
 use crate::origin::request::{check_web_origin, read_authority, read_scheme};
-use crate::origin::{Facts, resolve};
+use crate::origin::{Facts, Whois, resolve};
 
 /// Our half of pingora's proxy.
 #[derive(Debug)]
@@ -172,6 +172,7 @@ impl Edge {
             peer: facts.peer,
             proxy_header,
             owner: facts.owner,
+            tailnet: Whois::NotAsked,
             headers: &head.headers,
             authority: Some(&authority),
             scheme,

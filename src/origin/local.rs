@@ -89,6 +89,7 @@ mod tests {
     use crate::net::host::Scheme;
     use crate::net::range::Ranges;
     use crate::net::range::Width;
+    use crate::origin::Whois;
     use crate::origin::proxy_protocol;
 
     const OWN_UID: u32 = 990;
@@ -240,6 +241,7 @@ mod tests {
                 peer: PeerAddr::from_accept(std::net::SocketAddr::new(self.peer.parse().unwrap(), 1)),
                 proxy_header: proxy_header.as_ref(),
                 owner: self.owner,
+                tailnet: Whois::Confirmed,
                 headers: &headers,
                 authority: authority.as_ref(),
                 scheme: Scheme::Http,

@@ -17,6 +17,8 @@ use super::class::can_be_peer;
 use super::forwarded;
 use super::local;
 use super::proxy_protocol;
+use super::tailnet;
+use super::tailnet::Whois;
 use super::trail::Step;
 use super::trail::Trail;
 use crate::net::addr::ClientKey;
@@ -33,6 +35,8 @@ pub struct Facts<'a> {
     pub proxy_header: Option<&'a proxy_protocol::Header>,
     /// The kernel's word on the peer's socket.
     pub owner: Owner,
+    /// tailscaled's word on the peer.
+    pub tailnet: Whois,
     /// The request's header lines, as they came.
     pub headers: &'a HeaderMap,
     /// The request's target, from [`super::request::read_authority`].
@@ -135,18 +139,29 @@ pub fn resolve(facts: &Facts<'_>, settings: &Settings, network: &Network) -> Ori
     let judged = local::judge(facts, settings, network);
     let (class, local) = match (client, judged) {
         (Some(_), Ok(())) => (Class::Local, Locality::Local),
-        (Some((ip, _)), Err(_)) => (Class::of(ip, network), Locality::Elsewhere),
+        (Some((ip, _)), Err(_)) => (class_elsewhere(ip, facts, settings, network, &mut trail), Locality::Elsewhere),
         (None, _) => (Class::Unattributed, Locality::Elsewhere),
     };
-    if class == Class::Nat {
-        trail.push(Step::NatHidesCaller);
-    }
     match judged {
         Ok(()) => trail.push(Step::Local),
         Err(failed) => failed.steps().for_each(|step| trail.push(step)),
     }
     let (client, port) = client.map_or((None, None), |(ip, port)| (Some(ClientAddr(ip)), port));
     Origin { client, port, class, local, peer: facts.peer, source, via, trail }
+}
+
+/// The class of a client who is not local. What hides callers stays that, whoever vouches for it.
+fn class_elsewhere(ip: IpAddr, facts: &Facts<'_>, settings: &Settings, network: &Network, trail: &mut Trail) -> Class {
+    let class = Class::of(ip, network);
+    if class == Class::Nat {
+        trail.push(Step::NatHidesCaller);
+        return class;
+    }
+    let (confirmed, step) = tailnet::judge(ip, facts, settings);
+    if let Some(step) = step {
+        trail.push(step);
+    }
+    if confirmed { Class::Tailnet } else { class }
 }
 
 /// What the evidence comes to.

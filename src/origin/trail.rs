@@ -64,6 +64,14 @@ pub enum Step {
     ProxyHeaderNotPossible,
     /// The source is the client.
     ProxyHeaderIsClient,
+    /// tailscaled names the person whose node the peer is.
+    TailnetConfirmed,
+    /// tailscaled did not answer, or not readably.
+    TailnetNoAnswer,
+    /// tailscaled knows no such peer.
+    TailnetNobody,
+    /// The peer is a tagged node.
+    TailnetTagged,
     /// A trusted proxy is speaking.
     TrustedProxy,
 }
@@ -99,6 +107,10 @@ impl Step {
             Self::ProxyHeaderReal => "the PROXY header names no source: the real peer counts",
             Self::ProxyHeaderNotPossible => "unattributed: the PROXY header claims an address that no caller can have",
             Self::ProxyHeaderIsClient => "the source in the PROXY header is the client",
+            Self::TailnetConfirmed => "tailscaled's whois names the person whose node the peer is",
+            Self::TailnetNoAnswer => "not tailnet: tailscaled did not answer the whois of the peer",
+            Self::TailnetNobody => "not tailnet: tailscaled knows no such peer",
+            Self::TailnetTagged => "not tailnet: a tagged node is no person's",
             Self::TrustedProxy => "a trusted proxy speaks for the client",
         }
     }

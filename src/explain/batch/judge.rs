@@ -31,6 +31,7 @@ use crate::origin::Network;
 use crate::origin::Owner;
 use crate::origin::ProxyProtocol;
 use crate::origin::Settings;
+use crate::origin::Whois;
 use crate::origin::proxy_protocol;
 use crate::origin::proxy_protocol::Decoded;
 use crate::origin::proxy_protocol::Header;
@@ -94,6 +95,7 @@ fn origin_of(case: &Case, trace: &mut Vec<String>) -> Result<origin::Origin, Ref
         peer,
         proxy_header: proxy_header.as_ref(),
         owner: Owner::Assumed,
+        tailnet: Whois::NotAsked,
         headers: &headers,
         authority: authority.as_ref(),
         scheme,

@@ -124,6 +124,57 @@ fn a_gateway_hides_whoever_comes_through_it() {
 }
 
 #[test]
+fn only_whois_of_the_very_peer_makes_a_tailnet() {
+    let said = |peer: &str, whois| call(peer).whois(whois).resolve();
+    for (peer, whois, class, step) in [
+        ("100.64.0.7", Whois::Confirmed, Class::Tailnet, Some(Step::TailnetConfirmed)),
+        ("fd7a:115c:a1e0::7", Whois::Confirmed, Class::Tailnet, Some(Step::TailnetConfirmed)),
+        ("100.64.0.7", Whois::NoAnswer, Class::Private, Some(Step::TailnetNoAnswer)),
+        ("100.64.0.7", Whois::Nobody, Class::Private, Some(Step::TailnetNobody)),
+        ("100.64.0.7", Whois::Tagged, Class::Private, Some(Step::TailnetTagged)),
+        ("100.64.0.7", Whois::NotAsked, Class::Private, None),
+        // Nobody asks about these; should anybody ever, it does not count.
+        ("10.9.0.7", Whois::Confirmed, Class::Private, None),
+        ("203.0.113.9", Whois::Confirmed, Class::Public, None),
+        ("172.18.0.1", Whois::Confirmed, Class::Nat, None),
+        ("127.0.0.1", Whois::Confirmed, Class::Nat, None),
+    ] {
+        let origin = said(peer, whois);
+        assert_eq!((origin.class, origin.is_local()), (class, false), "{peer} {whois:?}");
+        let steps: Vec<_> = origin.trail.steps().filter(|step| TAILNET_STEPS.contains(step)).collect();
+        assert_eq!(steps, Vec::from_iter(step), "{peer} {whois:?}");
+    }
+}
+
+const TAILNET_STEPS: [Step; 4] =
+    [Step::TailnetConfirmed, Step::TailnetNoAnswer, Step::TailnetNobody, Step::TailnetTagged];
+
+#[test]
+fn a_tailnet_address_that_somebody_names_is_no_tailnet() {
+    let source = proxy_protocol::Source::Address("100.64.0.7:7".parse().unwrap());
+    let mut proxy = call("100.64.0.7").whois(Whois::Confirmed);
+    proxy.settings.trusted_proxies = Ranges::parse(&["100.64.0.7"], Width::Narrow).unwrap();
+    let mut silent = call("100.64.0.7").whois(Whois::Confirmed);
+    silent.settings.trusted_proxies = Ranges::parse(&["100.64.0.7"], Width::Narrow).unwrap();
+    silent.settings.client_ip_header = ClientIpHeader::None;
+    let mut sender = call("100.64.0.7").whois(Whois::Confirmed).proxy(proxy_protocol::Source::Real);
+    let from = Ranges::parse(&["100.64.0.7"], Width::Narrow).unwrap();
+    sender.settings.proxy_protocol = ProxyProtocol::Required { from };
+    for (case, expected) in [
+        (call("192.0.2.1").whois(Whois::Confirmed).proxy(source), "100.64.0.7 Some(7) private proxy-protocol"),
+        (
+            call("10.0.0.2").whois(Whois::Confirmed).header(X_FORWARDED_FOR, "100.64.0.7"),
+            "100.64.0.7 None private x-forwarded-for",
+        ),
+        (proxy.header(X_FORWARDED_FOR, "100.64.0.9"), "100.64.0.9 None private x-forwarded-for"),
+        (silent, "100.64.0.7 Some(4711) private peer"),
+        (sender, "100.64.0.7 Some(4711) private peer"),
+    ] {
+        assert_eq!(shown(&case.resolve()), expected);
+    }
+}
+
+#[test]
 fn the_owner_at_the_machine_is_local() {
     let origin = call("127.0.0.1").at_the_machine().resolve();
     assert_eq!(shown(&origin), "127.0.0.1 Some(4711) local peer");
@@ -214,6 +265,7 @@ struct Call {
     proxy_header: Option<Header>,
     headers: HeaderMap,
     authority: Option<Authority>,
+    tailnet: Whois,
     settings: Settings,
 }
 
@@ -226,7 +278,7 @@ fn call(peer: &str) -> Call {
         ..Settings::default()
     };
     let peer = PeerAddr::from_accept(SocketAddr::new(peer.parse().unwrap(), 4711));
-    Call { peer, proxy_header: None, headers: HeaderMap::new(), authority: None, settings }
+    Call { peer, proxy_header: None, headers: HeaderMap::new(), authority: None, tailnet: Whois::NotAsked, settings }
 }
 
 impl Call {
@@ -243,6 +295,11 @@ impl Call {
         self
     }
 
+    /// tailscaled was asked about the peer and said this.
+    fn whois(self, tailnet: Whois) -> Self {
+        Self { tailnet, ..self }
+    }
+
     fn at_the_machine(mut self) -> Self {
         self.authority = Some(Authority::parse("localhost:18789").unwrap());
         self
@@ -253,6 +310,7 @@ impl Call {
             peer: self.peer,
             proxy_header: self.proxy_header.as_ref(),
             owner: Owner::Known { uid: 1_000 },
+            tailnet: self.tailnet,
             headers: &self.headers,
             authority: self.authority.as_ref(),
             scheme: Scheme::Http,
