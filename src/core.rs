@@ -198,12 +198,14 @@ impl Core {
         }
     }
 
-    /// Judges an upgrade request before the edge sends its 101.
+    /// Judges an upgrade request before the edge sends its 101. Only for a handshake that the edge found valid: this one may
+    /// use what the replay memory keeps for WebSockets.
     ///
     /// # Errors
     /// The answer to send in place of the 101.
     pub fn admit_socket(&self, parts: &Parts) -> Result<Admission, Response<Bytes>> {
-        let verified = self.inner.verifier.verify_request(parts).map_err(|error| routes::without_assertion(&error))?;
+        let verified = self.inner.verifier.verify_opening(parts);
+        let verified = verified.map_err(|error| routes::without_assertion(&error))?;
         if self.inner.is_draining() {
             return Err(routes::refuse(Refusal::Draining));
         }
@@ -309,4 +311,41 @@ pub enum CoreError {
     /// The gateway token cannot be read or written.
     #[error(transparent)]
     Token(#[from] TokenError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    use crate::base::clock::UnixMillis;
+    use crate::identity::claims::RequestClaim;
+    use crate::identity::headers::ASSERTION;
+    use crate::identity::signer::{Signer, SigningKey};
+    use crate::identity::testing::{opening, parts, subject};
+    use crate::identity::verifier::{AssertionError, Expected, Leeway, Lives};
+
+    #[tokio::test]
+    async fn what_only_says_upgrade_takes_no_place_of_a_websocket() {
+        let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::fixed(UnixMillis(1_800_000_000_000)));
+        let key = Arc::new(SigningKey::generate().unwrap().0);
+        let keys = JwkSet::new(vec![key.public().clone()]);
+        let signer = Signer::new(key, "edge", "core", clock.clone()).unwrap();
+        let (issuer, audience) = ("edge".to_owned(), "core".to_owned());
+        let expected = Expected { issuer, audience, leeway: Leeway::SameHost, lives: Lives::Any };
+        let verifier = Verifier::new(keys, expected, clock.clone());
+        verifier.fill_shared();
+        let store = Store::open(&folder.path().join("store")).await.unwrap();
+        let token = TokenSource::of(None, folder.path());
+        let core = Core::open(Settings { verifier, store, token, clock, timing: Timing::default() }).unwrap();
+        let signed = |mut head: Parts| {
+            let token = signer.sign(&subject(), Some(&RequestClaim::of(&head).unwrap())).unwrap();
+            head.headers.insert(ASSERTION, token.parse().unwrap());
+            head
+        };
+        let other = signed(parts("GET", "/", &[("host", "a"), ("connection", "upgrade"), ("upgrade", "h2c")]));
+        let answer = core.answer(Request::from_parts(other, Bytes::new())).await;
+        assert_eq!(answer.status(), routes::without_assertion(&AssertionError::Missing).status());
+        assert!(core.admit_socket(&signed(opening())).is_ok());
+    }
 }

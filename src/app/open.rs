@@ -17,8 +17,8 @@ use crate::config::place::Environment;
 use crate::core::{self, Core, Timing};
 use crate::edge::Edge;
 use crate::edge::workers::{Listening, Workers, event_loops};
-use crate::identity::signer::Signer;
-use crate::identity::verifier::{Expected, Leeway, Verifier};
+use crate::identity::signer::{Life, Signer};
+use crate::identity::verifier::{Expected, Leeway, Lives, Verifier};
 use crate::listener::Protocol;
 use crate::listener::bind::{self, Bound};
 use crate::listener::caps::{Caps, Limits};
@@ -50,7 +50,7 @@ pub(super) async fn open(config: Config, environment: &Environment, lock: &State
     let clock = Clock::system();
     let keys = SigningKeys::open(&config.state_dir, clock.now())?;
     let signer = Arc::new(Signer::new(keys.current(), &config.edge.id, &config.core_id, clock.clone())?);
-    let core = open_core(&config, &keys, &clock).await?;
+    let core = open_core(&config, &keys, signer.life(), &clock).await?;
     let certificates = Arc::new(Certificates::open(config.certificates.clone(), clock.now())?);
     let (listening, listeners) = bind_all(&config, &certificates)?;
 
@@ -67,9 +67,13 @@ pub(super) async fn open(config: Config, environment: &Environment, lock: &State
     Ok(Instance { admin, config, owner, upkeep, url, workers })
 }
 
-async fn open_core(config: &Config, keys: &SigningKeys, clock: &Clock) -> Result<Core, AppError> {
-    let expected =
-        Expected { issuer: config.edge.id.clone(), audience: config.core_id.clone(), leeway: Leeway::SameHost };
+async fn open_core(config: &Config, keys: &SigningKeys, life: &Life, clock: &Clock) -> Result<Core, AppError> {
+    let expected = Expected {
+        issuer: config.edge.id.clone(),
+        audience: config.core_id.clone(),
+        leeway: Leeway::SameHost,
+        lives: Lives::Only(life.clone()),
+    };
     let token = TokenSource::of(config.token_file.as_deref(), &config.state_dir);
     let store = Store::open(&config.state_dir.join(FILE_NAME)).await?;
     let settings = core::Settings {

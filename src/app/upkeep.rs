@@ -110,7 +110,7 @@ mod tests {
     use crate::identity::claims::RequestClaim;
     use crate::identity::headers::ASSERTION;
     use crate::identity::testing::{parts, subject};
-    use crate::identity::verifier::{Expected, Leeway, Verifier};
+    use crate::identity::verifier::{Expected, Leeway, Lives, Verifier};
     use crate::store::keys::signing::Replaced;
     use crate::store::keys::token::TokenSource;
     use crate::store::{FILE_NAME, Store};
@@ -130,7 +130,8 @@ mod tests {
         let config = Config::parse("", None, &environment).unwrap();
         let clock = Clock::fixed(Clock::system().now());
         let keys = SigningKeys::open(state.path(), clock.now()).unwrap();
-        let expected = Expected { issuer: "edge".into(), audience: "core".into(), leeway: Leeway::SameHost };
+        let expected =
+            Expected { issuer: "edge".into(), audience: "core".into(), leeway: Leeway::SameHost, lives: Lives::Any };
         let settings = core::Settings {
             verifier: Verifier::new(keys.public(), expected, clock.clone()),
             store: Store::open(&state.path().join(FILE_NAME)).await.unwrap(),

@@ -24,7 +24,7 @@ pub struct Replays {
 /// How much of the memory a mark may fill.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Room {
-    /// All of it: for what opens a WebSocket.
+    /// All of it: for a valid opening handshake of a WebSocket.
     All,
     /// All but the reserve, so that a flood of plain requests keeps no WebSocket out.
     Shared,

@@ -106,9 +106,29 @@ pub struct Signer {
     issuer: String,
     audience: String,
     clock: Clock,
-    /// Random once, then counted: unique without asking the kernel for each request.
-    jti_prefix: String,
+    life: Life,
     jti_next: AtomicU64,
+}
+
+/// One life of a signer: random once, and the head of every `jti` that it signs, so that a count behind it is unique without
+/// asking the kernel for each request, and what an earlier life signed can be told apart whatever the clock says.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Life(String);
+
+impl Life {
+    fn random() -> Result<Self, getrandom::Error> {
+        let mut bytes = [0; 12];
+        getrandom::fill(&mut bytes).map(|()| Self(jose::encode(bytes)))
+    }
+
+    fn jti(&self, number: u64) -> String {
+        format!("{}.{number:x}", self.0)
+    }
+
+    /// Whether `jti` was made in this life.
+    pub fn made(&self, jti: &str) -> bool {
+        jti.strip_prefix(self.0.as_str()).is_some_and(|rest| rest.starts_with('.'))
+    }
 }
 
 /// A key with the JOSE header that names it, encoded once.
@@ -132,16 +152,19 @@ impl Signer {
     /// # Errors
     /// When the kernel gives no random bytes.
     pub fn new(key: Arc<SigningKey>, issuer: &str, audience: &str, clock: Clock) -> Result<Self, SigningKeyError> {
-        let mut prefix = [0; 12];
-        getrandom::fill(&mut prefix).map_err(SigningKeyError::Random)?;
         Ok(Self {
             key: ArcSwap::from_pointee(Armed::with(key)),
             issuer: issuer.to_owned(),
             audience: audience.to_owned(),
             clock,
-            jti_prefix: jose::encode(prefix),
+            life: Life::random().map_err(SigningKeyError::Random)?,
             jti_next: AtomicU64::new(0),
         })
+    }
+
+    /// This life of the signer, whatever keys it signs with.
+    pub fn life(&self) -> &Life {
+        &self.life
     }
 
     /// Signs with `key` from now on.
@@ -162,7 +185,7 @@ impl Signer {
             iat: now,
             nbf: now,
             exp: now.saturating_add(life),
-            jti: format!("{}.{:x}", self.jti_prefix, self.jti_next.fetch_add(1, Ordering::Relaxed)),
+            jti: self.life.jti(self.jti_next.fetch_add(1, Ordering::Relaxed)),
             cid: &subject.cid,
             sub: subject.identity.as_ref().map_or(ANONYMOUS, |identity| &identity.login),
             origin: &subject.origin,

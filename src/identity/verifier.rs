@@ -5,6 +5,8 @@
 //! small-order and malleable cases refused), the algorithm and the type are fixed (RFC 8725 §3.1, §3.11), and no key or address
 //! comes out of the token itself.
 
+mod error;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,18 +14,20 @@ use arc_swap::ArcSwap;
 use http::HeaderMap;
 use http::request::Parts;
 use serde::Deserialize;
-use thiserror::Error;
 
 use crate::base::clock::Clock;
 use crate::base::limits::{
     ASSERTION_BYTES_MAX, ASSERTION_ID_CHARS_MAX, ASSERTION_LEEWAY_SAME_HOST_SECONDS, ASSERTION_LEEWAY_SECONDS,
     ASSERTION_LIFE_SECONDS, ASSERTION_SHARED_SECONDS, ASSERTIONS_SHARED_MAX,
 };
-use crate::identity::claims::{Assertion, RequestClaim, RequestClaimError, is_shareable};
+use crate::identity::claims::{Assertion, RequestClaim, is_shareable};
 use crate::identity::headers;
 use crate::identity::jose;
 use crate::identity::jwks::JwkSet;
-use crate::identity::replay::{ReplayError, Replays, Room};
+use crate::identity::replay::{Replays, Room};
+use crate::identity::signer::Life;
+
+pub use error::{AssertionError, RequestPart};
 
 /// How far the edge's clock and ours may differ.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -59,11 +63,23 @@ pub struct Expected {
     pub audience: String,
     /// The clocks' difference.
     pub leeway: Leeway,
+    /// Which of the edge's lives is believed.
+    pub lives: Lives,
+}
+
+/// Which of an edge's lives is believed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Lives {
+    /// Every one: the edge may start again while we run.
+    Any,
+    /// That of this process alone. What an earlier one signed is refused even when the clock was set back between them,
+    /// so that it would seem to be signed now; our replay memory did not see it used.
+    Only(Life),
 }
 
 /// An assertion that holds for the request it came with.
 ///
-/// Invariant: made by [`Verifier::verify_request`] alone; whoever holds one may act on its claims.
+/// Invariant: made by [`Verifier`] alone; whoever holds one may act on its claims.
 #[derive(Clone, Debug)]
 pub struct Verified(Arc<Signed>);
 
@@ -113,6 +129,19 @@ impl Verifier {
     /// # Errors
     /// [`AssertionError`] with the exact cause, for the log; the caller hears only [`AssertionError::PUBLIC`].
     pub fn verify_request(&self, request: &Parts) -> Result<Verified, AssertionError> {
+        self.verify(request, Room::Shared)
+    }
+
+    /// As [`Verifier::verify_request`], for a valid opening handshake of a WebSocket, which may use the last places of the
+    /// replay memory too.
+    ///
+    /// # Errors
+    /// As [`Verifier::verify_request`].
+    pub fn verify_opening(&self, request: &Parts) -> Result<Verified, AssertionError> {
+        self.verify(request, Room::All)
+    }
+
+    fn verify(&self, request: &Parts, room: Room) -> Result<Verified, AssertionError> {
         let token = only_assertion(&request.headers)?;
         if let Some(signed) = self.remembered(token) {
             self.check_claims(&signed.claims)?;
@@ -128,7 +157,7 @@ impl Verifier {
             }
             Some(claim) => {
                 check_binding(claim, request)?;
-                self.check_new(&signed, if claim.upgrade { Room::All } else { Room::Shared })?;
+                self.check_new(&signed, room)?;
             }
         }
         Ok(Verified(signed))
@@ -179,6 +208,9 @@ impl Verifier {
         }
         if claims.iat < self.started {
             return Err(AssertionError::BeforeStart);
+        }
+        if matches!(&self.expected.lives, Lives::Only(life) if !life.made(&claims.jti)) {
+            return Err(AssertionError::OtherLife);
         }
         if claims.jti.is_empty() || claims.jti.len() > ASSERTION_ID_CHARS_MAX || !claims.origin.is_consistent() {
             return Err(AssertionError::Contradiction);
@@ -266,102 +298,16 @@ fn check_binding(claim: &RequestClaim, request: &Parts) -> Result<(), AssertionE
     Ok(())
 }
 
-/// The part of a request to which an assertion does not belong.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum RequestPart {
-    /// The method.
-    Method,
-    /// Host and port.
-    Authority,
-    /// Path and query.
-    Path,
-    /// Whether it asks for another protocol.
-    Upgrade,
-    /// `Sec-WebSocket-Key`.
-    WebSocketKey,
-}
-
-/// Why an assertion was not believed. All of it is for the log.
-#[derive(Debug, Error)]
-pub enum AssertionError {
-    /// `alg` is not `EdDSA`.
-    #[error("another algorithm than EdDSA")]
-    Algorithm,
-    /// For another receiver.
-    #[error("for another audience")]
-    Audience,
-    /// Not canonical base64url.
-    #[error("not canonical base64url")]
-    Base64,
-    /// Signed before we started: our replay memory does not reach that far.
-    #[error("signed before this core started")]
-    BeforeStart,
-    /// The payload is not exactly the claims.
-    #[error("claims malformed: {0}")]
-    Claims(serde_json::Error),
-    /// The claims contradict each other.
-    #[error("claims contradict each other")]
-    Contradiction,
-    /// `exp` has passed.
-    #[error("expired")]
-    Expired,
-    /// The JOSE header is not exactly `alg`, `typ`, `kid`.
-    #[error("jose header malformed: {0}")]
-    Header(serde_json::Error),
-    /// From another edge.
-    #[error("from another issuer")]
-    Issuer,
-    /// No key of that `kid`.
-    #[error("unknown key")]
-    KeyUnknown,
-    /// `exp - iat` is negative or too long.
-    #[error("life longer than {ASSERTION_LIFE_SECONDS} s")]
-    Life,
-    /// A header whose name another reader would take for ours.
-    #[error("a header that looks like the assertion's")]
-    LookAlike,
-    /// No assertion.
-    #[error("no assertion")]
-    Missing,
-    /// `iat` or `nbf` lies ahead: the clocks differ.
-    #[error("signed in the future")]
-    NotYet,
-    /// For another request.
-    #[error("for another request: {0:?} differs")]
-    OtherRequest(RequestPart),
-    /// More than one assertion.
-    #[error("more than one assertion")]
-    Repeated,
-    /// Not certainly new.
-    #[error(transparent)]
-    Replay(#[from] ReplayError),
-    /// The request cannot be bound at all.
-    #[error(transparent)]
-    Request(#[from] RequestClaimError),
-    /// Not three segments.
-    #[error("not three segments")]
-    Shape,
-    /// Shared for longer than allowed.
-    #[error("shared for more than {ASSERTION_SHARED_SECONDS} s")]
-    SharedTooOld,
-    /// The signature does not verify.
-    #[error("bad signature")]
-    Signature,
-    /// Longer than any.
-    #[error("longer than {ASSERTION_BYTES_MAX} bytes")]
-    TooLong,
-    /// `typ` is not ours.
-    #[error("another type than doorward-origin+jwt")]
-    Type,
-    /// Without `req`, on a request that needs its own.
-    #[error("not bound to a request that needs its own assertion")]
-    Unbound,
-}
-
-impl AssertionError {
-    /// All that a caller is told.
-    pub const PUBLIC: &'static str =
-        "edge identity invalid: call by way of the edge; the log of this instance has the cause";
+#[cfg(test)]
+impl Verifier {
+    /// Leaves no place for what is not the opening handshake of a WebSocket.
+    pub(crate) fn fill_shared(&self) {
+        let (now, mut number) = (self.clock.steady().seconds(), 0_u64);
+        let mut replays = self.replays.lock().unwrap();
+        while replays.note("k", &number.to_string(), Room::Shared, now + 60, now).is_ok() {
+            number += 1;
+        }
+    }
 }
 
 #[cfg(test)]

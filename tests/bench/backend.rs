@@ -10,7 +10,7 @@ use doorward::identity::claims::OriginClaim;
 use doorward::identity::headers::ASSERTION;
 use doorward::identity::jwks::JwkSet;
 use doorward::identity::signer::{Signer, SigningKey, Subject};
-use doorward::identity::verifier::{Expected, Leeway, Verified, Verifier};
+use doorward::identity::verifier::{Expected, Leeway, Lives, Verified, Verifier};
 use doorward::origin::trail::Trail;
 use doorward::origin::{Class, Kind, Source};
 use futures_util::StreamExt as _;
@@ -64,7 +64,12 @@ fn verified() -> Verified {
     };
     let subject = Subject { cid: "bench".to_owned(), origin, tls: None, identity: None };
     let token = signer.sign(&subject, None).expect("an assertion");
-    let expected = Expected { issuer: "bench".to_owned(), audience: "bench".to_owned(), leeway: Leeway::SameHost };
+    let expected = Expected {
+        issuer: "bench".to_owned(),
+        audience: "bench".to_owned(),
+        leeway: Leeway::SameHost,
+        lives: Lives::Any,
+    };
     let request = http::Request::get("/doorward/whoami").header("host", "127.0.0.1").header(ASSERTION, token);
     let (parts, ()) = request.body(()).expect("a request").into_parts();
     Verifier::new(keys, expected, clock).verify_request(&parts).expect("a valid assertion")

@@ -8,8 +8,10 @@ mod randomness;
 use http::{HeaderName, HeaderValue};
 use serde_json::Value;
 
-use self::desk::{Desk, SEED, expected};
+use self::desk::{Desk, SEED, START, expected};
 use super::*;
+use crate::base::clock::UnixMillis;
+use crate::identity::replay::ReplayError;
 use crate::identity::signer::{Signer, SigningKey};
 use crate::identity::testing::{opening, parts, subject};
 
@@ -210,6 +212,23 @@ fn what_was_signed_before_the_start_is_refused() {
     let mut request = parts("GET", "/", &[("host", "a")]);
     request.headers.insert(headers::ASSERTION, token.parse().unwrap());
     assert!(matches!(restarted.verify_request(&request), Err(AssertionError::BeforeStart)));
+}
+
+#[test]
+fn what_an_earlier_life_signed_is_refused_though_the_clock_was_set_back() {
+    let before = Desk::new(Leeway::SameHost);
+    let (single, shared) = (before.sign(Some(&opening())), before.sign(None));
+    before.verify(&single, opening()).unwrap();
+    // Ten seconds earlier by the wall clock, the same key: in ten seconds it looks as if it were signed just now.
+    let clock = Clock::fixed(UnixMillis(START as i64 * 1_000 - 10_000));
+    let after = Desk::with(Leeway::SameHost, clock.clone(), clock);
+    let expected = Expected { lives: Lives::Only(after.signer.life().clone()), ..expected(Leeway::SameHost) };
+    let after = Desk { verifier: Verifier::new(after.set(), expected, after.clock.clone()), ..after };
+    after.clock.advance(10_000);
+    assert!(matches!(after.verify(&single, opening()), Err(AssertionError::OtherLife)));
+    assert!(matches!(after.get(&shared), Err(AssertionError::OtherLife)));
+    after.verify(&after.sign(Some(&opening())), opening()).unwrap();
+    after.get(&after.sign(None)).unwrap();
 }
 
 #[test]

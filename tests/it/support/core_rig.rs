@@ -12,7 +12,7 @@ use doorward::identity::claims::{OriginClaim, RequestClaim, is_shareable};
 use doorward::identity::headers::ASSERTION;
 use doorward::identity::jwks::JwkSet;
 use doorward::identity::signer::{Signer, SigningKey, Subject};
-use doorward::identity::verifier::{Expected, Leeway, Verifier};
+use doorward::identity::verifier::{Expected, Leeway, Lives, Verifier};
 use doorward::origin::trail::Step;
 use doorward::origin::{Class, Kind, Source};
 use doorward::store::Store;
@@ -76,7 +76,8 @@ impl Rig {
         let clock = Clock::fixed(START);
         let (key, _) = SigningKey::generate().unwrap();
         let keys = JwkSet::new(vec![key.public().clone()]);
-        let expected = Expected { issuer: "edge".into(), audience: "core".into(), leeway: Leeway::SameHost };
+        let expected =
+            Expected { issuer: "edge".into(), audience: "core".into(), leeway: Leeway::SameHost, lives: Lives::Any };
         let signer = Signer::new(Arc::new(key), "edge", "core", clock.clone()).unwrap();
         let verifier = Verifier::new(keys, expected, clock.clone());
         let store = Store::open(&state.path().join("doorward.sqlite")).await.unwrap();

@@ -14,7 +14,7 @@ use crate::identity::jose;
 use crate::identity::jwks::JwkSet;
 use crate::identity::signer::{Signer, SigningKey};
 use crate::identity::testing::{parts, subject};
-use crate::identity::verifier::{AssertionError, Expected, Leeway, Verified, Verifier};
+use crate::identity::verifier::{AssertionError, Expected, Leeway, Lives, Verified, Verifier};
 
 pub(super) const SEED: [u8; 32] = [7; 32];
 pub(super) const START: u64 = 1_800_000_000;
@@ -70,7 +70,7 @@ impl Desk {
 }
 
 pub(super) fn expected(leeway: Leeway) -> Expected {
-    Expected { issuer: "edge".to_owned(), audience: "core".to_owned(), leeway }
+    Expected { issuer: "edge".to_owned(), audience: "core".to_owned(), leeway, lives: Lives::Any }
 }
 
 /// The claims of a good shared assertion.
