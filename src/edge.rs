@@ -51,7 +51,7 @@ pub struct Settings {
 pub struct Edge(Arc<Shared>);
 
 struct Shared {
-    settings: Settings,
+    settings: ArcSwap<Settings>,
     signer: Arc<Signer>,
     core: Core,
     network: ArcSwap<Network>,
@@ -71,7 +71,7 @@ impl Edge {
         clock: Clock,
     ) -> Self {
         Self(Arc::new(Shared {
-            settings,
+            settings: ArcSwap::from_pointee(settings),
             signer,
             core,
             network: ArcSwap::from_pointee(network),
@@ -81,14 +81,19 @@ impl Edge {
         }))
     }
 
-    /// Its settings.
-    pub fn settings(&self) -> &Settings {
-        &self.0.settings
+    /// Its settings, as they are now: load once for each decision.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.0.settings.load_full()
     }
 
     /// The core behind it.
     pub fn core(&self) -> &Core {
         &self.0.core
+    }
+
+    /// Judges later requests by `settings`; the name that assertions are issued by stays what the signer has.
+    pub fn replace_settings(&self, settings: Settings) {
+        self.0.settings.store(Arc::new(settings));
     }
 
     /// Judges later requests by what is known of this machine's network now.

@@ -17,6 +17,7 @@ pub mod connection;
 pub mod facts;
 pub mod head;
 pub mod io;
+pub mod live;
 pub mod owner;
 mod refusal;
 mod transport;

@@ -9,8 +9,8 @@ use crate::core::CoreError;
 use crate::core::Decider;
 use crate::edge::Edge;
 use crate::edge::workers::Pulse;
-use crate::listener;
 use crate::listener::caps::Caps;
+use crate::listener::live::Live;
 use crate::protocol::call::CallError;
 
 use super::request::{Reply, Request};
@@ -41,8 +41,8 @@ pub struct Facts {
 /// A listener and the addresses it came to have.
 #[derive(Clone, Debug)]
 pub struct BoundListener {
-    /// Its settings.
-    pub settings: listener::Settings,
+    /// Its settings, as they are now.
+    pub settings: Live,
     /// Its addresses, as the kernel knows them.
     pub addresses: Vec<SocketAddr>,
 }
@@ -64,10 +64,11 @@ impl Owner {
         };
         let status = self.edge.core().status().await;
         let listeners = self.facts.listeners.iter().map(|listener| {
+            let settings = listener.settings.load();
             json!({
-                "name": listener.settings.name,
-                "protocol": listener.settings.protocol.as_str(),
-                "serve": listener.settings.serve.as_str(),
+                "name": settings.name,
+                "protocol": settings.protocol.as_str(),
+                "serve": settings.serve.as_str(),
                 "addresses": listener.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "bound": taking,
             })

@@ -23,6 +23,7 @@ use crate::listener::Protocol;
 use crate::listener::bind::{self, Bound};
 use crate::listener::caps::{Caps, Limits};
 use crate::listener::connection::Door;
+use crate::listener::live::Live;
 use crate::store::keys::signing::SigningKeys;
 use crate::store::keys::token::TokenSource;
 use crate::store::{FILE_NAME, Store};
@@ -104,8 +105,9 @@ fn bind_all(config: &Config, certificates: &Certificates) -> Result<(Vec<Listeni
         };
         let own: Vec<Bound> = bound.by_ref().take(settings.bind.len()).collect();
         let addresses = own.iter().map(|bound| bound.address).collect();
-        shown.push(BoundListener { settings: settings.clone(), addresses });
-        listening.push(Listening { door: Door { settings: Arc::new(settings.clone()), tls }, bound: own });
+        let live = Live::new(settings.clone());
+        shown.push(BoundListener { settings: live.clone(), addresses });
+        listening.push(Listening { door: Door { settings: live, tls }, bound: own });
     }
     Ok((listening, shown))
 }

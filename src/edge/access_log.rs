@@ -58,7 +58,7 @@ impl Line {
     fn without_head(facts: &ConnectionFacts) -> Self {
         Self {
             conn: facts.id.to_string(),
-            listener: facts.listener.name.clone(),
+            listener: facts.listener.load().name.clone(),
             peer: facts.peer.ip(),
             client: None,
             class: NONE,

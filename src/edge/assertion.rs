@@ -17,7 +17,8 @@ use crate::listener::facts::TlsFacts;
 use crate::net::host::Authority;
 use crate::origin::{ClientIpHeader, Origin, ProxyProtocol};
 
-/// Strips `head`, makes it name `authority` alone, and signs where it comes from.
+/// Strips `head`, makes it name `authority` alone, and signs where it comes from: `origin`, found by the settings of
+/// `listener`.
 ///
 /// # Errors
 /// [`Refusal::Claim`] for a head of which no claim can be made, [`Refusal::Sign`] when signing fails,
@@ -26,6 +27,7 @@ pub fn seal(
     head: Parts,
     authority: &Authority,
     origin: &Origin,
+    listener: &listener::Settings,
     connection: &Connection,
     signer: &Signer,
     clock: &Clock,
@@ -34,11 +36,11 @@ pub fn seal(
     let facts = connection.facts();
     let subject = Subject {
         cid: facts.id.as_str().to_owned(),
-        origin: OriginClaim::of(origin, &facts.listener.name),
+        origin: OriginClaim::of(origin, &listener.name),
         tls: facts.tls.as_ref().map(tls_claim),
         identity: None,
     };
-    let token = if reads_nothing(&facts.listener) && is_shareable(&head) {
+    let token = if reads_nothing(listener) && is_shareable(&head) {
         shared(subject, authority, connection, signer, clock.steady())?
     } else {
         sign(signer, &subject, Some(&RequestClaim::of(&head)?))?
@@ -231,8 +233,9 @@ mod tests {
                 authority: Some(&authority),
                 scheme: Scheme::Http,
             };
-            let origin = resolve(&said, &facts.listener.origin, &Network::new([] as [IpAddr; 0], 0));
-            seal(head, &authority, &origin, &self.connection, &self.signer, &self.clock).unwrap()
+            let listener = facts.listener.load();
+            let origin = resolve(&said, &listener.origin, &Network::new([] as [IpAddr; 0], 0));
+            seal(head, &authority, &origin, &listener, &self.connection, &self.signer, &self.clock).unwrap()
         }
 
         fn seal_with(&self, mut head: Parts, headers: HeaderMap, authority: &str) -> HeaderValue {

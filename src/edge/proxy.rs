@@ -153,20 +153,22 @@ impl Edge {
         }
         let authority = read_authority(&head.headers, &head.uri, head.version)?.ok_or(Refusal::HostAbsent)?;
         line.host(&authority);
-        if facts.listener.serve == Serve::Redirect {
-            let location = https_location(&authority, &head.uri, self.settings())?;
+        // Loaded once each: no request is judged half by what was and half by what is.
+        let (listener, settings) = (facts.listener.load(), self.settings());
+        if listener.serve == Serve::Redirect {
+            let location = https_location(&authority, &head.uri, &settings)?;
             return Ok(Outcome::Answer(respond::redirect(location)));
         }
-        if !facts.listener.serves(facts.peer) {
+        if !listener.serves(facts.peer) {
             return Err(Refusal::Unproxied);
         }
-        host::check(&authority, facts.tls.as_ref(), &facts.listener, self.settings())?;
-        let rules = &facts.listener.origin;
+        host::check(&authority, facts.tls.as_ref(), &listener, &settings)?;
+        let rules = &listener.origin;
         let proxy_header = facts.proxy_header.as_ref();
         let scheme = read_scheme(facts.scheme(), &head.headers, facts.peer, proxy_header, rules);
         let asks_socket = upgrade::is_asked(&head);
         if asks_socket || !is_safe(&head.method) {
-            check_web_origin(&head.headers, Some(&authority), scheme, &self.settings().origins)?;
+            check_web_origin(&head.headers, Some(&authority), scheme, &settings.origins)?;
         }
         let said = Facts {
             peer: facts.peer,
@@ -182,16 +184,18 @@ impl Edge {
         if route == Route::Keys {
             return Ok(Outcome::Answer(respond::json(StatusCode::OK, Bytes::clone(&self.0.jwks.load()))));
         }
+        let seal =
+            |head| assertion::seal(head, &authority, &origin, &listener, connection, &self.0.signer, &self.0.clock);
         if !asks_socket {
             let body = body::read(session).await?;
-            let head = assertion::seal(head, &authority, &origin, connection, &self.0.signer, &self.0.clock)?;
+            let head = seal(head)?;
             return Ok(Outcome::Answer(self.core().answer(Request::from_parts(head, body)).await));
         }
         let handshake = Handshake::read(&head)?;
         if !self.is_ready() {
             return Err(Refusal::Draining);
         }
-        let head = assertion::seal(head, &authority, &origin, connection, &self.0.signer, &self.0.clock)?;
+        let head = seal(head)?;
         Ok(match self.core().admit_socket(&head) {
             Ok(admission) => Outcome::Socket(handshake, admission),
             Err(response) => Outcome::Answer(response),

@@ -38,7 +38,7 @@ pub async fn accept<S: Serve>(socket: TcpListener, door: Door, caps: Caps, servi
                 // again at once, so the loop pauses instead of spinning.
                 if warned.is_none_or(|at| at.elapsed() >= WARN_PERIOD) {
                     warned = Some(Instant::now());
-                    warn!(listener = %door.settings.name, %error, "cannot accept connections; raise the limit of open files (ulimit -n)");
+                    warn!(listener = %door.settings.load().name, %error, "cannot accept connections; raise the limit of open files (ulimit -n)");
                 }
                 sleep(ACCEPT_PAUSE).await;
             }
@@ -58,7 +58,9 @@ fn greet<S: Serve>(stream: TcpStream, peer: PeerAddr, door: &Door, caps: &Caps, 
     tokio::spawn(async move {
         match establish(stream, peer, seat, &door).await {
             Ok(io) => service.serve(io).await,
-            Err(error) => debug!(listener = %door.settings.name, peer = %peer.socket(), %error, "connection refused"),
+            Err(error) => {
+                debug!(listener = %door.settings.load().name, peer = %peer.socket(), %error, "connection refused")
+            }
         }
     });
 }

@@ -14,8 +14,9 @@ use tokio_rustls::server::TlsStream;
 use super::caps::{CapError, Seat};
 use super::facts::{Alpn, ConnectionFacts, ConnectionId, Progress, TlsFacts};
 use super::io::EdgeIo;
+use super::live::Live;
 use super::transport::Transport;
-use super::{Protocol, Settings, owner};
+use super::{Protocol, owner};
 use crate::base::limits::{HANDSHAKE_WAIT, PROXY_HEADER_WAIT, PROXY_V2_BYTES_MAX};
 use crate::certificates::server_tls::ServerTls;
 use crate::identity::claims::TlsVersion;
@@ -27,8 +28,8 @@ use crate::origin::{LocalRule, Owner, ProxyProtocol};
 /// A listener as its connections see it.
 #[derive(Clone, Debug)]
 pub struct Door {
-    /// Its settings.
-    pub settings: Arc<Settings>,
+    /// Its settings, as they are now.
+    pub settings: Live,
     /// How it ends TLS; none on a plain listener.
     pub tls: Option<ServerTls>,
 }
@@ -93,7 +94,9 @@ async fn shake_hands(
     mut seat: Seat,
     door: &Door,
 ) -> Result<Box<EdgeIo>, ConnectionError> {
-    let rules = &door.settings.origin;
+    // One value for the whole greeting, whatever a reload does meanwhile.
+    let settings = door.settings.load();
+    let rules = &settings.origin;
     let mut proxy_header = None;
     let mut owner = Owner::Unknown;
     match &rules.proxy_protocol {
@@ -121,9 +124,9 @@ async fn shake_hands(
             }
         }
     }
-    let (transport, tls) = match protocol(&stream, door).await? {
+    let (transport, tls) = match protocol(&stream, settings.protocol).await? {
         Protocol::Https => {
-            let stream = end_tls(stream, door).await?;
+            let stream = end_tls(stream, &rules.proxy_protocol, door).await?;
             let facts = tls_facts(stream.get_ref().1)?;
             (Transport::Tls(Box::new(stream)), Some(facts))
         }
@@ -131,7 +134,7 @@ async fn shake_hands(
     };
     let facts = ConnectionFacts {
         id: ConnectionId::random()?,
-        listener: Arc::clone(&door.settings),
+        listener: door.settings.clone(),
         peer,
         proxy_header,
         owner,
@@ -171,9 +174,9 @@ async fn read_proxy_header(stream: &mut TcpStream) -> Result<Header, ConnectionE
 const TLS_HANDSHAKE: u8 = 0x16;
 
 /// What this connection speaks: never [`Protocol::Auto`].
-async fn protocol(stream: &TcpStream, door: &Door) -> Result<Protocol, ConnectionError> {
-    if door.settings.protocol != Protocol::Auto {
-        return Ok(door.settings.protocol);
+async fn protocol(stream: &TcpStream, configured: Protocol) -> Result<Protocol, ConnectionError> {
+    if configured != Protocol::Auto {
+        return Ok(configured);
     }
     let mut first = [0];
     match stream.peek(&mut first).await? {
@@ -183,9 +186,13 @@ async fn protocol(stream: &TcpStream, door: &Door) -> Result<Protocol, Connectio
     }
 }
 
-async fn end_tls(stream: TcpStream, door: &Door) -> Result<TlsStream<TcpStream>, ConnectionError> {
+async fn end_tls(
+    stream: TcpStream,
+    proxy_protocol: &ProxyProtocol,
+    door: &Door,
+) -> Result<TlsStream<TcpStream>, ConnectionError> {
     let tls = door.tls.as_ref().ok_or(ConnectionError::Unconfigured)?;
-    let config = match door.settings.origin.proxy_protocol {
+    let config = match proxy_protocol {
         ProxyProtocol::Off => tls.dialled(stream.local_addr()?.ip()),
         ProxyProtocol::Required { .. } => tls.forwarded(),
     };

@@ -2,11 +2,11 @@
 //! other while it lasts.
 
 use std::fmt;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
-use super::Settings;
 use super::head::HeadFault;
+use super::live::Live;
 use crate::identity::claims::TlsVersion;
 use crate::net::addr::PeerAddr;
 use crate::net::host::{Host, Scheme};
@@ -18,8 +18,8 @@ use crate::origin::proxy_protocol::Header;
 pub struct ConnectionFacts {
     /// Its name in logs and assertions.
     pub id: ConnectionId,
-    /// The listener it came in by.
-    pub listener: Arc<Settings>,
+    /// The listener it came in by, with the settings of now: load once for each decision.
+    pub listener: Live,
     /// The other end of the socket.
     pub peer: PeerAddr,
     /// The PROXY header, on a listener that requires one.
@@ -68,10 +68,10 @@ impl ConnectionFacts {
     #[cfg(test)]
     pub(crate) fn plain(origin: crate::origin::Settings, peer: std::net::SocketAddr) -> Self {
         let (protocol, serve) = (super::Protocol::Http, super::Serve::All);
-        let listener = Settings { name: "test".to_owned(), bind: Vec::new(), protocol, serve, origin };
+        let listener = super::Settings { name: "test".to_owned(), bind: Vec::new(), protocol, serve, origin };
         Self {
             id: ConnectionId("0123456789abcdef".to_owned()),
-            listener: Arc::new(listener),
+            listener: Live::new(listener),
             peer: PeerAddr::from_accept(peer),
             proxy_header: None,
             owner: Owner::Unknown,

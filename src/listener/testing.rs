@@ -19,6 +19,7 @@ use tokio_rustls::client::TlsStream;
 use super::accept::{Serve, accept};
 use super::caps::{Caps, Limits};
 use super::connection::Door;
+use super::live::Live;
 use super::{Protocol, Settings, bind};
 use crate::base::clock::Clock;
 use crate::base::limits::IDLE_WAIT;
@@ -58,7 +59,7 @@ impl Rig {
         let socket = TcpListener::from_std(bound.sockets.remove(0)).unwrap();
         let caps = Caps::new(limits);
         let (closing, closed) = watch::channel(false);
-        let door = Door { settings: Arc::new(settings), tls };
+        let door = Door { settings: Live::new(settings), tls };
         tokio::spawn(accept(socket, door, caps.clone(), service(closed.clone()), closed));
         Self { address: bound.address, caps, authority, _closing: closing, _state: state }
     }
