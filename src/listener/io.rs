@@ -242,16 +242,17 @@ impl AsyncWrite for EdgeIo {
         Pin::new(&mut this.stream).poll_flush(cx)
     }
 
-    /// Ends an HTTP/1 connection so that the last answer arrives: what is left, the goodbye, and for a moment
-    /// reading what still comes, because closing over unread bytes would reset the answer away.
+    /// Ends an HTTP connection so that the last answer arrives: what is left, the goodbye, and for a moment reading
+    /// what still comes, because closing over unread bytes, or before HTTP/2's late window updates, would reset the
+    /// answer away. A WebSocket has said goodbye with its own close frame.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         match this.stage {
-            Stage::Open | Stage::Preface { .. } => {
+            Stage::Open if !this.facts.is_h2() => {
                 ready!(this.poll_cork(cx))?;
                 return Pin::new(&mut this.stream).poll_shutdown(cx);
             }
-            Stage::Head { .. } | Stage::Body { .. } => {
+            Stage::Head { .. } | Stage::Body { .. } | Stage::Open | Stage::Preface { .. } => {
                 let Cork { bytes, sent } = std::mem::take(&mut this.cork);
                 this.stage = Stage::Refusing(Refusal::after(bytes, sent));
             }

@@ -10,15 +10,20 @@ use bytes::Bytes;
 use http::{Method, Request};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::support::caller::Caller;
 use crate::support::instance::Instance;
 use crate::support::namespace::Namespace;
 
 const ADDRESS: &str = "127.0.0.1:18789";
+// Frame types (RFC 9113 §6).
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
 const WAIT: Duration = Duration::from_secs(20);
 
 #[test]
@@ -49,12 +54,7 @@ fn http2_finishes_its_streams_and_is_told_to_go() {
     std::thread::scope(|scope| {
         let visitor = scope.spawn(|| {
             machine.block_on(move || async move {
-                let mut config = ClientConfig::clone(&caller.tls().unwrap());
-                config.alpn_protocols = vec![b"h2".to_vec()];
-                let name = ServerName::IpAddress(caller.address().ip().into());
-                let stream = TcpStream::connect(caller.address()).await.unwrap();
-                let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
-                let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
+                let (mut client, connection) = h2::client::handshake(h2_stream(&caller).await).await.unwrap();
                 let connection = tokio::spawn(connection);
                 let request = Request::builder().method(Method::POST).uri(format!("https://{ADDRESS}/"));
                 let (answer, mut body) = client.send_request(request.body(()).unwrap(), false).unwrap();
@@ -82,6 +82,39 @@ fn http2_finishes_its_streams_and_is_told_to_go() {
 }
 
 #[test]
+fn http2_may_still_speak_after_our_goodbye() {
+    let machine = Namespace::new();
+    let mut instance = Instance::start(&machine, &configuration(15));
+    let caller = Caller::trusting(ADDRESS, &instance.authority());
+    let (opened, open) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let visitor = scope.spawn(|| {
+            machine.block_on(move || async move {
+                let mut stream = h2_stream(&caller).await;
+                // The client preface with empty SETTINGS (RFC 9113 §3.4).
+                stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+                // The edge's SETTINGS: it serves.
+                assert_eq!(read_frame(&mut stream).await.unwrap().0, SETTINGS);
+                opened.send(()).unwrap();
+                while let Some((kind, flags, payload)) = read_frame(&mut stream).await {
+                    // The edge ends when it knows that its GOAWAY was read.
+                    if (kind, flags) == (PING, 0) {
+                        stream.write_all(&ping(1, &payload)).await.unwrap();
+                    }
+                }
+                // A socket closed at the other end would answer the first with a reset, which the second finds.
+                for _ in 0..2 {
+                    stream.write_all(&ping(0, b"still on")).await.unwrap();
+                }
+            })
+        });
+        open.recv_timeout(WAIT).unwrap();
+        assert!(instance.stop().success());
+        visitor.join().unwrap();
+    });
+}
+
+#[test]
 fn what_does_not_end_is_cut_when_the_window_is_over() {
     const WINDOW: u64 = 2;
     let machine = Namespace::new();
@@ -102,6 +135,31 @@ fn configuration(drain_seconds: u64) -> String {
         "[edge]\ndrain_seconds = {drain_seconds}\n[[listener]]\nname = \"local\"\nbind = [\"{ADDRESS}\"]\n\
          protocol = \"auto\"\nlocal = \"loopback\"\n"
     )
+}
+
+fn ping(flags: u8, payload: &[u8]) -> Vec<u8> {
+    [&[0, 0, 8, PING, flags, 0, 0, 0, 0], payload].concat()
+}
+
+/// The next frame's type, flags and payload (RFC 9113 §4.1); none at the end of the stream.
+async fn read_frame(stream: &mut TlsStream<TcpStream>) -> Option<(u8, u8, Vec<u8>)> {
+    let mut head = [0; 9];
+    if timeout(WAIT, stream.read(&mut head[..1])).await.unwrap().unwrap() == 0 {
+        return None;
+    }
+    stream.read_exact(&mut head[1..]).await.unwrap();
+    let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+    stream.read_exact(&mut payload).await.unwrap();
+    Some((head[3], head[4], payload))
+}
+
+/// A TLS connection on which HTTP/2 was agreed on.
+async fn h2_stream(caller: &Caller) -> TlsStream<TcpStream> {
+    let mut config = ClientConfig::clone(&caller.tls().unwrap());
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let name = ServerName::IpAddress(caller.address().ip().into());
+    let stream = TcpStream::connect(caller.address()).await.unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
 }
 
 /// A request that lacks the last byte of its body.
