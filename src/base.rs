@@ -1,6 +1,7 @@
-//! What every room stands on: limits, time, keys, secrets and their files, and text of strangers made fit to be shown.
+//! What every room stands on: limits, time, keys, secrets and their files, short codes, and text of strangers made fit to be shown.
 
 pub mod clock;
+pub mod code;
 pub mod ed25519;
 pub mod limits;
 pub mod pem;

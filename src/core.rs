@@ -6,7 +6,6 @@
 
 mod admission;
 mod broadcast;
-mod code;
 mod desk;
 mod dispatch;
 mod drain;

@@ -20,6 +20,8 @@
 //! `connect.challenge -> DeviceClaim -> ProvenDevice -> PairedDevice | PendingRequest -> Session<Connected>`:
 //! [`core`] speaks the [`protocol`], [`pairing`] decides, [`store`] makes it durable before anyone is told.
 //!
+//! What is refused or let in is kept for a while in [`decisions`], with the facts it was judged by; [`explain`] tells it.
+//!
 //! # Glossary
 //! * *peer*: the other end of our own socket; the kernel vouches for it.
 //! * *client*: the caller behind it, as far as somebody we trust vouches for it.
@@ -46,6 +48,9 @@ pub mod store;
 // Doors.
 pub mod certificates;
 pub mod listener;
+
+// What was decided, for a while.
+pub mod decisions;
 
 // Services.
 pub mod core;

@@ -187,6 +187,35 @@ pub const PROPERTY_SHOWN_CHARS_MAX: usize = 48;
 /// Characters of any identifier or label a stranger sends.
 pub const LABEL_CHARS_MAX: usize = 256;
 
+// ---- Decisions that can be explained -------------------------------------------------------
+
+/// Refusals kept of callers who proved that they know the gateway's secret or a device token.
+pub const DECISIONS_VOUCHED_MAX: usize = 512;
+/// Of these, from one IPv4 address or IPv6 /64.
+pub const DECISIONS_VOUCHED_PER_CLIENT_MAX: usize = 64;
+/// Refusals kept of callers on this machine, its own networks and the tailnet.
+pub const DECISIONS_NEAR_MAX: usize = 1_024;
+/// Of these, from one IPv4 address or IPv6 /64.
+pub const DECISIONS_NEAR_PER_CLIENT_MAX: usize = 64;
+/// Refusals kept of everybody else.
+pub const DECISIONS_STRANGERS_MAX: usize = 2_048;
+/// Of these, from one IPv4 address or IPv6 /64.
+pub const DECISIONS_STRANGERS_PER_CLIENT_MAX: usize = 16;
+/// Of these, from one IPv6 /48, which one customer can have whole (RFC 6177).
+pub const DECISIONS_STRANGERS_PER_SITE_MAX: usize = 64;
+/// Decisions kept that let somebody in.
+pub const DECISIONS_SERVED_MAX: usize = 1_024;
+/// Of these, from one IPv4 address or IPv6 /64.
+pub const DECISIONS_SERVED_PER_CLIENT_MAX: usize = 64;
+/// Bytes of header lines kept with one decision, names and values.
+pub const DECISION_LINE_BYTES_MAX: usize = 2_048;
+/// Characters kept of a path.
+pub const DECISION_PATH_CHARS_MAX: usize = 256;
+/// Scopes kept of what a `connect` asks for, or is granted.
+pub const DECISION_SCOPES_MAX: usize = 16;
+/// Callers that `explain --last-denied` names beside the last one.
+pub const DECISION_OTHERS_MAX: usize = 8;
+
 // ---- Pairing -----------------------------------------------------------------------------
 
 /// Life of a pending request, from its last refresh.

@@ -12,9 +12,9 @@ use tokio::sync::MutexGuard;
 use tracing::error;
 use tracing::info;
 
+use crate::base::code::Code;
 use crate::core::Inner;
 use crate::core::broadcast;
-use crate::core::code::Code;
 use crate::core::presence;
 use crate::core::registry::Arrival;
 use crate::core::registry::Registered;
@@ -91,11 +91,11 @@ impl Inner {
     pub(super) async fn connect(self: Arc<Self>, applicant: Applicant) -> Result<Welcome, Rejection> {
         let code = Code::random();
         let _desk = self.desk().await;
-        match self.decide(applicant, code.as_ref()).await {
+        match self.decide(applicant, code).await {
             Ok(Ok(welcome)) => Ok(welcome),
             Ok(Err(failure)) => Err(Rejection { failure, code }),
             Err(fault) => {
-                error!(%fault, code = Code::shown(code.as_ref()), "connect not decided");
+                error!(%fault, code = Code::shown(code), "connect not decided");
                 Err(Rejection { failure: Failure::Internal, code })
             }
         }
@@ -104,7 +104,7 @@ impl Inner {
     async fn decide(
         self: &Arc<Self>,
         applicant: Applicant,
-        code: Option<&Code>,
+        code: Option<Code>,
     ) -> Result<Result<Welcome, Failure>, DeskError> {
         if self.is_draining() {
             return Ok(Err(Failure::Restart));
@@ -151,7 +151,7 @@ impl Inner {
     }
 
     /// Does what durable changes ask for: sockets are closed, and operators told.
-    pub(super) fn tell(&self, notices: &[Notice], claims: &Assertion, code: Option<&Code>) {
+    pub(super) fn tell(&self, notices: &[Notice], claims: &Assertion, code: Option<Code>) {
         for notice in notices {
             if let Notice::Requested(request) = notice {
                 info!(

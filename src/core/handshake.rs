@@ -18,11 +18,11 @@ use tracing::debug;
 use tracing::info;
 use uuid::Uuid;
 
+use crate::base::code::Code;
 use crate::base::limits::FRAME_BYTES_BEFORE_HELLO_MAX;
 use crate::base::limits::FRAMES_BEFORE_HELLO_MAX;
 use crate::core::Inner;
 use crate::core::admission::Admission;
-use crate::core::code::Code;
 use crate::core::desk::Applicant;
 use crate::core::desk::Rejection;
 use crate::core::desk::Welcome;
@@ -201,7 +201,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
         let Refused { failure, version, request, code } = refused;
         let claims = self.claims();
         let (conn, client, peer) = (&claims.cid, claims.origin.client_shown(), claims.origin.peer);
-        let (reason, shown) = (failure.reason(), Code::shown(code.as_ref()));
+        let (reason, shown) = (failure.reason(), Code::shown(code));
         match failure {
             // Someone may be guessing, or may need help: worth a line.
             Failure::Unauthorized { .. } | Failure::Proof(_) => {
@@ -210,7 +210,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
             _ => debug!(%conn, %client, %peer, reason, code = shown, "connect refused"),
         }
         let error = match &code {
-            Some(code) => failure.error_with_code(version, code.as_str()),
+            Some(code) => failure.error_with_code(version, &code.to_string()),
             None => failure.error(version),
         };
         let answer = request.zip(error);
