@@ -5,6 +5,7 @@
 //! one device, one event and `now` go in; the changes to make durable and the outcome come out.
 
 pub mod approval;
+pub mod caller;
 pub mod credential;
 pub mod device;
 pub mod paired;

@@ -23,7 +23,7 @@ use sqlx::Connection;
 use sqlx::SqliteConnection;
 
 use crate::base::clock::UnixMillis;
-use crate::net::addr::ClientKey;
+use crate::pairing::caller::CallerKey;
 use crate::pairing::device::DeviceId;
 use crate::pairing::paired::PairedDevice;
 use crate::pairing::request::PendingRequest;
@@ -65,16 +65,16 @@ impl Store {
         file::judge(path).await
     }
 
-    /// What is known of `device`, as a caller at `client` meets it.
+    /// What is known of `device`, as `caller` meets it.
     ///
     /// # Errors
     /// [`StoreError`]; never an empty answer in its place.
-    pub async fn known(&self, device: &DeviceId, client: &ClientKey, now: UnixMillis) -> Result<Known, StoreError> {
+    pub async fn known(&self, device: &DeviceId, caller: &CallerKey, now: UnixMillis) -> Result<Known, StoreError> {
         let mut connection = self.connection.lock().await;
         Ok(Known {
             device: devices::load(&mut connection, device).await?,
             requests: requests::of_device(&mut connection, device).await?,
-            waiting: requests::waiting(&mut connection, client, now).await?,
+            waiting: requests::waiting(&mut connection, caller, now).await?,
         })
     }
 

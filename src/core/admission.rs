@@ -22,9 +22,8 @@ use crate::base::limits::SOCKETS_BEFORE_HELLO_PER_SITE_MAX;
 use crate::base::limits::SOCKETS_BEFORE_HELLO_RESERVE;
 use crate::identity::claims::Assertion;
 use crate::identity::verifier::Verified;
-use crate::net::addr::ClientKey;
 use crate::net::addr::SiteKey;
-use crate::pairing::request::client_of;
+use crate::pairing::caller::CallerKey;
 use crate::pairing::step::Page;
 
 /// Leave for one WebSocket to begin the handshake; counted until it is dropped or had `hello-ok`.
@@ -38,7 +37,7 @@ pub struct Admission {
 impl Admission {
     /// Remembers that this client had `hello-ok`.
     pub(super) fn succeeded(&self) {
-        self.place.lobby.waiting().admitted.add(self.place.seat.client);
+        self.place.lobby.waiting().admitted.add(self.place.seat);
     }
 
     /// What the edge found out about the caller.
@@ -63,7 +62,7 @@ pub(super) struct Lobby(Arc<Mutex<Waiting>>);
 
 #[derive(Debug, Default)]
 struct Waiting {
-    seats: HashMap<Seat, usize>,
+    seats: HashMap<CallerKey, usize>,
     sites: HashMap<SiteKey, usize>,
     all: usize,
     admitted: Admitted,
@@ -71,13 +70,14 @@ struct Waiting {
 
 impl Waiting {
     /// Takes a place, if there is one. The total never keeps the owner out, nor do strangers those who were here before.
-    fn enter(&mut self, seat: Seat) -> bool {
-        let known = seat.local || self.admitted.clients.contains(&seat.client);
+    fn enter(&mut self, seat: CallerKey) -> bool {
+        let known = seat.is_local() || self.admitted.clients.contains(&seat);
         let reserve = if known { 0 } else { SOCKETS_BEFORE_HELLO_RESERVE };
         let all_max = SOCKETS_BEFORE_HELLO_MAX.saturating_sub(reserve);
         let of_client = self.seats.get(&seat).copied().unwrap_or_default();
         let of_site = seat.site().and_then(|site| self.sites.get(&site)).copied().unwrap_or_default();
-        let full = (self.all >= all_max && !seat.local) || (of_site >= SOCKETS_BEFORE_HELLO_PER_SITE_MAX && !known);
+        let full =
+            (self.all >= all_max && !seat.is_local()) || (of_site >= SOCKETS_BEFORE_HELLO_PER_SITE_MAX && !known);
         if full || of_client >= SOCKETS_BEFORE_HELLO_PER_CLIENT_MAX {
             return false;
         }
@@ -89,7 +89,7 @@ impl Waiting {
         true
     }
 
-    fn leave(&mut self, seat: Seat) {
+    fn leave(&mut self, seat: CallerKey) {
         self.all = self.all.saturating_sub(1);
         give_back(&mut self.seats, seat);
         if let Some(site) = seat.site() {
@@ -110,12 +110,12 @@ fn give_back<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: K) {
 /// The clients that had `hello-ok` in this process's life, the latest ones. No stranger gets in here.
 #[derive(Debug, Default)]
 struct Admitted {
-    clients: HashSet<ClientKey>,
-    order: VecDeque<ClientKey>,
+    clients: HashSet<CallerKey>,
+    order: VecDeque<CallerKey>,
 }
 
 impl Admitted {
-    fn add(&mut self, client: ClientKey) {
+    fn add(&mut self, client: CallerKey) {
         if !self.clients.insert(client) {
             return;
         }
@@ -128,24 +128,11 @@ impl Admitted {
     }
 }
 
-/// Who is counted as one. This machine's own users stand apart from a service that shares their loopback address.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-struct Seat {
-    client: ClientKey,
-    local: bool,
-}
-
-impl Seat {
-    fn site(&self) -> Option<SiteKey> {
-        self.client.site().filter(|_| !self.local)
-    }
-}
-
 impl Lobby {
     /// A place for one more socket of this client, if there is one.
     pub(super) fn enter(&self, verified: Verified, page: Page) -> Option<Admission> {
         let claims = verified.claims();
-        let seat = Seat { client: client_of(&claims.origin), local: claims.origin.local };
+        let seat = CallerKey::of(&claims.origin);
         let entered = self.waiting().enter(seat);
         entered.then(|| Admission { verified, page, place: Place { lobby: self.clone(), seat } })
     }
@@ -165,7 +152,7 @@ impl Lobby {
 #[derive(Debug)]
 struct Place {
     lobby: Lobby,
-    seat: Seat,
+    seat: CallerKey,
 }
 
 impl Drop for Place {
@@ -183,13 +170,12 @@ mod tests {
     #[test]
     fn strangers_leave_places_to_those_who_were_here_before() {
         let mut waiting = Waiting::default();
-        waiting.admitted.add(address("2001:db8::1").client);
-        let strangers = (0..u32::MAX)
-            .map(|number| Seat { client: ClientKey::of(Ipv4Addr::from_bits(number).into()), local: false });
+        waiting.admitted.add(address("2001:db8::1"));
+        let strangers = (0..u32::MAX).map(|number| CallerKey::stranger(Ipv4Addr::from_bits(number)));
         let entered = strangers.take(2 * SOCKETS_BEFORE_HELLO_MAX).filter(|seat| waiting.enter(*seat)).count();
         assert_eq!(entered, SOCKETS_BEFORE_HELLO_MAX - SOCKETS_BEFORE_HELLO_RESERVE);
         assert!(!waiting.enter(address("2001:db8:1::1")));
-        assert!(waiting.enter(address("2001:db8::1")) && waiting.enter(Seat { local: true, ..address("::1") }));
+        assert!(waiting.enter(address("2001:db8::1")) && waiting.enter(CallerKey::owner()));
         waiting.leave(address("0.0.0.1"));
         waiting.leave(address("0.0.0.2"));
         waiting.leave(address("0.0.0.3"));
@@ -205,7 +191,7 @@ mod tests {
         assert!(waiting.enter(address("2001:db8:8::1")));
         // Who was here before is not kept out by neighbours.
         assert!(!waiting.enter(of_site(999)));
-        waiting.admitted.add(of_site(999).client);
+        waiting.admitted.add(of_site(999));
         assert!(waiting.enter(of_site(999)));
         for number in 0..SOCKETS_BEFORE_HELLO_PER_SITE_MAX {
             waiting.leave(of_site(number / 20));
@@ -216,16 +202,27 @@ mod tests {
     }
 
     #[test]
+    fn strangers_at_the_owners_address_have_no_share_in_his_places() {
+        let (mut waiting, tunnel) = (Waiting::default(), address("127.0.0.1"));
+        waiting.admitted.add(CallerKey::owner());
+        for number in 0..SOCKETS_BEFORE_HELLO_MAX - SOCKETS_BEFORE_HELLO_RESERVE {
+            assert!(waiting.enter(CallerKey::stranger(Ipv4Addr::from_bits(u32::try_from(number).unwrap()))));
+        }
+        assert!(!waiting.enter(tunnel));
+        assert!(waiting.enter(CallerKey::owner()));
+    }
+
+    #[test]
     fn the_clients_remembered_are_the_latest() {
         let mut admitted = Admitted::default();
-        let client = |number: u32| ClientKey::of(Ipv4Addr::from_bits(number).into());
+        let client = |number: u32| CallerKey::stranger(Ipv4Addr::from_bits(number));
         let most = u32::try_from(CLIENTS_ADMITTED_MAX).unwrap();
         (0..=most).for_each(|number| admitted.add(client(number)));
         assert_eq!((admitted.clients.len(), admitted.order.len()), (CLIENTS_ADMITTED_MAX, CLIENTS_ADMITTED_MAX));
         assert!(!admitted.clients.contains(&client(0)) && admitted.clients.contains(&client(most)));
     }
 
-    fn address(text: &str) -> Seat {
-        Seat { client: ClientKey::of(text.parse().unwrap()), local: false }
+    fn address(text: &str) -> CallerKey {
+        CallerKey::stranger(text.parse::<std::net::IpAddr>().unwrap())
     }
 }

@@ -21,8 +21,8 @@ use crate::core::registry::Registered;
 use crate::identity::claims::Assertion;
 use crate::identity::claims::OriginClaim;
 use crate::identity::verifier::Verified;
+use crate::pairing::caller::CallerKey;
 use crate::pairing::device::Proof;
-use crate::pairing::request::client_of;
 use crate::pairing::step;
 use crate::pairing::step::Admitted;
 use crate::pairing::step::Attempt;
@@ -111,9 +111,8 @@ impl Inner {
         }
         let Applicant { connect, verified, page, proof } = applicant;
         let (claims, now) = (verified.claims(), self.clock.now());
-        let client = client_of(&claims.origin);
         let known = match proof {
-            Proof::Proven(device) => self.store.known(&device.id(), &client, now).await?,
+            Proof::Proven(device) => self.store.known(&device.id(), &CallerKey::of(&claims.origin), now).await?,
             Proof::Absent | Proof::Refused(_) => Known::default(),
         };
         let subject = Subject::of(&claims.origin, &proof, known.device.as_ref());

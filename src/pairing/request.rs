@@ -15,6 +15,7 @@ use crate::base::secret::Fingerprint;
 use crate::identity::claims::OriginClaim;
 use crate::net::addr::ClientKey;
 use crate::origin::Class;
+use crate::pairing::caller::CallerKey;
 use crate::pairing::device::DeviceId;
 use crate::pairing::device::DevicePublicKey;
 use crate::pairing::paired::Profile;
@@ -164,12 +165,7 @@ impl PendingRequest {
     }
 
     /// Under whose quota it counts.
-    pub fn client(&self) -> ClientKey {
-        client_of(&self.origin)
+    pub fn caller(&self) -> CallerKey {
+        CallerKey::of(&self.origin)
     }
-}
-
-/// Under whose quota a caller counts: the client's if it is known, else that of the socket's other end.
-pub fn client_of(origin: &OriginClaim) -> ClientKey {
-    ClientKey::of(origin.ip.unwrap_or(origin.peer))
 }

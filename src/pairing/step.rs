@@ -49,8 +49,8 @@ pub struct Known {
 pub struct Waiting {
     /// Of all devices.
     pub all: usize,
-    /// Of those from the caller's client address.
-    pub client: usize,
+    /// Of those that count as one caller with this one.
+    pub caller: usize,
 }
 
 /// A `connect` with everything that is judged about it.

@@ -12,26 +12,19 @@ use crate::base::limits::FAILURES_OVERFLOW_MAX;
 use crate::base::limits::LOCKOUT;
 use crate::base::secret::Fingerprint;
 use crate::identity::claims::OriginClaim;
-use crate::net::addr::ClientKey;
+use crate::pairing::caller::CallerKey;
 use crate::pairing::credential::Shared;
 use crate::pairing::device::DeviceId;
 use crate::pairing::device::Proof;
 use crate::pairing::paired::PairedDevice;
-use crate::pairing::request::client_of;
 use crate::pairing::step::Verdict;
 use crate::protocol::connect::Auth;
 
 /// Who is counted.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Subject {
-    /// A client's address. All strangers behind it share one count; the owner at this machine shares none with a
-    /// service that has the same loopback address.
-    Client {
-        /// The address.
-        client: ClientKey,
-        /// Whether the caller is local.
-        local: bool,
-    },
+    /// A caller's address. All strangers behind it share one count.
+    Caller(CallerKey),
     /// A paired device that proved its key: strangers at its address cannot lock it out.
     Device(DeviceId),
 }
@@ -41,7 +34,7 @@ impl Subject {
     pub fn of(origin: &OriginClaim, proof: &Proof, paired: Option<&PairedDevice>) -> Self {
         match (proof, paired) {
             (Proof::Proven(device), Some(paired)) if paired.key == device.key() => Self::Device(device.id()),
-            _ => Self::Client { client: client_of(origin), local: origin.local },
+            _ => Self::Caller(CallerKey::of(origin)),
         }
     }
 }
@@ -53,7 +46,8 @@ impl Subject {
 #[derive(Debug, Default)]
 pub struct Throttle {
     subjects: HashMap<Subject, Count>,
-    overflow: Count,
+    /// Those for whom the table had no room share a count with their like.
+    overflow: HashMap<Crowd, Count>,
     swept_at: Option<Instant>,
 }
 
@@ -78,10 +72,31 @@ pub struct Reservation {
 /// Where a subject is counted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Place {
-    /// Together with all for whom the table had no room.
-    Overflow,
+    /// Together with all of that crowd for whom the table had no room.
+    Overflow(Crowd),
     /// By itself.
     Own,
+}
+
+/// Whoever shares a count when the table is full. Strangers can fill it, so they must not share one with the owner.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+enum Crowd {
+    /// Paired devices that proved their keys.
+    Devices,
+    /// Callers at this machine.
+    Local,
+    /// Everybody else.
+    Strangers,
+}
+
+impl Crowd {
+    fn of(subject: Subject) -> Self {
+        match subject {
+            Subject::Caller(caller) if caller.is_local() => Self::Local,
+            Subject::Caller(_) => Self::Strangers,
+            Subject::Device(_) => Self::Devices,
+        }
+    }
 }
 
 /// No secret is judged for this subject now.
@@ -122,8 +137,8 @@ impl Throttle {
     /// # Errors
     /// [`Locked`]; then the secret must not be looked at, right or wrong.
     pub fn reserve(&mut self, subject: Subject, now: Instant) -> Result<Reservation, Locked> {
-        let place =
-            if self.subjects.contains_key(&subject) || self.has_room(now) { Place::Own } else { Place::Overflow };
+        let has_own = self.subjects.contains_key(&subject) || self.has_room(now);
+        let place = if has_own { Place::Own } else { Place::Overflow(Crowd::of(subject)) };
         let (count, most) = self.count(subject, place);
         count.forget(now);
         if let Some(until) = count.locked_until {
@@ -148,7 +163,7 @@ impl Throttle {
         match (verdict, place) {
             (Verdict::Right, Place::Own) => count.failures.clear(),
             // One who knows the secret does not speak for the others.
-            (Verdict::Right, Place::Overflow) | (Verdict::Unjudged, _) => {}
+            (Verdict::Right, Place::Overflow(_)) | (Verdict::Unjudged, _) => {}
             (Verdict::Wrong, _) => {
                 count.failures.push(now);
                 if count.failures.len() >= most {
@@ -164,7 +179,7 @@ impl Throttle {
 
     fn count(&mut self, subject: Subject, place: Place) -> (&mut Count, usize) {
         let (count, most) = match place {
-            Place::Overflow => (&mut self.overflow, FAILURES_OVERFLOW_MAX),
+            Place::Overflow(crowd) => (self.overflow.entry(crowd).or_default(), FAILURES_OVERFLOW_MAX),
             Place::Own => (self.subjects.entry(subject).or_default(), FAILURES_MAX),
         };
         (count, usize::try_from(most).unwrap_or(usize::MAX))

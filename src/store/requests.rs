@@ -6,7 +6,7 @@ use sqlx::SqliteConnection;
 use crate::base::clock::UnixMillis;
 use crate::base::limits::CLOCK_BACK_MS_MAX;
 use crate::base::limits::PENDING_LIFE_SECONDS;
-use crate::net::addr::ClientKey;
+use crate::pairing::caller::CallerKey;
 use crate::pairing::device::DeviceId;
 use crate::pairing::device::DevicePublicKey;
 use crate::pairing::request::PendingRequest;
@@ -78,22 +78,22 @@ pub(super) async fn all(connection: &mut SqliteConnection) -> Result<Vec<Pending
 /// How many wait now, by the rule of [`PendingRequest::is_expired`].
 pub(super) async fn waiting(
     connection: &mut SqliteConnection,
-    client: &ClientKey,
+    caller: &CallerKey,
     now: UnixMillis,
 ) -> Result<Waiting, StoreError> {
     let life = i64::try_from(PENDING_LIFE_SECONDS * 1000).unwrap_or(i64::MAX);
-    let (all, client): (i64, i64) = sqlx::query_as(
+    let (all, here): (i64, i64) = sqlx::query_as(
         "SELECT COUNT(*), COALESCE(SUM(CASE WHEN client = $1 THEN 1 ELSE 0 END), 0)
          FROM requests WHERE refreshed_at > $2 AND refreshed_at <= $3",
     )
-    .bind(client.to_string())
+    .bind(caller.to_string())
     .bind(now.plus(-life).0)
     .bind(now.plus(CLOCK_BACK_MS_MAX).0)
     .fetch_one(connection)
     .await
     .map_err(StoreError::Query)?;
     let count = |number| usize::try_from(number).unwrap_or(usize::MAX);
-    Ok(Waiting { all: count(all), client: count(client) })
+    Ok(Waiting { all: count(all), caller: count(here) })
 }
 
 /// Writes a request as it is now.
@@ -114,7 +114,7 @@ pub(super) async fn put(connection: &mut SqliteConnection, request: &PendingRequ
     .bind(request.role.as_str())
     .bind(row::write(&request.scopes)?)
     .bind(row::write(&request.origin)?)
-    .bind(request.client().to_string())
+    .bind(request.caller().to_string())
     .bind(i64::from(request.repair == Repair::Yes))
     .bind(request.created_at.0)
     .bind(request.refreshed_at.0)

@@ -40,9 +40,9 @@ async fn what_is_committed_is_read_back_exactly_also_by_the_next_process() {
     let store = Store::open(&file(&folder)).await.unwrap();
     assert_eq!(store.devices().await.unwrap(), std::slice::from_ref(&device));
     assert_eq!(store.requests().await.unwrap(), std::slice::from_ref(&request));
-    let known = store.known(&device.id(), &request.client(), NOW).await.unwrap();
+    let known = store.known(&device.id(), &request.caller(), NOW).await.unwrap();
     assert_eq!((known.device, known.requests.len()), (Some(device), 0));
-    assert_eq!(known.waiting, Waiting { all: 1, client: 1 });
+    assert_eq!(known.waiting, Waiting { all: 1, caller: 1 });
     assert_eq!(store.request(&request.id).await.unwrap(), Some(request.clone()));
     let end = Change::DropRequest { id: request.id, end: RequestEnd::Rejected };
     store.commit(&[end, Change::DropDevice(known_id(1))], &act("test")).await.unwrap();
@@ -56,7 +56,7 @@ async fn only_what_is_not_expired_counts_as_waiting() {
     store.commit(&[Change::PutRequest(Box::new(request.clone()))], &act("test")).await.unwrap();
     for ahead in [-6_000, -5_000, 0, 299_999, 300_000] {
         let now = NOW.plus(ahead);
-        let waiting = store.known(&request.device(), &request.client(), now).await.unwrap().waiting.all;
+        let waiting = store.known(&request.device(), &request.caller(), now).await.unwrap().waiting.all;
         assert_eq!(waiting == 0, request.is_expired(now), "{ahead} ms later");
     }
 }

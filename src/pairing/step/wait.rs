@@ -6,12 +6,12 @@ use crate::base::limits::PENDING_PER_CLIENT_MAX;
 use crate::base::limits::PENDING_RESERVE;
 use crate::base::limits::SCOPES_MAX;
 use crate::origin::Class;
+use crate::pairing::caller::CallerKey;
 use crate::pairing::device::ProvenDevice;
 use crate::pairing::paired::PairedDevice;
 use crate::pairing::paired::Profile;
 use crate::pairing::request::PendingRequest;
 use crate::pairing::request::Repair;
-use crate::pairing::request::client_of;
 use crate::pairing::step::Admitted;
 use crate::pairing::step::Attempt;
 use crate::pairing::step::Change;
@@ -109,11 +109,11 @@ fn full(
 ) -> Option<PendingLimit> {
     let near = matches!(attempt.origin.class, Class::Local | Class::Private | Class::Tailnet);
     let places = if near || paired.is_some() { PENDING_MAX } else { PENDING_MAX - PENDING_RESERVE };
-    let client = client_of(attempt.origin);
-    let replaced_here = living.is_some_and(|living| living.client() == client);
+    let caller = CallerKey::of(attempt.origin);
+    let replaced_here = living.is_some_and(|living| living.caller() == caller);
     if living.is_none() && known.waiting.all >= places {
         Some(PendingLimit::All)
-    } else if !replaced_here && known.waiting.client >= PENDING_PER_CLIENT_MAX {
+    } else if !replaced_here && known.waiting.caller >= PENDING_PER_CLIENT_MAX {
         Some(PendingLimit::Client)
     } else {
         None

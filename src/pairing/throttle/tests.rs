@@ -4,7 +4,7 @@ use super::*;
 use crate::base::secret::Secret;
 
 fn client(number: u32) -> Subject {
-    Subject::Client { client: ClientKey::of(std::net::Ipv4Addr::from_bits(number).into()), local: false }
+    Subject::Caller(CallerKey::stranger(std::net::Ipv4Addr::from_bits(number)))
 }
 
 fn guess(throttle: &mut Throttle, subject: Subject, verdict: Verdict, now: Instant) -> bool {
@@ -106,6 +106,25 @@ fn a_flood_of_addresses_neither_grows_the_table_nor_washes_a_lock_away() {
     assert!(guess(&mut throttle, client(7 * places), Verdict::Wrong, start + FAILURE_WINDOW));
     assert!(throttle.reserve(client(0), start + FAILURE_WINDOW).is_err());
     assert_eq!(throttle.subjects.len(), 2);
+}
+
+#[test]
+fn strangers_who_fill_the_table_lock_out_neither_the_owner_nor_his_devices() {
+    let (mut throttle, now) = (Throttle::default(), Instant::now());
+    let places = u32::try_from(FAILURE_CLIENTS_MAX).unwrap();
+    let (owner, tunnel) = (CallerKey::owner(), CallerKey::stranger([127, 0, 0, 1]));
+    let key = ed25519_dalek::SigningKey::from_bytes(&[1; 32]).verifying_key().to_bytes();
+    let device = crate::pairing::device::DevicePublicKey::from_bytes(key).unwrap().id();
+    for number in 0..places + FAILURES_OVERFLOW_MAX {
+        assert!(guess(&mut throttle, client(number), Verdict::Wrong, now));
+    }
+    assert!(!guess(&mut throttle, Subject::Caller(tunnel), Verdict::Right, now));
+    assert!(guess(&mut throttle, Subject::Caller(owner), Verdict::Right, now));
+    assert!(guess(&mut throttle, Subject::Device(device), Verdict::Right, now));
+    // Those who share the owner's address before the table is full are counted apart from him, too.
+    let mut throttle = Throttle::default();
+    locked(&mut throttle, Subject::Caller(tunnel), now);
+    assert!(guess(&mut throttle, Subject::Caller(owner), Verdict::Right, now));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::base::clock::UnixMillis;
 use crate::base::secret::Fingerprint;
 use crate::base::secret::Secret;
 use crate::identity::claims::OriginClaim;
+use crate::pairing::caller::CallerKey;
 use crate::pairing::credential::Shared;
 use crate::pairing::device::Challenge;
 use crate::pairing::device::DeviceId;
@@ -142,14 +143,14 @@ pub(super) struct Memory {
 impl Memory {
     pub(super) fn known(&self, device: DeviceId, caller: Option<&Caller>, now: UnixMillis) -> Known {
         let waits = |request: &&PendingRequest| !request.is_expired(now);
-        let client = caller.map(|caller| crate::pairing::request::client_of(&caller.origin()));
-        let here = |request: &&PendingRequest| Some(request.client()) == client;
+        let caller = caller.map(|caller| CallerKey::of(&caller.origin()));
+        let here = |request: &&PendingRequest| Some(request.caller()) == caller;
         Known {
             device: self.devices.get(&device).cloned(),
             requests: self.requests.values().filter(|request| request.device() == device).cloned().collect(),
             waiting: Waiting {
                 all: self.crowd.0 + self.requests.values().filter(waits).count(),
-                client: self.crowd.1 + self.requests.values().filter(waits).filter(here).count(),
+                caller: self.crowd.1 + self.requests.values().filter(waits).filter(here).count(),
             },
         }
     }

@@ -3,6 +3,7 @@
 use super::scene::Caller;
 use super::scene::Memory;
 use super::scene::START;
+use super::scene::owner;
 use super::scene::stranger;
 use super::scene::told;
 use super::scene::waiting;
@@ -104,6 +105,20 @@ fn a_growing_wish_list_is_cut() {
     memory.connect(&Caller { scopes: one.to_vec(), ..stranger() }, START);
     memory.connect(&Caller { scopes: two.to_vec(), ..stranger() }, START);
     assert_eq!(waiting(&memory).scopes.iter().count(), SCOPES_MAX);
+}
+
+#[test]
+fn strangers_at_the_owners_address_do_not_take_his_share() {
+    let tunnel = Caller { ip: Some("127.0.0.1"), class: "private", ..stranger() };
+    let mut memory = Memory::default();
+    for number in 0..=PENDING_PER_CLIENT_MAX {
+        let device = Some(u8::try_from(number).unwrap() + 1);
+        memory.connect(&Caller { device, ..tunnel.clone() }, START);
+    }
+    assert_eq!(memory.requests.len(), PENDING_PER_CLIENT_MAX);
+    let node = Caller { device: Some(99), role: "node", scopes: Vec::new(), ..owner() };
+    assert!(told(&memory.connect(&node, START)).starts_with("pairing required"));
+    assert_eq!(memory.requests.len(), PENDING_PER_CLIENT_MAX + 1);
 }
 
 #[test]
