@@ -42,12 +42,17 @@ pub struct Settings {
 /// All certificates of this edge.
 #[derive(Debug)]
 pub struct Certificates {
-    settings: Settings,
     ca: LocalCa,
-    files: Vec<Arc<files::Loaded>>,
     resolver: Arc<Resolver>,
-    /// One renewal at a time.
-    renewing: Mutex<()>,
+    /// Locked for the whole of a renewal or replacement: one at a time.
+    shown: Mutex<Shown>,
+}
+
+/// What a renewal shows again.
+#[derive(Debug)]
+struct Shown {
+    names: Vec<Host>,
+    files: Vec<Arc<files::Loaded>>,
 }
 
 impl Certificates {
@@ -56,8 +61,7 @@ impl Certificates {
     /// # Errors
     /// [`CertificateError`] with the file and the way out.
     pub fn open(settings: Settings, now: UnixMillis) -> Result<Self, CertificateError> {
-        let files = settings.files.iter().map(|pair| files::load(pair, now).map(Arc::new));
-        let files = files.collect::<Result<Vec<_>, _>>()?;
+        let files = load(&settings.files, now)?;
         let ca = LocalCa::open(&settings.state_dir, &settings.names, now)?;
         let local = ca.leaf(&local_names(&settings.names, &files, &ca), now)?;
         if let Err(error) = publish(&settings.dir, ca.certificate_pem()) {
@@ -65,7 +69,21 @@ impl Certificates {
             warn!(file = %file.display(), %error, "the local ca's certificate is not where devices are to get it");
         }
         let resolver = Arc::new(Resolver::new(Served::new(&settings.names, &files, local.certified)));
-        Ok(Self { settings, ca, files, resolver, renewing: Mutex::default() })
+        Ok(Self { ca, resolver, shown: Mutex::new(Shown { names: settings.names, files }) })
+    }
+
+    /// Reads the files that `settings` name, those of before too, and shows them and a local leaf for its names from the
+    /// next handshake on. The folders stay: only a restart changes those.
+    ///
+    /// # Errors
+    /// [`CertificateError`]; then what was shown is shown on.
+    pub fn replace(&self, settings: &Settings, now: UnixMillis) -> Result<(), CertificateError> {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = load(&settings.files, now)?;
+        let local = self.ca.leaf(&local_names(&settings.names, &files, &self.ca), now)?;
+        self.resolver.replace(Served::new(&settings.names, &files, local.certified));
+        *shown = Shown { names: settings.names.clone(), files };
+        Ok(())
     }
 
     /// Says everything that [`Certificates::open`] would refuse, and makes nothing.
@@ -91,10 +109,10 @@ impl Certificates {
     /// # Errors
     /// [`CertificateError`]; then what was shown is shown on.
     pub fn renew(&self, now: UnixMillis) -> Result<Renewal, CertificateError> {
-        let _one = self.renewing.lock().unwrap_or_else(PoisonError::into_inner);
-        let local = self.ca.leaf(&local_names(&self.settings.names, &self.files, &self.ca), now)?;
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let local = self.ca.leaf(&local_names(&shown.names, &shown.files, &self.ca), now)?;
         if local.issued == local_ca::Issued::Anew {
-            self.resolver.replace(Served::new(&self.settings.names, &self.files, local.certified));
+            self.resolver.replace(Served::new(&shown.names, &shown.files, local.certified));
             return Ok(Renewal::Renewed);
         }
         Ok(Renewal::NotDue)
@@ -118,6 +136,10 @@ pub enum Renewal {
     NotDue,
     /// A new leaf is shown.
     Renewed,
+}
+
+fn load(pairs: &[FilePair], now: UnixMillis) -> Result<Vec<Arc<files::Loaded>>, FileError> {
+    pairs.iter().map(|pair| files::load(pair, now).map(Arc::new)).collect()
 }
 
 /// The names the local leaf is to carry: all of ours, but for those that the CA may not sign and a file is shown for anyway.

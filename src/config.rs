@@ -1,6 +1,7 @@
 //! What the operator wrote, read strictly: every key known, every value judged at its place, everything wrong told at
 //! once. Each room owns its settings; this one only assembles them.
 
+pub mod change;
 pub mod diagnostic;
 pub mod fault;
 pub mod place;
@@ -65,6 +66,17 @@ impl Config {
     /// As [`Config::load`].
     pub fn parse(text: &str, file: Option<PathBuf>, environment: &Environment) -> Result<Self, ConfigError> {
         file::read(text, file, environment)
+    }
+
+    /// The state folder that [`Config::load`] would find, even where the file is wrong otherwise: for those who look for a
+    /// running instance.
+    ///
+    /// # Errors
+    /// [`ConfigError::NoHome`] when nothing says where the state belongs.
+    pub fn find_state(named: Option<&Path>, environment: &Environment) -> Result<PathBuf, ConfigError> {
+        let file = environment.config_file(named);
+        let text = file.as_deref().and_then(|file| read_text(file).ok()).unwrap_or_default();
+        file::find_state(&text, file.as_deref(), environment)
     }
 
     /// The folder for the admin socket: the service manager's, else that of the state.

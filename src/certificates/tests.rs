@@ -349,3 +349,25 @@ impl House {
         (self.write(&format!("{name}.crt"), cert, 0o644), self.write(&format!("{name}.key"), key, 0o600))
     }
 }
+
+#[test]
+fn names_and_files_are_replaced_under_a_server_or_stay_as_they_were() {
+    let mut house = House::new(&["claw.example.com"]);
+    let certificates = house.open(now()).unwrap();
+    let server = server(&certificates, &["http/1.1"]);
+    let client = client_of(certificates.ca_pem());
+    assert!(handshake(&client, &server, "new.local").is_err());
+    let mut settings = house.settings.clone();
+    settings.names.push(Host::parse("new.local").unwrap());
+    certificates.replace(&settings, now()).unwrap();
+    assert_eq!(handshake(&client, &server, "new.local"), Ok(HandshakeKind::Full));
+    // The hourly renewal keeps what the reload brought.
+    assert_eq!(certificates.renew(now()).unwrap(), Renewal::NotDue);
+
+    house.settings.names = vec![Host::parse("other.example.com").unwrap()];
+    assert!(certificates.replace(&house.settings, now()).is_err(), "not permitted");
+    house.settings.names.clear();
+    house.settings.files = vec![FilePair { cert: "/absent".into(), key: "/absent".into() }];
+    assert!(certificates.replace(&house.settings, now()).is_err(), "no such file");
+    assert_eq!(handshake(&client_of(certificates.ca_pem()), &server, "new.local"), Ok(HandshakeKind::Full));
+}

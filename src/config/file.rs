@@ -1,6 +1,6 @@
 //! The file as a whole: its tables, and what holds between them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
@@ -53,11 +53,8 @@ pub(super) fn read(text: &str, file: Option<PathBuf>, environment: &Environment)
     let mut problems = Problems::default();
     let root = Section::new(String::new(), table.get_ref(), 0..0, &KEYS, &mut problems);
     // Relative paths count from the file's folder; what the built-in profile has lies in the state folder.
-    let folder = file.as_deref().and_then(|file| file.parent()).unwrap_or(&environment.folder).to_path_buf();
-    let state_dir = match root.text("state_dir", &mut problems) {
-        Some(state_dir) => folder.join(state_dir.value),
-        None => environment.state_dir()?,
-    };
+    let folder = folder_of(file.as_deref(), environment);
+    let state_dir = read_state_dir(&root, &folder, environment, &mut problems)?;
 
     let edge = rooms::read_edge(&root, &mut problems);
     let listeners = read_listeners(&root, environment, &mut problems);
@@ -78,6 +75,31 @@ pub(super) fn read(text: &str, file: Option<PathBuf>, environment: &Environment)
     config.warnings = warnings(&config, &root);
     config.warnings.extend(config.listeners.iter().filter_map(|listener| warning_of_root(listener, environment)));
     Ok(config)
+}
+
+/// The state folder of a file that may be wrong otherwise.
+pub(super) fn find_state(text: &str, file: Option<&Path>, environment: &Environment) -> Result<PathBuf, ConfigError> {
+    let (table, _) = DeTable::parse_recoverable(text);
+    let ignored = &mut Problems::default();
+    let root = Section::new(String::new(), table.get_ref(), 0..0, &KEYS, ignored);
+    read_state_dir(&root, &folder_of(file, environment), environment, ignored)
+}
+
+/// From where relative paths count.
+fn folder_of(file: Option<&Path>, environment: &Environment) -> PathBuf {
+    file.and_then(Path::parent).unwrap_or(&environment.folder).to_path_buf()
+}
+
+fn read_state_dir(
+    root: &Section<'_>,
+    folder: &Path,
+    environment: &Environment,
+    problems: &mut Problems,
+) -> Result<PathBuf, ConfigError> {
+    match root.text("state_dir", problems) {
+        Some(state_dir) => Ok(folder.join(state_dir.value)),
+        None => environment.state_dir(),
+    }
 }
 
 fn read_listeners(root: &Section<'_>, environment: &Environment, problems: &mut Problems) -> Vec<listener::Settings> {
