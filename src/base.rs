@@ -4,6 +4,7 @@ pub mod clock;
 pub mod code;
 pub mod ed25519;
 pub mod limits;
+pub mod owner_command;
 pub mod pem;
 pub mod printable;
 pub mod private_file;

@@ -25,7 +25,7 @@ use failure::Failure;
 
 /// The front door of an OpenClaw gateway.
 #[derive(Debug, Parser)]
-#[command(name = "doorward", version, about, disable_help_subcommand = true)]
+#[command(name = "doorward", version, about)]
 struct Arguments {
     /// The configuration; default: $DOORWARD_CONFIG, else ./doorward.toml, else the built-in local profile.
     #[arg(long, global = true, value_name = "FILE")]

@@ -15,6 +15,7 @@ mod outbound;
 mod pairings;
 mod presence;
 mod refusal;
+mod refusal_log;
 mod registry;
 pub mod routes;
 mod session;
@@ -46,6 +47,7 @@ use crate::base::limits::CONNECT_WAIT;
 use crate::base::limits::PING_PERIOD;
 use crate::base::limits::TICK_PERIOD;
 use crate::base::limits::UPKEEP_PERIOD;
+use crate::base::owner_command::OwnerCommand;
 use crate::base::secret::Fingerprint;
 use crate::base::secret::Secret;
 use crate::core::admission::Lobby;
@@ -62,6 +64,7 @@ use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::keys::token::TokenError;
 use crate::store::keys::token::TokenSource;
+use crate::telemetry::gate::Gate;
 
 pub use admission::Admission;
 pub use pairings::Decider;
@@ -82,6 +85,8 @@ pub struct Settings {
     pub clock: Clock,
     /// How long it waits for what.
     pub timing: Timing,
+    /// How the owner's commands reach it, for the log.
+    pub owner: OwnerCommand,
 }
 
 /// The core's waits and periods. The default is that of the limits; tests take shorter ones.
@@ -143,6 +148,8 @@ struct Inner {
     secret: ArcSwap<Fingerprint>,
     clock: Clock,
     timing: Timing,
+    owner: OwnerCommand,
+    refusal_log: Gate,
     throttle: Mutex<Throttle>,
     desk: tokio::sync::Mutex<()>,
     /// Where visits to the desk and the upkeep run.
@@ -161,7 +168,7 @@ impl Core {
     /// # Errors
     /// [`CoreError`] when there is no gateway token.
     pub fn open(settings: Settings) -> Result<Self, CoreError> {
-        let Settings { verifier, store, token, clock, timing } = settings;
+        let Settings { verifier, store, token, clock, timing, owner } = settings;
         let secret = ArcSwap::from_pointee(token.open()?.fingerprint());
         let rounds = timing.ping_period.as_millis() / timing.upkeep_period.as_millis().max(1);
         let inner = Arc::new(Inner {
@@ -171,6 +178,8 @@ impl Core {
             secret,
             clock,
             timing,
+            owner,
+            refusal_log: Gate::default(),
             throttle: Mutex::default(),
             desk: tokio::sync::Mutex::new(()),
             runtime: tokio::runtime::Handle::current(),
@@ -336,7 +345,8 @@ mod tests {
         verifier.fill_shared();
         let store = Store::open(&folder.path().join("store")).await.unwrap();
         let token = TokenSource::of(None, folder.path());
-        let core = Core::open(Settings { verifier, store, token, clock, timing: Timing::default() }).unwrap();
+        let (timing, owner) = (Timing::default(), OwnerCommand::default());
+        let core = Core::open(Settings { verifier, store, token, clock, timing, owner }).unwrap();
         let signed = |mut head: Parts| {
             let token = signer.sign(&subject(), Some(&RequestClaim::of(&head).unwrap())).unwrap();
             head.headers.insert(ASSERTION, token.parse().unwrap());

@@ -19,6 +19,7 @@ pub mod head;
 pub mod io;
 pub mod live;
 pub mod owner;
+mod plain_http;
 mod refusal;
 mod transport;
 

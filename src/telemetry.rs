@@ -1,6 +1,8 @@
 //! What doorward tells its operator while it runs: one subscriber for `tracing` and `log`, text for a person,
 //! JSON lines for a collector. The access log goes the same way, under the target [`ACCESS`].
 
+pub mod gate;
+
 use std::io::IsTerminal;
 
 use thiserror::Error;

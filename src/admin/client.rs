@@ -26,7 +26,7 @@ pub fn call(places: &[PathBuf], request: &Request) -> Result<Value, CallError> {
             Err(cause) => return Err(CallError::Broken { place: place.clone(), cause }),
         }
     }
-    Err(CallError::NotRunning)
+    Err(CallError::NotRunning { places: places.to_vec() })
 }
 
 fn ask(mut stream: UnixStream, request: &Request) -> io::Result<Result<Value, CallError>> {
@@ -61,8 +61,11 @@ pub enum CallError {
         cause: io::Error,
     },
     /// No instance listens.
-    #[error("no doorward is running with this configuration")]
-    NotRunning,
+    #[error("no doorward is running with this configuration, nobody listens on: {}", listed(places))]
+    NotRunning {
+        /// The sockets that were tried.
+        places: Vec<PathBuf>,
+    },
     /// The instance said no.
     #[error("{error}")]
     Refused {
@@ -71,4 +74,9 @@ pub enum CallError {
         /// What to do.
         hint: String,
     },
+}
+
+fn listed(places: &[PathBuf]) -> String {
+    let places: Vec<_> = places.iter().map(|place| place.display().to_string()).collect();
+    places.join(", ")
 }

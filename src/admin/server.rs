@@ -338,6 +338,6 @@ mod tests {
     async fn nobody_at_home_is_told_apart_from_a_refusal() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("admin.sock");
-        assert!(matches!(ask(path, Request::Status).await, Err(CallError::NotRunning)));
+        assert!(matches!(ask(path, Request::Status).await, Err(CallError::NotRunning { .. })));
     }
 }

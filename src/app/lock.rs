@@ -1,16 +1,17 @@
 //! One state folder, one instance. The kernel holds the lock, so that a crash frees it; the file says who has it and
 //! where its admin socket is.
 
-use std::fs::{self, DirBuilder, File, TryLockError};
+use std::fs::{self, DirBuilder, File, Metadata, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, CWD, Mode, OFlags, access, openat};
 use thiserror::Error;
 
 use crate::base::limits::LOCK_FILE_BYTES_MAX;
-use crate::base::private_file::{self, Fault, Owners};
+use crate::base::private_file::{self, Fault, Owners, STICKY};
+use crate::store;
 
 /// The file name of the lock.
 const FILE: &str = "lock";
@@ -146,11 +147,22 @@ fn check_private(folder: &Path) -> Result<(), LockError> {
     let path = folder.to_path_buf();
     private_file::check_owner(&found, Owners::Us).and_then(|()| private_file::check_closed(&found)).map_err(|fault| {
         match fault {
+            Fault::Owner { .. } | Fault::Mode { .. } if is_shared(&path, &found) => LockError::Shared { path },
             Fault::Owner { found, wanted } => LockError::Foreign { path, owner: found, own: wanted },
             Fault::Mode { found, .. } => LockError::Open { path, mode: found },
             other => LockError::Unusable { path, cause: io::Error::other(other) },
         }
     })
+}
+
+/// Whether a folder is more than a state folder, so that nobody must be told to close it or give it away: `/tmp`, or one
+/// that holds other things.
+fn is_shared(folder: &Path, metadata: &Metadata) -> bool {
+    let is_sticky = metadata.mode() & STICKY != 0;
+    let is_state = || folder.join(FILE).exists() || folder.join(store::FILE_NAME).exists();
+    // What cannot be looked into may hold anything.
+    let is_empty = || fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
+    is_sticky || !(is_state() || is_empty())
 }
 
 /// Why the state folder is not ours.
@@ -182,6 +194,12 @@ pub enum LockError {
         /// Its mode.
         mode: u32,
     },
+    /// It is no folder for state alone, and others can look into it or own it.
+    #[error("the state folder is shared with others or holds other things: {}", path.display())]
+    Shared {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The system refused.
     #[error("the state folder cannot be used ({cause}): {}", path.display())]
     Unusable {
@@ -206,6 +224,10 @@ impl LockError {
                 None => "`doorward status` asks it; a second instance needs its own `state_dir` and ports".into(),
             },
             Self::Open { path, .. } => format!("chmod 700 {}", path.display()),
+            Self::Shared { path } => format!(
+                "name a folder of doorward's own by `state_dir` or $DOORWARD_STATE, for example {}",
+                path.join("doorward").display()
+            ),
             Self::Unusable { .. } => {
                 "make it writable for this user, or name another folder: `state_dir` or $DOORWARD_STATE".into()
             }
@@ -253,6 +275,26 @@ mod tests {
         assert!(error.hint().starts_with("chmod 700 "));
         assert_eq!(judge(folder.path()).unwrap_err().to_string(), error.to_string());
         assert!(!folder.path().join(FILE).exists());
+    }
+
+    #[test]
+    fn nobody_is_told_to_close_or_give_away_a_folder_that_others_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let (shared, mixed, ours) = (folder.path().join("tmp"), folder.path().join("srv"), folder.path().join("state"));
+        for (path, mode) in [(&shared, 0o1777), (&mixed, 0o755), (&ours, 0o755)] {
+            fs::create_dir(path).unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        fs::write(mixed.join("somebody's"), "").unwrap();
+        fs::write(ours.join(store::FILE_NAME), "").unwrap();
+        for path in [&shared, &mixed] {
+            let error = StateLock::take(path).unwrap_err();
+            assert!(matches!(error, LockError::Shared { .. }), "{error}");
+            let hint = error.hint();
+            assert!(!hint.contains("chmod") && !hint.contains("chown"), "{hint}");
+            assert!(hint.contains("`state_dir`") && hint.ends_with("/doorward"), "{hint}");
+        }
+        assert!(matches!(StateLock::take(&ours), Err(LockError::Open { mode: 0o755, .. })));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::admin::owner::{BoundListener, Facts, Owner};
 use crate::admin::request::SOCKET;
 use crate::admin::server::Server;
 use crate::base::clock::Clock;
+use crate::base::owner_command::OwnerCommand;
 use crate::certificates::Certificates;
 use crate::certificates::server_tls::ServerTls;
 use crate::config::Config;
@@ -83,6 +84,7 @@ async fn open_core(config: &Config, keys: &SigningKeys, life: &Life, clock: &Clo
         token: token.clone(),
         clock: clock.clone(),
         timing: Timing::default(),
+        owner: OwnerCommand::new(config.file.as_deref()),
     };
     let core = Core::open(settings)?;
     if token.is_exposed() {

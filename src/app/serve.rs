@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
+use crate::base::owner_command::OwnerCommand;
 use crate::config::Config;
 use crate::telemetry::Format;
 
@@ -64,12 +65,33 @@ fn announce(config: &Config, url: Option<&str>) {
     for listener in &config.listeners {
         info!(listener = %listener.name, bind = ?listener.bind, "listening");
     }
-    let file = config.file.as_ref().map(|file| format!("--config {} ", file.display())).unwrap_or_default();
-    let command = format!("doorward {file}dashboard");
-    let url = url.unwrap_or("no listener serves it");
-    info!(dashboard = url, open = %command, "ready");
+    let command = OwnerCommand::new(config.file.as_deref()).with("dashboard");
+    match url {
+        Some(url) => info!(dashboard = url, open = %command, "ready"),
+        None => info!("ready; no listener serves the dashboard"),
+    }
     if config.log.format == Format::Text {
         // Whoever started this without a terminal has the same in the log.
-        let _ = writeln!(std::io::stdout(), "Dashboard: {url}\nOpen it signed in: {command}");
+        let _ = std::io::stdout().write_all(welcome(url, &command).as_bytes());
+    }
+}
+
+/// Where the dashboard is and how it is opened, if it is anywhere.
+fn welcome(url: Option<&str>, command: &str) -> String {
+    match url {
+        Some(url) => format!("Dashboard: {url}\nOpen it signed in: {command}\n"),
+        None => "Dashboard: no listener serves it (`serve = \"all\"` does)\n".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_serves_is_not_to_be_opened() {
+        assert_eq!(welcome(Some("http://x/"), "d dashboard"), "Dashboard: http://x/\nOpen it signed in: d dashboard\n");
+        let none = welcome(None, "d dashboard");
+        assert!(none.contains("no listener serves it") && !none.contains("pen it") && !none.contains("d dashboard"));
     }
 }

@@ -103,6 +103,7 @@ mod tests {
 
     use super::*;
     use crate::base::limits::{SIGNING_KEY_LIFE, SIGNING_KEY_OVERLAP};
+    use crate::base::owner_command::OwnerCommand;
     use crate::certificates;
     use crate::config::Config;
     use crate::config::place::Environment;
@@ -138,6 +139,7 @@ mod tests {
             token: TokenSource::of(None, state.path()),
             clock: clock.clone(),
             timing: Timing::default(),
+            owner: OwnerCommand::default(),
         };
         let core = Core::open(settings).unwrap();
         let signer = Arc::new(Signer::new(keys.current(), "edge", "core", clock.clone()).unwrap());

@@ -40,6 +40,13 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A fault that repeats is logged this often.
 pub const WARN_PERIOD: Duration = Duration::from_secs(10);
+/// Refused WebSockets are told in so many lines of the log in each period; more would be a stranger's way to fill the disk.
+pub const REFUSAL_LINES_MAX: usize = 100;
+/// That period.
+pub const REFUSAL_LINES_PERIOD: Duration = Duration::from_secs(10);
+
+/// Bytes in which a plain caller of a TLS port shows that it speaks HTTP; the longest registered method has 17.
+pub const METHOD_BYTES_MAX: usize = 32;
 
 // ---- HTTP --------------------------------------------------------------------------------
 

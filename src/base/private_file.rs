@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use crate::base::limits::KEY_FILE_BYTES_MAX;
 use crate::base::secret::Secret;
 
-pub use fault::{Fault, PrivateFileError};
+pub use fault::{Fault, PrivateFileError, STICKY};
 
 /// What others must not have on a private file or folder: any access at all.
 const OTHERS: u32 = 0o077;
@@ -306,6 +306,25 @@ mod tests {
         assert!(fault("nothing").is_absent());
         assert_eq!(fault("group").hint(), format!("chmod 600 {}", at("group").display()));
         assert_eq!(fs::read(at("group")).unwrap(), b"x");
+    }
+
+    #[test]
+    fn what_we_may_not_read_is_told_with_the_owner_and_mode_it_needs() {
+        let path = Path::new("/etc/doorward/token");
+        let denied = || Fault::Io(io::ErrorKind::PermissionDenied.into());
+        let error = PrivateFileError::new(path, denied());
+        assert_eq!(error.to_string(), "file cannot be used (permission denied): /etc/doorward/token");
+        let own = rustix::process::geteuid().as_raw();
+        for hint in [error.hint(), error.operators_hint()] {
+            assert!(hint.starts_with(&format!("chown {own} {0} && chmod 600 {0}", path.display())), "{hint}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_everybody_shares_is_not_to_be_closed() {
+        let fault = Fault::Mode { found: 0o1777, wanted: 0o700 };
+        let hint = PrivateFileError::new(Path::new("/tmp"), fault).hint();
+        assert!(!hint.contains("chmod") && hint.contains("`state_dir`"), "{hint}");
     }
 
     #[test]

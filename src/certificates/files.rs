@@ -86,8 +86,10 @@ pub fn load(pair: &FilePair, now: UnixMillis) -> Result<Loaded, FileError> {
     Ok(Loaded { certified: Arc::new(CertifiedKey::new(chain, key)), names })
 }
 
+/// Links are followed, here and for the key: ACME clients keep the current pair behind one (`live/…/privkey.pem`).
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
-    let text = read(path, open(path)?)?;
+    let text =
+        private_file::open(path, Link::Followed).and_then(|file| read(path, file)).map_err(FileError::CertFile)?;
     let chain = CertificateDer::pem_slice_iter(text.expose()).take(CHAIN_CERTIFICATES_MAX + 1);
     let chain = chain.collect::<Result<Vec<_>, _>>().map_err(|_| FileError::NotACertificate(path.to_owned()))?;
     if chain.is_empty() {
@@ -100,9 +102,11 @@ fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
 }
 
 fn read_key(path: &Path) -> Result<Arc<dyn SigningKey>, FileError> {
-    let file = open(path)?;
-    check_private(path, &file)?;
-    let text = read(path, file)?;
+    let text = private_file::open(path, Link::Followed).and_then(|file| {
+        check_private(path, &file)?;
+        read(path, file)
+    });
+    let text = text.map_err(FileError::KeyFile)?;
     match PrivateKeyDer::from_pem_slice(text.expose()) {
         Ok(der) => any_supported_type(&der).map_err(|_| FileError::KeyKind(path.to_owned())),
         Err(_) if contains(text.expose(), b"ENCRYPTED") => Err(FileError::KeyEncrypted(path.to_owned())),
@@ -114,38 +118,36 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
 
-/// Follows links, because ACME clients keep the current pair behind one (`live/…/privkey.pem`).
-fn open(path: &Path) -> Result<File, FileError> {
-    Ok(private_file::open(path, Link::Followed)?)
-}
-
-fn read(path: &Path, file: File) -> Result<Secret<Vec<u8>>, FileError> {
-    private_file::read_bytes(file).map_err(|fault| PrivateFileError::new(path, fault).into())
+fn read(path: &Path, file: File) -> Result<Secret<Vec<u8>>, PrivateFileError> {
+    private_file::read_bytes(file).map_err(|fault| PrivateFileError::new(path, fault))
 }
 
 /// The key must be its owner's alone, and the owner we or root; so must the owner of a link to it, who could point it elsewhere.
-fn check_private(path: &Path, file: &File) -> Result<(), FileError> {
+fn check_private(path: &Path, file: &File) -> Result<(), PrivateFileError> {
     let judged = || {
         let (target, link) = (file.metadata().map_err(Fault::Io)?, fs::symlink_metadata(path).map_err(Fault::Io)?);
         check_owner(&target, Owners::UsOrRoot)?;
         check_owner(&link, Owners::UsOrRoot)?;
         check_closed(&target)
     };
-    judged().map_err(|fault| PrivateFileError::new(path, fault).into())
+    judged().map_err(|fault| PrivateFileError::new(path, fault))
 }
 
 /// A configured pair that is not shown. The operator's to mend.
 #[derive(Debug, Error)]
 pub enum FileError {
+    /// The certificate's file cannot be read.
+    #[error("certificate: {0}")]
+    CertFile(PrivateFileError),
     /// Its time is over.
     #[error("certificate has expired: {}", .0.display())]
     Expired(PathBuf),
-    /// One of the two cannot be read, or others can reach the key.
-    #[error(transparent)]
-    File(#[from] PrivateFileError),
     /// The key asks for a passphrase.
     #[error("private key is encrypted: {}", .0.display())]
     KeyEncrypted(PathBuf),
+    /// The key's file cannot be read, or others can reach it.
+    #[error("private key: {0}")]
+    KeyFile(PrivateFileError),
     /// A kind of key that TLS here cannot use.
     #[error("private key is of an unsupported kind: {}", .0.display())]
     KeyKind(PathBuf),
@@ -190,7 +192,7 @@ impl FileError {
             Self::Expired(path) => {
                 format!("renew {} at its issuer, or take the pair out of `[[certificates.file]]`", path.display())
             }
-            Self::File(error) => error.operators_hint(),
+            Self::CertFile(error) | Self::KeyFile(error) => error.operators_hint(),
             Self::KeyEncrypted(path) => {
                 format!("umask 077; openssl pkey -in {0} -out {0}.plain, and name that file", path.display())
             }

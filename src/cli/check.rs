@@ -9,6 +9,7 @@ use crate::app::AppError;
 use crate::app::judge;
 use crate::config::Config;
 use crate::listener;
+use crate::listener::bind::BindError;
 use crate::origin::{ClientIpHeader, LocalRule, ProxyProtocol};
 
 use super::failure::Failure;
@@ -16,26 +17,33 @@ use super::{Context, Form, print, print_json};
 
 pub(super) fn check(context: &Context) -> Result<(), Failure> {
     let config = context.config()?;
-    let problems = judge(&config, &context.environment);
+    let (may_come, problems): (Vec<_>, Vec<_>) = judge(&config, &context.environment).into_iter().partition(may_come);
+    let absent = may_come.iter().map(|error| format!("{error}: a start is refused until it has; {}", error.hint()));
+    let warnings: Vec<String> = config.warnings.iter().cloned().chain(absent).collect();
     match context.form {
         Form::Json => print_json(&json!({
             "ok": problems.is_empty(),
             "problems": problems.iter().map(|error| json!({"error": error.to_string(), "hint": error.hint()})).collect::<Vec<_>>(),
-            "warnings": config.warnings,
+            "warnings": warnings,
             "stateDir": config.state_dir,
             "listeners": config.listeners.iter().map(describe).collect::<Vec<_>>(),
         }))?,
-        Form::Text => print(&shown(&config, &problems))?,
+        Form::Text => print(&shown(&config, &problems, &warnings))?,
     }
     if problems.is_empty() { Ok(()) } else { Err(Failure::told()) }
 }
 
-fn shown(config: &Config, problems: &[AppError]) -> String {
+/// An address that this machine does not have may come with a cable, a lease or a tunnel.
+fn may_come(error: &AppError) -> bool {
+    matches!(error, AppError::Bind(BindError::Unavailable { .. }))
+}
+
+fn shown(config: &Config, problems: &[AppError], warnings: &[String]) -> String {
     let mut shown = String::new();
     for error in problems {
         let _ = writeln!(shown, "{error}\nhint: {}", error.hint());
     }
-    for warning in &config.warnings {
+    for warning in warnings {
         let _ = writeln!(shown, "warning: {warning}");
     }
     if !problems.is_empty() {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::admin::request::Request;
 use crate::base::limits::DASHBOARD_FILE_LIFE;
+use crate::base::owner_command::OwnerCommand;
 use crate::base::private_file;
 use crate::base::secret::Secret;
 use crate::config::Config;
@@ -57,7 +58,7 @@ pub(super) fn dashboard(arguments: &Arguments, context: &Context) -> Result<(), 
         return print(&format!("{}\n", signed_in.expose()));
     }
     if arguments.no_open {
-        return print(&format!("{url}\nIt asks for the gateway token: doorward token show\n"));
+        return print(&format!("{url}\n{}", afterwards(&config)));
     }
     let page = OneTimePage::create(&config, &signed_in(url, &token::read(&config)?))?;
     if open(&page.path) {
@@ -65,7 +66,17 @@ pub(super) fn dashboard(arguments: &Arguments, context: &Context) -> Result<(), 
         std::thread::sleep(DASHBOARD_FILE_LIFE);
         return Ok(());
     }
-    print(&format!("No browser could be opened here. Open {url}\nIt asks for the gateway token: doorward token show\n"))
+    print(&format!("{url}\nNo browser could be opened here: open that address yourself.\n{}", afterwards(&config)))
+}
+
+/// What a person does with the bare address.
+fn afterwards(config: &Config) -> String {
+    let command = OwnerCommand::new(config.file.as_deref());
+    format!(
+        "A page there that asks for the gateway token takes what `{}` prints; `{}` opens it signed in.\n",
+        command.with("token show"),
+        command.with("dashboard")
+    )
 }
 
 /// The address with the token in its fragment.

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::admin::request::Request;
 use crate::base::clock::Clock;
+use crate::base::owner_command::OwnerCommand;
 
 use super::ask::ask;
 use super::failure::Failure;
@@ -43,7 +44,9 @@ pub(super) fn devices(command: &Command, context: &Context) -> Result<(), Failur
             let lists = ask(&Request::Devices, &config, context)?;
             match context.form {
                 Form::Json => print_lists(lists),
-                Form::Text => print(&shown::lists(&lists, Clock::system().now())),
+                Form::Text => {
+                    print(&shown::lists(&lists, &OwnerCommand::new(config.file.as_deref()), Clock::system().now()))
+                }
             }
         }
         Command::Approve { request_id, digest } => {

@@ -56,9 +56,10 @@ impl From<CallError> for Failure {
             CallError::Broken { .. } => {
                 Self::failed(message, "run this as the user that runs doorward, or as root; see its log")
             }
-            CallError::NotRunning => Self::failed(
+            CallError::NotRunning { .. } => Self::failed(
                 message,
-                "start it with `doorward run`; if it runs, name its configuration with --config or its state with $DOORWARD_STATE",
+                "start it with `doorward run`; if it runs, call from the folder of its doorward.toml, or name that file \
+                 with --config, or its state folder with $DOORWARD_STATE",
             ),
             CallError::Refused { hint, .. } => Self::failed(message, hint),
         }

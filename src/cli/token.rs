@@ -55,7 +55,7 @@ pub(super) fn read(config: &Config) -> Result<Secret<String>, Failure> {
 fn rotate(config: &Config, context: &Context) -> Result<(), Failure> {
     match call(&Request::RotateToken, config, context) {
         // Nobody runs, and the lock sees to it that nobody starts meanwhile.
-        Err(CallError::NotRunning) => {
+        Err(CallError::NotRunning { .. }) => {
             let _lock = StateLock::take(&config.state_dir).map_err(|error| Failure::failed(&error, error.hint()))?;
             let source = TokenSource::of(config.token_file.as_deref(), &config.state_dir);
             source.rotate().map_err(|error| Failure::failed(&error, error.hint()))?;

@@ -158,7 +158,7 @@ impl Inner {
                     name = request.profile.display_name.as_deref().unwrap_or("-"),
                     conn = %claims.cid, client = %claims.origin.client_shown(), peer = %claims.origin.peer,
                     class = claims.origin.class.as_str(), listener = %claims.origin.listener, code = Code::shown(code),
-                    "a device waits for approval: doorward devices approve {}", request.id
+                    "a device waits for approval: {}", self.owner.with(&format!("devices approve {}", request.id))
                 );
             }
             self.carry_out(notice);

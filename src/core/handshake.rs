@@ -27,6 +27,7 @@ use crate::core::desk::Applicant;
 use crate::core::desk::Rejection;
 use crate::core::desk::Welcome;
 use crate::core::dispatch;
+use crate::core::refusal_log::next_step;
 use crate::core::session::Connected;
 use crate::core::session::Session;
 use crate::core::websocket::Gone;
@@ -202,12 +203,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
         let claims = self.claims();
         let (conn, client, peer) = (&claims.cid, claims.origin.client_shown(), claims.origin.peer);
         let (reason, shown) = (failure.reason(), Code::shown(code));
-        match failure {
+        let line =
+            next_step(&failure).and_then(|next| Some((next, self.core.refusal_log.pass(std::time::Instant::now())?)));
+        match line {
             // Someone may be guessing, or may need help: worth a line.
-            Failure::Unauthorized { .. } | Failure::Proof(_) => {
-                info!(%conn, %client, %peer, reason, code = shown, "connect refused");
+            Some((next, held_back)) => {
+                info!(%conn, %client, %peer, reason, code = shown, held_back, next, "connect refused");
             }
-            _ => debug!(%conn, %client, %peer, reason, code = shown, "connect refused"),
+            None => debug!(%conn, %client, %peer, reason, code = shown, "connect refused"),
         }
         let error = match &code {
             Some(code) => failure.error_with_code(version, &code.to_string()),

@@ -1,18 +1,20 @@
 //! The accept loop: one for each socket, on the event loop that serves what it takes.
 
 use std::io;
+use std::sync::Arc;
 
 use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::caps::Caps;
-use super::connection::{Door, establish};
+use super::connection::{ConnectionError, Door, establish};
 use super::io::EdgeIo;
 use crate::base::limits::{ACCEPT_PAUSE, WARN_PERIOD};
 use crate::net::addr::PeerAddr;
+use crate::telemetry::gate::Gate;
 
 /// Who serves the connections that were established.
 pub trait Serve: Clone + Send + 'static {
@@ -24,6 +26,7 @@ pub trait Serve: Clone + Send + 'static {
 pub async fn accept<S: Serve>(socket: TcpListener, door: Door, caps: Caps, service: S, closing: watch::Receiver<bool>) {
     let mut closing = closing;
     let mut warned: Option<Instant> = None;
+    let told = Arc::new(Gate::default());
     loop {
         let accepted = tokio::select! {
             biased;
@@ -31,7 +34,7 @@ pub async fn accept<S: Serve>(socket: TcpListener, door: Door, caps: Caps, servi
             accepted = socket.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => greet(stream, PeerAddr::from_accept(peer), &door, &caps, &service),
+            Ok((stream, peer)) => greet(stream, PeerAddr::from_accept(peer), &told, &door, &caps, &service),
             Err(error) if is_of_one_connection(&error) => debug!(%error, "connection gone before accept"),
             Err(error) => {
                 // No descriptors or no memory: the connection stays in the queue and `accept` would fail
@@ -46,7 +49,7 @@ pub async fn accept<S: Serve>(socket: TcpListener, door: Door, caps: Caps, servi
     }
 }
 
-fn greet<S: Serve>(stream: TcpStream, peer: PeerAddr, door: &Door, caps: &Caps, service: &S) {
+fn greet<S: Serve>(stream: TcpStream, peer: PeerAddr, told: &Arc<Gate>, door: &Door, caps: &Caps, service: &S) {
     let seat = match caps.admit(peer) {
         Ok(seat) => seat,
         Err(error) => {
@@ -54,15 +57,27 @@ fn greet<S: Serve>(stream: TcpStream, peer: PeerAddr, door: &Door, caps: &Caps, 
             return;
         }
     };
-    let (door, service) = (door.clone(), service.clone());
+    let (door, service, told) = (door.clone(), service.clone(), Arc::clone(told));
     tokio::spawn(async move {
         match establish(stream, peer, seat, &door).await {
             Ok(io) => service.serve(io).await,
-            Err(error) => {
-                debug!(listener = %door.settings.load().name, peer = %peer.socket(), %error, "connection refused")
-            }
+            Err(error) => tell(&error, peer, &door, &told),
         }
     });
+}
+
+/// The line of a connection that came to no request.
+fn tell(error: &ConnectionError, peer: PeerAddr, door: &Door, told: &Gate) {
+    let (settings, peer) = (door.settings.load(), peer.socket());
+    let listener = &settings.name;
+    // A person may sit there and wonder.
+    let is_puzzling = matches!(error, ConnectionError::PlainHttp);
+    match is_puzzling.then(|| told.pass(std::time::Instant::now())).flatten() {
+        Some(held_back) => {
+            info!(%listener, %peer, %error, held_back, next = "use https:// there, not http://", "connection refused");
+        }
+        None => debug!(%listener, %peer, %error, "connection refused"),
+    }
 }
 
 /// What `accept(2)` reports about the connection it was to return, not about us.

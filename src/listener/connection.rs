@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustls::ServerConnection;
 use thiserror::Error;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -16,7 +16,7 @@ use super::facts::{Alpn, ConnectionFacts, ConnectionId, Progress, TlsFacts};
 use super::io::EdgeIo;
 use super::live::Live;
 use super::transport::Transport;
-use super::{Protocol, owner};
+use super::{Protocol, owner, plain_http};
 use crate::base::limits::{HANDSHAKE_WAIT, PROXY_HEADER_WAIT, PROXY_V2_BYTES_MAX};
 use crate::certificates::server_tls::ServerTls;
 use crate::identity::claims::TlsVersion;
@@ -49,6 +49,9 @@ pub enum ConnectionError {
     /// Plain HTTP on a TLS port.
     #[error("plain http on a tls port")]
     PlainHttp,
+    /// Text on a TLS port that is no HTTP either.
+    #[error("neither tls nor http on a tls port")]
+    PlainText,
     /// Not a PROXY header as this listener requires it.
     #[error("bad proxy header: {0}")]
     ProxyHeader(#[from] ProxyProtocolError),
@@ -196,27 +199,8 @@ async fn end_tls(
         ProxyProtocol::Off => tls.dialled(stream.local_addr()?.ip()),
         ProxyProtocol::Required { .. } => tls.forwarded(),
     };
-    let accepted = TlsAcceptor::from(config).accept(stream).into_fallible().await;
-    let (error, mut stream) = match accepted {
-        Ok(stream) => return Ok(stream),
-        Err(failed) => failed,
-    };
-    if !is_plain(&error) {
-        return Err(ConnectionError::Tls(error));
-    }
-    // Best effort: the connection ends either way.
-    let _ = stream.write_all(PLAIN_ON_TLS).await;
-    let _ = stream.shutdown().await;
-    Err(ConnectionError::PlainHttp)
-}
-
-/// Behind rustls's alert, which a plain client skips over or shows.
-const PLAIN_ON_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\
-    content-type: text/plain; charset=utf-8\r\n\r\nplain-http: this port speaks https; use https://\n";
-
-fn is_plain(error: &io::Error) -> bool {
-    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
-    matches!(cause, Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)))
+    let stream = plain_http::refuse(stream).await?;
+    TlsAcceptor::from(config).accept(stream).await.map_err(ConnectionError::Tls)
 }
 
 fn tls_facts(connection: &ServerConnection) -> Result<TlsFacts, ConnectionError> {

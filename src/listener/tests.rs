@@ -122,10 +122,22 @@ async fn auto_tells_tls_from_plain_by_the_first_byte() {
 }
 
 #[tokio::test]
-async fn plain_http_on_a_tls_port_is_told_so() {
-    let server = Server::start(Protocol::Https, origin::Settings::default());
-    let answer = String::from_utf8_lossy(&server.exchange(REQUEST).await).into_owned();
-    assert!(answer.contains("HTTP/1.1 400 ") && answer.contains("plain-http: "), "{answer}");
+async fn plain_http_on_a_tls_port_is_told_so_in_plain_http_and_nothing_else_is() {
+    for (origin, preface) in [(origin::Settings::default(), ""), (required("127.0.0.1"), "PROXY UNKNOWN\r\n")] {
+        let server = Server::start(Protocol::Https, origin);
+        for request in ["GET /secret HTTP/1.1\r\nHost: secret\r\n\r\n", "OPTIONS * HTTP/1.0\r\n\r\n"] {
+            let answer = server.exchange(format!("{preface}{request}").as_bytes()).await;
+            let answer = String::from_utf8(answer).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("open https://"), "{answer}");
+            assert!(!answer.contains("secret") && !answer.contains('*'), "{answer}");
+        }
+        for other in ["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "SSH-2.0-OpenSSH_9\r\n", &"A".repeat(4_000)] {
+            assert_eq!(server.exchange(format!("{preface}{other}").as_bytes()).await, b"", "{other}");
+        }
+        // What is no text is TLS's to refuse, with its own alert.
+        let alert = server.exchange(format!("{preface}\0\0\0\0\0\0\0\0").as_bytes()).await;
+        assert_eq!(alert.first(), Some(&21), "{alert:?}");
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
@@ -15,6 +16,8 @@ use doorward::net::host::Host;
 use rustls::{ServerConfig, ServerConnection, Stream};
 use tempfile::TempDir;
 
+use crate::support::instance::Instance;
+use crate::support::namespace::Namespace;
 use crate::support::program::{installed, run};
 
 #[test]
@@ -35,6 +38,32 @@ fn openssl_takes_the_local_certificate_at_its_strictest() {
         let output = verify(how).arg(house.ca()).arg(house.leaf()).output().unwrap();
         assert!(!output.status.success(), "{how:?}");
     }
+}
+
+#[test]
+fn every_account_may_read_the_ca_and_none_its_key_whatever_the_umask() {
+    let host = Namespace::new();
+    // A start takes all rights of others away, as umask 077 does.
+    let mut doorward = Instance::start(&host, "[certificates]\ndir = \"shared/certs\"\n");
+    let at = |relative: &str| doorward.folder().join(relative);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+    let (folder, ca, key) = (at("shared/certs"), at("shared/certs/local-ca.crt"), at("state/local-ca/ca.pem"));
+    assert_eq!((mode(&at("shared")), mode(&folder), mode(&ca), mode(&key)), (0o755, 0o755, 0o644, 0o600));
+    // One that was made private before is mended; the folder is its owner's affair by now.
+    assert!(doorward.stop().success());
+    fs::set_permissions(&ca, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o750)).unwrap();
+    doorward.restart();
+    assert_eq!((mode(&folder), mode(&ca)), (0o750, 0o644));
+    // A link in its place is replaced, never written through.
+    assert!(doorward.stop().success());
+    let other = folder.join("other");
+    fs::write(&other, "x").unwrap();
+    fs::remove_file(&ca).unwrap();
+    symlink(&other, &ca).unwrap();
+    doorward.restart();
+    assert_eq!(fs::read_to_string(&other).unwrap(), "x");
+    assert!(fs::read_to_string(&ca).unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
 }
 
 #[test]

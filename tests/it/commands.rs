@@ -35,7 +35,10 @@ fn status_is_zero_only_when_all_is_well() {
     assert!(doorward.stop().success());
     let output = doorward.command(&["status"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(errors(&output).contains("hint: start it with `doorward run`"), "{}", errors(&output));
+    let (words, socket) = (errors(&output), doorward.folder().join("state/admin.sock"));
+    assert!(words.contains("hint: start it with `doorward run`"), "{words}");
+    assert!(words.contains(&socket.display().to_string()), "it names the socket that it tried: {words}");
+    assert!(words.contains("doorward.toml") && words.contains("--config"), "{words}");
 }
 
 #[test]
@@ -131,7 +134,9 @@ fn an_approval_is_for_what_was_listed() {
     let (id, digest) = (pending["requestId"].as_str().unwrap(), pending["digest"].as_str().unwrap());
     assert_eq!(pending["origin"]["ip"], "10.77.0.2", "{pending:#}");
     let shown = doorward.words(&["devices", "list"]);
-    assert!(shown.contains(&format!("doorward devices approve {id} --digest {digest}\n")), "{shown}");
+    let file = doorward.folder().join("doorward.toml");
+    let command = format!("doorward devices approve {id} --digest {digest} --config {}\n", file.display());
+    assert!(shown.contains(&command), "{shown}");
     assert!(shown.contains("10.77.0.2 (private), listener lan\n"), "{shown}");
     assert!(doorward.words(&["devices", "list", "--json"]).starts_with("{\n  \"pending\": ["));
 
@@ -154,7 +159,9 @@ fn the_dashboard_is_opened_without_the_token_in_any_argument() {
     let doorward = Instance::start(&host, LOCAL);
     let token = doorward.token();
     let printed = doorward.words(&["dashboard", "--no-open"]);
-    assert!(printed.starts_with("http://127.0.0.1:18789/\n") && !printed.contains(&token), "{printed}");
+    let (first, then) = printed.split_once('\n').unwrap();
+    assert_eq!(first, "http://127.0.0.1:18789/");
+    assert!(then.contains("doorward token show --config ") && !printed.contains(&token), "{printed}");
     assert_eq!(doorward.json(&["dashboard"])["url"], "http://127.0.0.1:18789/");
     assert_eq!(doorward.command(&["dashboard", "--show-token"]).status.code(), Some(1), "this is no terminal");
 
@@ -217,7 +224,8 @@ fn check_judges_without_making_anything() {
     let words = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(1), "{words}");
     assert!(
-        words.contains("may not sign for a name that was not configured when it was made: later.example"),
+        words.contains("may not sign for a name that was not configured when it was made: later.example")
+            && words.contains("hint: give later.example a certificate by `[[certificates.file]]`, or mv "),
         "{words}"
     );
 }

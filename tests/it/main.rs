@@ -13,6 +13,7 @@ mod edge_requests;
 mod edge_sockets;
 mod kill_nine;
 mod namespaces;
+mod newcomer;
 mod owner_only;
 mod real_openclaw;
 mod real_proxies;

@@ -77,6 +77,60 @@ fn september_approves_within_the_pairing_scope_and_no_more() {
     assert!(doorward.paired().iter().any(|paired| paired["deviceId"] == device.id().as_str()));
 }
 
+#[test]
+fn both_releases_pair_from_the_lan_over_tls() {
+    let home = Household::new();
+    let doorward = Instance::start(&home.host, HOUSEHOLD);
+    let token = doorward.token();
+    let authority = doorward.folder().join("certs/local-ca.crt");
+    let arguments = ["system", "presence", "--url", "wss://10.77.0.1:8443", "--token", &token];
+    for release in [Release::September, Release::January] {
+        let openclaw = OpenClaw::new(&home.lan, release).trusting(&authority);
+        let told = openclaw.command(&arguments);
+        let words = format!("{}{}", String::from_utf8_lossy(&told.stdout), String::from_utf8_lossy(&told.stderr));
+        assert!(!told.status.success() && words.contains("pairing required"), "{release:?}: {words}");
+        let [pending] = &doorward.pending()[..] else { panic!("{release:?}: {:#?}", doorward.pending()) };
+        assert_eq!(pending["remoteIp"], "10.77.0.2", "{release:?}: {pending:#}");
+        assert_eq!(pending["origin"]["listener"], "lan", "{release:?}: {pending:#}");
+        doorward.words(&["devices", "approve", pending["requestId"].as_str().unwrap()]);
+        openclaw.words(&arguments);
+        let paired = doorward.paired();
+        assert!(paired.iter().any(|paired| paired["deviceId"] == pending["deviceId"]), "{release:?}: {paired:#?}");
+    }
+}
+
+#[test]
+fn september_shows_no_device_over_loopback_is_let_in_and_stays_unlisted() {
+    let home = Household::new();
+    let doorward = Instance::start(&home.host, HOUSEHOLD);
+    OpenClaw::new(&home.host, Release::September).words(&[
+        "system",
+        "presence",
+        "--url",
+        URL,
+        "--token",
+        &doorward.token(),
+    ]);
+    assert!(doorward.paired().is_empty() && doorward.pending().is_empty());
+}
+
+#[test]
+fn a_command_line_without_a_device_is_refused_from_elsewhere_and_the_log_says_what_to_do() {
+    let home = Household::new();
+    let doorward = Instance::start(&home.host, HOUSEHOLD);
+    let authority = doorward.folder().join("certs/local-ca.crt");
+    let openclaw = OpenClaw::new(&home.lan, Release::September).trusting(&authority);
+    let url = "wss://10.77.0.1:8443";
+    let told = openclaw.command(&["devices", "list", "--url", url, "--token", &doorward.token()]);
+    assert!(!told.status.success(), "{told:?}");
+    let log = doorward.log();
+    let line = log.lines().find(|line| line.contains("connect refused")).unwrap_or_else(|| panic!("{told:?}"));
+    for words in [" INFO ", "client=10.77.0.2", "device_required", "openclaw system presence"] {
+        assert!(line.contains(words), "{words} is not in {line}");
+    }
+    assert!(doorward.pending().is_empty());
+}
+
 /// A device of the LAN machine that waits, and its request.
 fn waiting(home: &Household, doorward: &Instance<'_>, ask: Ask) -> (Device, String) {
     let device = Device::new();

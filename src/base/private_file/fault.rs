@@ -33,11 +33,21 @@ impl PrivateFileError {
         let path = self.path.display();
         match &self.fault {
             Fault::Empty | Fault::Garbage(_) | Fault::NotText | Fault::TooLong => format!("write {path} anew"),
-            Fault::Io(_) => format!("see that {path} is there and that this user may read it"),
+            Fault::Io(cause) if cause.kind() == io::ErrorKind::NotFound => {
+                format!("make {path}, or name the file that is meant")
+            }
+            Fault::Io(cause) if cause.kind() == io::ErrorKind::PermissionDenied => self.let_us_in(),
+            Fault::Io(_) => format!("see that the disk of {path} is well"),
             Fault::NotAFile => format!("name the file itself, not {path}"),
             Fault::Owner { wanted, .. } => format!("chown -h {wanted} {path}, and the file it points to"),
             _ => self.hint(),
         }
+    }
+
+    /// How a file becomes ours to read.
+    fn let_us_in(&self) -> String {
+        let (path, own) = (self.path.display(), rustix::process::geteuid().as_raw());
+        format!("chown {own} {path} && chmod 600 {path}, and let uid {own} pass through the folders above it")
     }
 
     /// The command or the act that mends it.
@@ -49,7 +59,11 @@ impl PrivateFileError {
             }
             Fault::Exists => format!("look what {path} is, and move it away"),
             Fault::HardLink => format!("cp -p {path} {path}.copy && mv {path}.copy {path}"),
+            Fault::Io(cause) if cause.kind() == io::ErrorKind::PermissionDenied => self.let_us_in(),
             Fault::Io(_) => format!("see that this user may read and write {path}, and that the disk is not full"),
+            Fault::Mode { found, .. } if found & STICKY != 0 => {
+                format!("{path} is there for everybody: name a folder of doorward's own by `state_dir`")
+            }
             Fault::Mode { wanted, .. } => format!("chmod {wanted:o} {path}"),
             Fault::NotAFile | Fault::NotAFolder => format!("move {path} away"),
             Fault::Owner { wanted, .. } => format!("chown {wanted} {path}, or start as its owner"),
@@ -57,6 +71,9 @@ impl PrivateFileError {
         }
     }
 }
+
+/// The bit of a folder that everybody shares, such as /tmp.
+pub const STICKY: u32 = 0o1000;
 
 /// What is wrong with a private file or folder.
 #[derive(Debug, Error)]
@@ -74,7 +91,7 @@ pub enum Fault {
     #[error("file has more than one link")]
     HardLink,
     /// The system refused.
-    #[error("{0}")]
+    #[error("file cannot be used ({0})")]
     Io(io::Error),
     /// Others may read or write it.
     #[error("mode is {found:o}, must be {wanted:o} or less")]

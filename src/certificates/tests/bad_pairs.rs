@@ -41,7 +41,7 @@ fn every_bad_pair_is_refused_with_its_cause() {
     assert!(matches!(fails(&name("gap", &gap, 0o644), &key), FileError::Order(_)));
     for mode in [0o640, 0o604, 0o644, 0o660] {
         assert!(
-            matches!(fails(&cert, &name("open", &key_text, mode)), FileError::File(error) if matches!(error.fault, Fault::Mode { .. })),
+            matches!(fails(&cert, &name("open", &key_text, mode)), FileError::KeyFile(error) if matches!(error.fault, Fault::Mode { .. })),
             "{mode:o}"
         );
     }
@@ -58,8 +58,18 @@ fn every_bad_pair_is_refused_with_its_cause() {
     assert!(matches!(fails(&name("broken", broken, 0o644), &key), FileError::NotACertificate(_)));
     assert!(matches!(fails(&name("empty", "", 0o644), &key), FileError::NoCertificate(_)));
     assert!(matches!(fails(&name("many", &cert_text.repeat(11), 0o644), &key), FileError::TooLong(_)));
-    assert!(matches!(fails(&house.folder().join("absent"), &key), FileError::File(error) if error.is_absent()));
-    assert!(matches!(fails(&cert, house.folder()), FileError::File(error) if matches!(error.fault, Fault::NotAFile)));
+    let absent = house.folder().join("absent");
+    assert!(matches!(fails(&absent, &key), FileError::CertFile(error) if error.is_absent()));
+    let error = fails(&cert, &absent);
+    assert!(matches!(&error, FileError::KeyFile(error) if error.is_absent()));
+    let words = error.to_string();
+    assert!(
+        words.starts_with("private key: file cannot be used (") && words.ends_with(&format!("): {}", absent.display()))
+    );
+    assert_eq!(error.hint(), format!("make {}, or name the file that is meant", absent.display()));
+    assert!(
+        matches!(fails(&cert, house.folder()), FileError::KeyFile(error) if matches!(error.fault, Fault::NotAFile))
+    );
     let (cert, key) = house.write_pair("nameless", &local_ca::tests_leaf(&ca_pem, &[], now()));
     assert!(matches!(fails(&cert, &key), FileError::NoNames(_)));
 }

@@ -6,10 +6,11 @@ use serde_json::Value;
 
 use crate::base::clock::UnixMillis;
 use crate::base::limits::LABEL_CHARS_MAX;
+use crate::base::owner_command::OwnerCommand;
 use crate::base::printable::printable;
 
 /// Both lists.
-pub(in crate::cli) fn lists(lists: &Value, now: UnixMillis) -> String {
+pub(in crate::cli) fn lists(lists: &Value, owner: &OwnerCommand, now: UnixMillis) -> String {
     let list = |key| lists.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let (pending, paired) = (list("pending"), list("paired"));
     if pending.is_empty() && paired.is_empty() {
@@ -17,7 +18,7 @@ pub(in crate::cli) fn lists(lists: &Value, now: UnixMillis) -> String {
     }
     let mut shown = format!("Pending ({})\n", pending.len());
     for request in pending {
-        pending_request(&mut shown, request, now);
+        pending_request(&mut shown, request, owner, now);
     }
     let _ = write!(shown, "\nPaired ({})\n", paired.len());
     for device in paired {
@@ -26,7 +27,7 @@ pub(in crate::cli) fn lists(lists: &Value, now: UnixMillis) -> String {
     shown
 }
 
-fn pending_request(shown: &mut String, request: &Value, now: UnixMillis) {
+fn pending_request(shown: &mut String, request: &Value, owner: &OwnerCommand, now: UnixMillis) {
     let id = text(request.get("requestId"));
     let _ = writeln!(shown, "\n  {id}");
     line(shown, "device", &device(request));
@@ -38,7 +39,7 @@ fn pending_request(shown: &mut String, request: &Value, now: UnixMillis) {
         line(shown, "note", "this device was paired before and asks again");
     }
     let digest = text(request.get("digest"));
-    line(shown, "approve", &format!("doorward devices approve {id} --digest {digest}"));
+    line(shown, "approve", &owner.with(&format!("devices approve {id} --digest {digest}")));
 }
 
 fn paired_device(shown: &mut String, paired: &Value, now: UnixMillis) {
@@ -107,7 +108,7 @@ mod tests {
             }],
             "paired": [],
         });
-        let shown = lists(&lists_value, UnixMillis(181_000));
+        let shown = lists(&lists_value, &OwnerCommand::default(), UnixMillis(181_000));
         for expected in [
             "Pending (1)\n",
             "Ann's phone · ios\n",
@@ -128,15 +129,15 @@ mod tests {
             "requestId": evil, "deviceId": evil, "displayName": evil, "platform": evil, "role": evil, "scopes": [evil],
             "digest": evil, "origin": {"ip": evil, "class": evil, "listener": evil},
         }], "paired": [{"deviceId": evil, "roles": [evil], "approvedVia": evil}]});
-        let shown = lists(&lists_value, UnixMillis(0));
+        let shown = lists(&lists_value, &OwnerCommand::default(), UnixMillis(0));
         assert!(!shown.contains('\u{1b}') && !shown.contains('\u{202e}'), "{shown}");
         assert_eq!(shown.lines().filter(|line| line.starts_with("Paired (")).count(), 1, "{shown}");
     }
 
     #[test]
     fn anything_can_be_shown() {
-        assert_eq!(lists(&json!({}), UnixMillis(0)), "No device pairing entries.\n");
+        assert_eq!(lists(&json!({}), &OwnerCommand::default(), UnixMillis(0)), "No device pairing entries.\n");
         let odd = json!({"pending": [1, null, {}], "paired": [[], {"deviceId": 3}]});
-        assert!(lists(&odd, UnixMillis(0)).contains("Pending (3)"));
+        assert!(lists(&odd, &OwnerCommand::default(), UnixMillis(0)).contains("Pending (3)"));
     }
 }

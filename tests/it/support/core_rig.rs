@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use doorward::base::clock::{Clock, UnixMillis};
+use doorward::base::owner_command::OwnerCommand;
 use doorward::core::{Core, Decider, Settings, Timing};
 use doorward::identity::claims::{OriginClaim, RequestClaim, is_shareable};
 use doorward::identity::headers::ASSERTION;
@@ -83,7 +84,8 @@ impl Rig {
         let store = Store::open(&state.path().join("doorward.sqlite")).await.unwrap();
         let token = TokenSource::of(None, state.path());
         let text = token.open().unwrap().expose().clone();
-        let core = Core::open(Settings { verifier, store, token, clock: clock.clone(), timing }).unwrap();
+        let owner = OwnerCommand::default();
+        let core = Core::open(Settings { verifier, store, token, clock: clock.clone(), timing, owner }).unwrap();
         Self { core, clock, token: text, state, signer, next: AtomicU64::new(1) }
     }
 

@@ -24,12 +24,18 @@ pub(crate) struct OpenClaw<'a> {
     machine: &'a Namespace,
     release: Release,
     home: TempDir,
+    authority: Option<PathBuf>,
 }
 
 impl<'a> OpenClaw<'a> {
     /// A fresh installation's user on a machine.
     pub(crate) fn new(machine: &'a Namespace, release: Release) -> Self {
-        Self { machine, release, home: tempfile::tempdir().unwrap() }
+        Self { machine, release, home: tempfile::tempdir().unwrap(), authority: None }
+    }
+
+    /// The same, told to trust this CA as well.
+    pub(crate) fn trusting(self, authority: &Path) -> Self {
+        Self { authority: Some(authority.to_owned()), ..self }
     }
 
     /// Runs `openclaw ARGUMENTS`.
@@ -46,6 +52,9 @@ impl<'a> OpenClaw<'a> {
         command.arg(script).args(arguments).stdin(Stdio::null()).current_dir(self.home.path());
         command.env("HOME", self.home.path()).env("OPENCLAW_STATE_DIR", &state);
         command.env("OPENCLAW_CONFIG_PATH", state.join("openclaw.json"));
+        if let Some(authority) = &self.authority {
+            command.env("NODE_EXTRA_CA_CERTS", authority);
+        }
         for (name, value) in
             [("OPENCLAW_NO_RESPAWN", "1"), ("OPENCLAW_SKIP_CHANNELS", "1"), ("OPENCLAW_DISABLE_BONJOUR", "1")]
         {
