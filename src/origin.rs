@@ -6,19 +6,26 @@
 
 pub mod class;
 pub mod forwarded;
+pub mod header;
 pub mod network;
 pub mod proxy_protocol;
 pub mod request;
 pub mod tailnet;
 pub mod trail;
+pub mod witness;
 
 mod local;
 mod resolve;
+
+use http::HeaderName;
 
 use crate::net::addr::PeerAddr;
 use crate::net::range::Ranges;
 
 pub use self::class::Class;
+use self::forwarded::names::is_folded_equal;
+use self::forwarded::names::is_forwarding;
+pub use self::header::ClientIpHeader;
 pub use self::network::Network;
 pub use self::resolve::ClientAddr;
 pub use self::resolve::Facts;
@@ -26,7 +33,9 @@ pub use self::resolve::Kind;
 pub use self::resolve::Locality;
 pub use self::resolve::Origin;
 pub use self::resolve::Source;
+pub use self::resolve::Via;
 pub use self::resolve::resolve;
+pub use self::resolve::resolve_with;
 pub use self::tailnet::Whois;
 
 /// What one listener reads, and from whom. The default reads nothing and calls nobody local.
@@ -38,8 +47,21 @@ pub struct Settings {
     pub proxy_protocol: ProxyProtocol,
     /// The one header that may name the client.
     pub client_ip_header: ClientIpHeader,
+    /// The single-address headers that any listener reads: nobody's own to send, here either.
+    pub named_headers: Vec<HeaderName>,
     /// From whom that header counts.
     pub trusted_proxies: Ranges,
+}
+
+impl Settings {
+    /// Whether a header of this name is a trace of forwarding here: one of the known families, one that a listener reads,
+    /// or a spelling of either. Such a header is stripped before a request goes further.
+    pub fn is_forwarding(&self, name: &HeaderName) -> bool {
+        let named = |named: &HeaderName| is_folded_equal(name.as_str(), named.as_str());
+        is_forwarding(name.as_str())
+            || self.named_headers.iter().any(named)
+            || matches!(&self.client_ip_header, ClientIpHeader::Single(own) if named(own))
+    }
 }
 
 /// Who may be local on a listener.
@@ -78,16 +100,6 @@ impl ProxyProtocol {
             Self::Required { from } => from.contains(peer.ip()),
         }
     }
-}
-
-/// The header in which trusted proxies name the client.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum ClientIpHeader {
-    /// No header is read: a trusted proxy is the client itself.
-    #[default]
-    None,
-    /// `X-Forwarded-For`.
-    XForwardedFor,
 }
 
 /// The kernel's word on who holds the other end of a loopback connection.

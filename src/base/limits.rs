@@ -79,6 +79,10 @@ pub const BODY_BYTES_MAX: usize = 64 * 1024;
 pub const REQUESTS_PER_CONNECTION_MAX: u32 = 10_000;
 /// Elements of one forwarding header that are walked; more end as unattributed.
 pub const FORWARDED_HOPS_MAX: usize = 32;
+/// Bytes of one node of `Forwarded` that are read: the longest IPv6 address in brackets with a port, and room.
+pub const FORWARDED_NODE_BYTES_MAX: usize = 64;
+/// Parameters of one element of `Forwarded`; RFC 7239 has four, and each is compared with those before it.
+pub const FORWARDED_PARAMETERS_MAX: usize = 16;
 /// Steps of one origin's trail: PROXY header, trust, hops, client, class, the conditions of the local rule, and room.
 pub const TRAIL_STEPS_MAX: usize = 12;
 /// Default gateways of this machine that are remembered.

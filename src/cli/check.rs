@@ -75,16 +75,15 @@ fn new(folder: &Path) -> &'static str {
 fn believes(listener: &listener::Settings) -> String {
     let origin = &listener.origin;
     let mut words = vec![match origin.proxy_protocol {
-        ProxyProtocol::Off => "the socket's peer",
-        ProxyProtocol::Required { .. } => "the PROXY header",
+        ProxyProtocol::Off => "the socket's peer".to_owned(),
+        ProxyProtocol::Required { .. } => "the PROXY header".to_owned(),
     }];
-    match origin.client_ip_header {
-        ClientIpHeader::None => {}
-        ClientIpHeader::XForwardedFor => words.push("x-forwarded-for of trusted proxies"),
+    if origin.client_ip_header != ClientIpHeader::None {
+        words.push(format!("{} of trusted proxies", origin.client_ip_header.as_str()));
     }
     match origin.local {
         LocalRule::Never => {}
-        LocalRule::Loopback { .. } => words.push("loopback may be local"),
+        LocalRule::Loopback { .. } => words.push("loopback may be local".to_owned()),
     }
     format!("reads {}", words.join(", "))
 }

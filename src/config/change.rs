@@ -83,7 +83,8 @@ impl Changes {
 
     fn compare_listener(&mut self, old: &listener::Settings, new: &listener::Settings) {
         let listener::Settings { name, bind, protocol, serve, origin } = new;
-        let origin::Settings { local, proxy_protocol, client_ip_header, trusted_proxies } = origin;
+        // The named headers follow from the `client_ip_header` of all listeners.
+        let origin::Settings { local, proxy_protocol, client_ip_header, named_headers: _, trusted_proxies } = origin;
         let key = |key: &str| format!("listener {name}: {key}");
         self.restarts(key("bind"), *bind == old.bind);
         self.restarts(key("protocol"), *protocol == old.protocol);

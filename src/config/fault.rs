@@ -8,6 +8,7 @@ use crate::base::limits::{CONFIG_SHOWN_CHARS_MAX, ID_CHARS_MAX};
 use crate::base::printable::printable;
 use crate::net::host::HostError;
 use crate::net::range::RangeFault;
+use crate::origin::header::HeaderFault;
 
 /// What is wrong.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
@@ -25,6 +26,14 @@ pub enum Fault {
         address: SocketAddr,
         /// Who has it.
         by: String,
+    },
+    /// A header that cannot name the client.
+    #[error("{cause}: {}", shown(text))]
+    ClientHeader {
+        /// Why.
+        cause: HeaderFault,
+        /// What was written.
+        text: String,
     },
     /// A header that nobody may send.
     #[error("client_ip_header is set, but trusted_proxies names nobody who may send it")]
@@ -155,6 +164,7 @@ impl Fault {
             Self::AutoNeedsLoopback(_) => "use `protocol = \"https\"` here, or bind to 127.0.0.1 and [::1] only".into(),
             Self::Bind(text) => bind_hint(text),
             Self::BindTaken { .. } => "give each listener an address and port of its own".into(),
+            Self::ClientHeader { cause, .. } => header_hint(*cause),
             Self::HeaderNeedsTrust => {
                 "list your proxy's own addresses: `trusted_proxies = [\"192.0.2.1\"]`, or remove client_ip_header"
                     .into()
@@ -218,6 +228,21 @@ fn bind_hint(text: &str) -> String {
         Some(("localhost", _)) => format!("write \"127.0.0.1:{port}\", \"[::1]:{port}\""),
         Some(("" | "*", _)) => format!("for every address write \"0.0.0.0:{port}\", \"[::]:{port}\""),
         _ => format!("write an ip address and a port, as \"127.0.0.1:{port}\" or \"[::1]:{port}\""),
+    }
+}
+
+fn header_hint(cause: HeaderFault) -> String {
+    match cause {
+        HeaderFault::NotAName => "write one header name, as \"x-forwarded-for\" or \"x-real-ip\", or \"none\"".into(),
+        HeaderFault::OfHttp => {
+            "name the header that your proxy writes the client's address into, as \"x-forwarded-for\", \"forwarded\", \
+             \"x-real-ip\" or \"cf-connecting-ip\""
+                .into()
+        }
+        HeaderFault::Ours => {
+            "doorward strips and writes this family itself; name the header that your proxy writes the client's address into"
+                .into()
+        }
     }
 }
 

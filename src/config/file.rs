@@ -6,6 +6,7 @@ use toml::de::DeTable;
 
 use crate::certificates;
 use crate::listener;
+use crate::origin::ClientIpHeader;
 use crate::origin::LocalRule;
 
 use super::Config;
@@ -57,7 +58,8 @@ pub(super) fn read(text: &str, file: Option<PathBuf>, environment: &Environment)
     let state_dir = read_state_dir(&root, &folder, environment, &mut problems)?;
 
     let edge = rooms::read_edge(&root, &mut problems);
-    let listeners = read_listeners(&root, environment, &mut problems);
+    let mut listeners = read_listeners(&root, environment, &mut problems);
+    share_named_headers(&mut listeners);
     let certificates = certificates::Settings {
         dir: if file.is_some() { folder.join("certs") } else { state_dir.join("certs") },
         files: Vec::new(),
@@ -115,6 +117,20 @@ fn read_listeners(root: &Section<'_>, environment: &Environment, problems: &mut 
     let root = Section::new(String::new(), table.get_ref(), 0..0, &KEYS, problems);
     let sections = root.tables("listener", &listeners::KEYS, problems);
     sections.iter().map(|section| listeners::read(section, 1, &mut taken, problems)).collect()
+}
+
+/// What one listener reads as the client's address is nobody's own word on any of them.
+fn share_named_headers(listeners: &mut [listener::Settings]) {
+    let read = |listener: &listener::Settings| match &listener.origin.client_ip_header {
+        ClientIpHeader::Single(name) => Some(name.clone()),
+        _ => None,
+    };
+    let mut named: Vec<_> = listeners.iter().filter_map(read).collect();
+    named.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+    named.dedup();
+    for listener in listeners {
+        listener.origin.named_headers.clone_from(&named);
+    }
 }
 
 /// What is allowed, but weakens the house or cannot have been meant.

@@ -15,7 +15,7 @@ use crate::origin::LocalRule;
 use crate::origin::ProxyProtocol;
 
 use super::fault::Fault;
-use super::section::{Case, Keys, Placed, Problems, Section};
+use super::section::{Keys, Placed, Problems, Section};
 
 pub(super) const KEYS: Keys = Keys {
     known: &[
@@ -37,18 +37,10 @@ pub(super) const KEYS: Keys = Keys {
     ],
 };
 
-const LATER_HEADER: &str = "use \"x-forwarded-for\", or \"none\"; most proxies can send it";
-const LATER_HEADERS: [(&str, &str); 9] = [
-    ("forwarded", LATER_HEADER),
-    ("x-real-ip", LATER_HEADER),
-    ("x-client-ip", LATER_HEADER),
-    ("true-client-ip", LATER_HEADER),
-    ("cf-connecting-ip", LATER_HEADER),
-    ("fastly-client-ip", LATER_HEADER),
-    ("x-azure-clientip", LATER_HEADER),
-    ("x-envoy-external-address", LATER_HEADER),
-    ("fly-client-ip", LATER_HEADER),
-];
+/// Words of which a header's name may not be a slip of the keyboard: it would be read, and nobody would send it.
+const HEADER_WORDS: [&str; 4] = ["forwarded", "none", "x-forwarded-for", "x-real-ip"];
+const HEADER_SLIP: usize = 2;
+
 const LATER_LOCAL: [(&str, &str); 1] = [(
     "published-loopback",
     "use `local = \"never\"` here: callers through a published port pair by approval, which is safe",
@@ -80,7 +72,7 @@ pub(super) fn read(section: &Section<'_>, number: usize, taken: &mut Taken, prob
     let outside = bind.iter().copied().find(|address| !address.ip().to_canonical().is_loopback());
 
     let protocols = [("https", Protocol::Https), ("http", Protocol::Http), ("auto", Protocol::Auto)];
-    let protocol = section.word("protocol", Case::Exact, &protocols, &[], problems);
+    let protocol = section.word("protocol", &protocols, &[], problems);
     if let (Some(Placed { value: Protocol::Auto, span }), Some(address)) = (&protocol, outside) {
         problems.add(Fault::AutoNeedsLoopback(address), span);
     }
@@ -96,7 +88,7 @@ pub(super) fn read(section: &Section<'_>, number: usize, taken: &mut Taken, prob
     let local = read_local(section, outside, &proxy_protocol, problems);
 
     let words = [("all", Serve::All), ("redirect", Serve::Redirect)];
-    let serve = section.word("serve", Case::Exact, &words, &[], problems);
+    let serve = section.word("serve", &words, &[], problems);
     let behind_proxy =
         !section.is_empty_list("trusted_proxies") || matches!(proxy_protocol, ProxyProtocol::Required { .. });
     match &serve {
@@ -113,7 +105,9 @@ pub(super) fn read(section: &Section<'_>, number: usize, taken: &mut Taken, prob
     let serve =
         serve.map_or(if protocol == Protocol::Http { Serve::Redirect } else { Serve::All }, |serve| serve.value);
 
-    let origin = origin::Settings { local, proxy_protocol, client_ip_header, trusted_proxies: trusted };
+    // What the other listeners read is known when all of them are.
+    let named_headers = Vec::new();
+    let origin = origin::Settings { local, proxy_protocol, client_ip_header, named_headers, trusted_proxies: trusted };
     Settings { name, bind, protocol, serve, origin }
 }
 
@@ -179,7 +173,7 @@ fn read_ranges(section: &Section<'_>, key: &'static str, width: Width, problems:
 
 fn read_proxy_protocol(section: &Section<'_>, width: Width, problems: &mut Problems) -> ProxyProtocol {
     let words = [("off", Proxy::Off), ("required", Proxy::Required)];
-    let proxy = section.word("proxy_protocol", Case::Exact, &words, &[], problems);
+    let proxy = section.word("proxy_protocol", &words, &[], problems);
     let from = read_ranges(section, "proxy_protocol_from", width, problems);
     let from_span = section.span_of("proxy_protocol_from");
     match proxy {
@@ -201,14 +195,25 @@ fn read_proxy_protocol(section: &Section<'_>, width: Width, problems: &mut Probl
 }
 
 fn read_header(section: &Section<'_>, trusted: &Ranges, problems: &mut Problems) -> ClientIpHeader {
-    let words = [("none", ClientIpHeader::None), ("x-forwarded-for", ClientIpHeader::XForwardedFor)];
-    let Some(header) = section.word("client_ip_header", Case::Folded, &words, &LATER_HEADERS, problems) else {
-        return ClientIpHeader::None;
+    let key = "client_ip_header";
+    let Some(text) = section.text(key, problems) else { return ClientIpHeader::None };
+    let header = match ClientIpHeader::parse(text.value) {
+        Ok(header) => header,
+        Err(cause) => {
+            problems.add(Fault::ClientHeader { cause, text: text.value.to_owned() }, &text.span);
+            return ClientIpHeader::None;
+        }
     };
-    if header.value != ClientIpHeader::None && trusted.is_empty() && section.is_empty_list("trusted_proxies") {
-        problems.add(Fault::HeaderNeedsTrust, &header.span);
+    let slip = |word: &&&str| (1..=HEADER_SLIP).contains(&strsim::damerau_levenshtein(header.as_str(), word));
+    let closest = HEADER_WORDS.iter().find(slip).filter(|_| !HEADER_WORDS.contains(&header.as_str()));
+    if let Some(closest) = closest {
+        let allowed = HEADER_WORDS.to_vec();
+        problems
+            .add(Fault::UnknownValue { key, text: text.value.to_owned(), allowed, closest: Some(closest) }, &text.span);
+    } else if header != ClientIpHeader::None && trusted.is_empty() && section.is_empty_list("trusted_proxies") {
+        problems.add(Fault::HeaderNeedsTrust, &text.span);
     }
-    header.value
+    header
 }
 
 fn read_local(
@@ -218,7 +223,7 @@ fn read_local(
     problems: &mut Problems,
 ) -> LocalRule {
     let words = [("never", Local::Never), ("loopback", Local::Loopback)];
-    let local = section.word("local", Case::Exact, &words, &LATER_LOCAL, problems);
+    let local = section.word("local", &words, &LATER_LOCAL, problems);
     let uids = section.numbers("local_uids", &(0..=i64::from(u32::MAX)), problems);
     match (local, uids) {
         (Some(Placed { value: Local::Loopback, span }), uids) => {

@@ -11,7 +11,7 @@ use crate::net::host::WebOrigin;
 use crate::telemetry;
 
 use super::fault::Fault;
-use super::section::{Case, Keys, Problems, Section};
+use super::section::{Keys, Problems, Section};
 
 pub(super) const EDGE: Keys = Keys {
     known: &["id", "names", "origins", "https_port", "drain_seconds"],
@@ -99,7 +99,7 @@ pub(super) fn read_log(root: &Section<'_>, problems: &mut Problems) -> telemetry
     let mut settings = telemetry::Settings::default();
     let Some(section) = root.table("log", &LOG, problems) else { return settings };
     let formats = [("text", telemetry::Format::Text), ("json", telemetry::Format::Json)];
-    if let Some(format) = section.word("format", Case::Exact, &formats, &[], problems) {
+    if let Some(format) = section.word("format", &formats, &[], problems) {
         settings.format = format.value;
     }
     if let Some(access) = section.flag("access", problems) {

@@ -22,15 +22,6 @@ pub(super) struct Keys {
     pub(super) later: &'static [(&'static str, &'static str)],
 }
 
-/// Whether a word is told from another by its case.
-#[derive(Clone, Copy, Eq, PartialEq)]
-pub(super) enum Case {
-    /// It is.
-    Exact,
-    /// It is not: names of header lines (RFC 9110 §5.1).
-    Folded,
-}
-
 /// A value and its place.
 #[derive(Clone, Debug)]
 pub(super) struct Placed<T> {
@@ -184,28 +175,22 @@ impl<'t> Section<'t> {
         Some(Placed { value: texts, span: list.span })
     }
 
-    /// One of a closed set of words, in which case counts unless `case` says otherwise. `later` are words that a later
-    /// version will know.
+    /// One of a closed set of words, in which case counts. `later` are words that a later version will know.
     pub(super) fn word<T: Copy>(
         &self,
         key: &'static str,
-        case: Case,
         words: &[(&'static str, T)],
         later: &[(&str, &'static str)],
         problems: &mut Problems,
     ) -> Option<Placed<T>> {
         let text = self.text(key, problems)?;
-        let word = match case {
-            Case::Exact => text.value.to_owned(),
-            Case::Folded => text.value.to_ascii_lowercase(),
-        };
-        let known = words.iter().find(|(known, _)| *known == word).map(|(_, value)| *value);
+        let known = words.iter().find(|(known, _)| *known == text.value).map(|(_, value)| *value);
         if known.is_none() {
             let allowed: Vec<&'static str> = words.iter().map(|(word, _)| *word).collect();
-            let fault = match later.iter().find(|(later, _)| *later == word) {
+            let fault = match later.iter().find(|(later, _)| *later == text.value) {
                 Some((_, instead)) => Fault::Later { what: format!("{key} = {}", text.value), instead },
                 None => {
-                    let closest = closest(&word, &allowed);
+                    let closest = closest(text.value, &allowed);
                     Fault::UnknownValue { key, text: text.value.to_owned(), closest, allowed }
                 }
             };

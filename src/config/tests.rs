@@ -1,11 +1,14 @@
 //! Every refusal of a configuration and the place it points at; and what the defaults are.
 #![cfg(test)]
 
+use http::HeaderName;
+
 use super::fault::Fault;
 use super::*;
 use crate::listener::{Protocol, Serve};
 use crate::net::host::{Host, HostError};
 use crate::net::range::RangeFault;
+use crate::origin::header::HeaderFault;
 use crate::origin::{ClientIpHeader, LocalRule, ProxyProtocol};
 
 #[test]
@@ -89,8 +92,15 @@ fn refusals_of_listeners() -> Vec<(String, Expected)> {
         (outside("proxy_protocol = «\"optional\"»"), |f| matches!(f, Fault::UnknownValue { .. })),
         (outside("proxy_protocol_from = «[\"10.0.0.2\"]»"), |f| matches!(f, Fault::Useless { .. })),
         (outside("client_ip_header = «\"x-forwarded-for\"»"), |f| matches!(f, Fault::HeaderNeedsTrust)),
-        (outside("client_ip_header = «\"X-Real-IP\"»\ntrusted_proxies = [\"10.0.0.2\"]"), |f| {
-            matches!(f, Fault::Later { .. })
+        (outside("client_ip_header = «\"X-Real-IP\"»"), |f| matches!(f, Fault::HeaderNeedsTrust)),
+        (outside("client_ip_header = «\"Host\"»\ntrusted_proxies = [\"10.0.0.2\"]"), |f| {
+            is_header(f, HeaderFault::OfHttp)
+        }),
+        (outside("client_ip_header = «\"X-Doorward-Client\"»\ntrusted_proxies = [\"10.0.0.2\"]"), |f| {
+            is_header(f, HeaderFault::Ours)
+        }),
+        (outside("client_ip_header = «\"real ip\"»\ntrusted_proxies = [\"10.0.0.2\"]"), |f| {
+            is_header(f, HeaderFault::NotAName)
         }),
         (outside("client_ip_header = «\"x-forwarded-fro\"»\ntrusted_proxies = [\"10.0.0.2\"]"), |f| {
             matches!(f, Fault::UnknownValue { closest: Some("x-forwarded-for"), .. })
@@ -100,6 +110,10 @@ fn refusals_of_listeners() -> Vec<(String, Expected)> {
             |f| matches!(f, Fault::LocalBehindProxy),
         ),
     ]
+}
+
+fn is_header(fault: &Fault, cause: HeaderFault) -> bool {
+    matches!(fault, Fault::ClientHeader { cause: found, .. } if *found == cause)
 }
 
 fn refusals_of_ranges() -> Vec<(String, Expected)> {
@@ -295,6 +309,33 @@ fn a_whole_file_is_read_and_paths_count_from_it() {
     assert_eq!(config.certificates.files[0].key, Path::new("/keys/a.key"));
     assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
     assert!(config.warnings[0].contains("listener-2"));
+}
+
+#[test]
+fn a_header_that_one_listener_reads_is_nobodys_word_on_any() {
+    let config = parse(
+        r#"
+        edge.names = ["a.example"]
+        [[listener]]
+        bind = ["10.0.0.1:1"]
+        client_ip_header = "My-Client"
+        trusted_proxies = ["10.0.0.2"]
+        [[listener]]
+        bind = ["10.0.0.1:2"]
+        client_ip_header = "FORWARDED"
+        trusted_proxies = ["10.0.0.2"]
+        "#,
+    )
+    .unwrap();
+    let [single, forwarded] = &config.listeners[..] else { panic!("{:?}", config.listeners) };
+    let name = HeaderName::from_static("my-client");
+    assert_eq!(single.origin.client_ip_header, ClientIpHeader::Single(name.clone()));
+    assert_eq!(forwarded.origin.client_ip_header, ClientIpHeader::Forwarded);
+    for listener in [single, forwarded] {
+        assert!(listener.origin.is_forwarding(&name));
+        assert!(listener.origin.is_forwarding(&HeaderName::from_static("my_client")));
+        assert!(!listener.origin.is_forwarding(&HeaderName::from_static("my-clients")));
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::identity::signer::{Signer, Subject};
 use crate::listener;
 use crate::listener::facts::TlsFacts;
 use crate::net::host::Authority;
-use crate::origin::{ClientIpHeader, Origin, ProxyProtocol};
+use crate::origin::{self, ClientIpHeader, Origin, ProxyProtocol};
 
 /// Strips `head`, makes it name `authority` alone, and signs where it comes from: `origin`, found by the settings of
 /// `listener`.
@@ -32,8 +32,8 @@ pub fn seal(
     signer: &Signer,
     clock: &Clock,
 ) -> Result<Parts, Refusal> {
-    let mut head = clean(head, authority)?;
     let facts = connection.facts();
+    let mut head = clean(head, authority, &listener.origin)?;
     let subject = Subject {
         cid: facts.id.as_str().to_owned(),
         origin: OriginClaim::of(origin, &listener.name),
@@ -50,8 +50,8 @@ pub fn seal(
 }
 
 /// The head without anything that could be taken for our word, and with its authority in one place.
-fn clean(mut head: Parts, authority: &Authority) -> Result<Parts, Refusal> {
-    strip(&mut head.headers);
+fn clean(mut head: Parts, authority: &Authority, origin: &origin::Settings) -> Result<Parts, Refusal> {
+    strip(&mut head.headers, origin);
     // Never fails: hosts and ports are read into visible ASCII.
     let host = HeaderValue::try_from(authority.to_string())?;
     head.headers.insert(HOST, host);

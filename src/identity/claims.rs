@@ -119,7 +119,7 @@ impl OriginClaim {
             peer: origin.peer.ip(),
             listener: listener.to_owned(),
             source: origin.source,
-            via: origin.via.clone(),
+            via: origin.via.to_vec(),
             steps: origin.trail,
         }
     }

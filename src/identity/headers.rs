@@ -6,6 +6,7 @@
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, UPGRADE};
 
+use crate::origin::Settings;
 use crate::origin::forwarded::names::is_forwarding;
 
 /// The assertion's header.
@@ -102,13 +103,14 @@ pub fn is_assertion_twin(name: &HeaderName) -> bool {
 }
 
 /// Removes from a request's head what no caller may send: every look-alike, whatever `Connection` nominates (RFC 9110 §7.6.1),
-/// and the hop-by-hop fields. A WebSocket upgrade keeps `Connection: upgrade` and `Upgrade: websocket`, in exactly that form.
+/// and the hop-by-hop fields; what `origin` says any listener reads is a look-alike too. A WebSocket upgrade keeps `Connection: upgrade` and `Upgrade: websocket`, in exactly that form.
 ///
 /// To be called on the copy that goes on, never on the head by which a server still reads the body's framing.
-pub fn strip(headers: &mut HeaderMap) {
+pub fn strip(headers: &mut HeaderMap, origin: &Settings) {
     let nominated = nominated(headers);
     let is_websocket = nominated.contains(&UPGRADE) && upgrades_to_websocket(headers);
-    let doomed: Vec<HeaderName> = headers.keys().filter(|name| is_look_alike(name)).cloned().collect();
+    let doomed: Vec<HeaderName> =
+        headers.keys().filter(|name| is_look_alike(name) || origin.is_forwarding(name)).cloned().collect();
     for name in doomed.iter().chain(&nominated).chain(&HOP_BY_HOP) {
         headers.remove(name);
     }
@@ -237,14 +239,14 @@ mod tests {
             ("upgrade", "h2c"),
             ("proxy-connection", "keep-alive"),
         ]);
-        strip(&mut headers);
+        strip(&mut headers, &Settings::default());
         assert_eq!(shown(&headers), ["content-length: 3", "cookie: a=b", "host: claw.example"]);
     }
 
     #[test]
     fn connection_cannot_nominate_what_is_set_after_it() {
         let mut headers = map(&[("host", "a"), ("connection", "close, X-Doorward-Assertion, authorization")]);
-        strip(&mut headers);
+        strip(&mut headers, &Settings::default());
         headers.insert(ASSERTION, HeaderValue::from_static("ours"));
         assert_eq!(shown(&headers), ["host: a", "x-doorward-assertion: ours"]);
     }
@@ -256,7 +258,7 @@ mod tests {
             for upgrade in upgrades {
                 headers.append(UPGRADE, HeaderValue::from_str(upgrade).unwrap());
             }
-            strip(&mut headers);
+            strip(&mut headers, &Settings::default());
             shown(&headers)
         };
         let kept = ["connection: upgrade", "upgrade: websocket"];

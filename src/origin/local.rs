@@ -9,7 +9,6 @@ use super::Network;
 use super::Owner;
 use super::ProxyProtocol;
 use super::Settings;
-use super::forwarded::names::is_forwarding;
 use super::request::is_same_origin;
 use super::trail::Step;
 use super::trail::Trail;
@@ -34,7 +33,7 @@ pub(super) fn judge(facts: &Facts<'_>, settings: &Settings, network: &Network) -
     let loopback = facts.peer.ip().is_loopback();
     let plain = facts.proxy_header.is_none() && settings.proxy_protocol == ProxyProtocol::Off;
     let trusted = settings.trusted_proxies.contains(facts.peer.ip());
-    let forwarded = facts.headers.keys().any(|name| is_forwarding(name.as_str()));
+    let forwarded = facts.headers.keys().any(|name| settings.is_forwarding(name));
     let host = facts.authority.is_some_and(|authority| authority.host.is_loopback());
     let same_origin = is_same_origin(facts.headers, facts.authority, facts.scheme);
     for (holds, step) in [

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use http::HeaderMap;
 use serde::Deserialize;
 use serde::Serialize;
+use smallvec::SmallVec;
 
 use super::ClientIpHeader;
 use super::Network;
@@ -21,6 +22,8 @@ use super::tailnet;
 use super::tailnet::Whois;
 use super::trail::Step;
 use super::trail::Trail;
+use super::witness::Silent;
+use super::witness::Witness;
 use crate::net::addr::ClientKey;
 use crate::net::addr::PeerAddr;
 use crate::net::host::Authority;
@@ -64,7 +67,7 @@ pub struct Origin {
     pub source: Source,
     /// What stands between the peer and the client, nearest to us first: a trusted source in the PROXY
     /// header, then passed hops of the header.
-    pub via: Vec<IpAddr>,
+    pub via: Via,
     /// How it was found.
     pub trail: Trail,
 }
@@ -85,6 +88,9 @@ impl Origin {
         self.local == Locality::Local
     }
 }
+
+/// What stands between the peer and the client; so many find room without an allocation.
+pub type Via = SmallVec<[IpAddr; 4]>;
 
 /// The caller's address, as far as somebody we trust vouches for it.
 ///
@@ -122,19 +128,28 @@ pub enum Locality {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
+    /// `Forwarded`.
+    Forwarded,
     /// The kernel: the client is the other end of our socket.
     Peer,
     /// A PROXY header.
     ProxyProtocol,
+    /// A header of one address.
+    SingleHeader,
     /// `X-Forwarded-For`.
     XForwardedFor,
 }
 
 /// Finds the caller from `facts`, reading only what `settings` say, on a machine with this `network`.
 pub fn resolve(facts: &Facts<'_>, settings: &Settings, network: &Network) -> Origin {
+    resolve_with(facts, settings, network, &mut Silent)
+}
+
+/// The same, told to `witness` as it happens.
+pub fn resolve_with<W: Witness>(facts: &Facts<'_>, settings: &Settings, network: &Network, witness: &mut W) -> Origin {
     let mut trail = Trail::default();
-    let mut via = Vec::new();
-    let Found { client, source, step } = find(facts, settings, &mut via, &mut trail);
+    let mut via = Via::new();
+    let Found { client, source, step } = find(facts, settings, &mut via, &mut trail, witness);
     trail.push(step);
     let judged = local::judge(facts, settings, network);
     let (class, local) = match (client, judged) {
@@ -177,39 +192,56 @@ impl Found {
     }
 }
 
-fn find(facts: &Facts<'_>, settings: &Settings, via: &mut Vec<IpAddr>, trail: &mut Trail) -> Found {
+fn find<W: Witness>(
+    facts: &Facts<'_>,
+    settings: &Settings,
+    via: &mut Via,
+    trail: &mut Trail,
+    witness: &mut W,
+) -> Found {
     let speaker = match Speaker::of(facts, settings, trail) {
         Ok(speaker) => speaker,
         Err(nobody) => return nobody,
     };
-    match settings.client_ip_header {
-        ClientIpHeader::None => trail.push(Step::HeaderNotRead),
-        ClientIpHeader::XForwardedFor if settings.trusted_proxies.contains(speaker.ip) => {
-            trail.push(Step::TrustedProxy);
-            if speaker.source == Source::ProxyProtocol {
-                via.push(speaker.ip);
-            }
-            let passed = via.len();
-            let chain = forwarded::Chain { trusted: &settings.trusted_proxies, via: &mut *via };
-            let walk = forwarded::client(facts.headers, chain);
-            if via.len() > passed {
-                trail.push(Step::HopsPassed);
-            }
-            return of_walk(walk);
-        }
-        ClientIpHeader::XForwardedFor => trail.push(Step::HeaderUntrusted),
+    let Some(source) = source_of(&settings.client_ip_header) else {
+        trail.push(Step::HeaderNotRead);
+        return speaker.itself();
+    };
+    if !settings.trusted_proxies.contains(speaker.ip) {
+        trail.push(Step::HeaderUntrusted);
+        return speaker.itself();
     }
-    speaker.itself()
+    trail.push(Step::TrustedProxy);
+    if speaker.source == Source::ProxyProtocol {
+        via.push(speaker.ip);
+    }
+    let passed = via.len();
+    let chain = forwarded::Chain::new(&settings.trusted_proxies, via, witness);
+    let walk = forwarded::client(&settings.client_ip_header, facts.headers, chain);
+    if via.len() > passed {
+        trail.push(Step::HopsPassed);
+    }
+    of_walk(walk, source)
 }
 
-fn of_walk(walk: forwarded::Walk) -> Found {
-    let source = Source::XForwardedFor;
+fn source_of(header: &ClientIpHeader) -> Option<Source> {
+    match header {
+        ClientIpHeader::Forwarded => Some(Source::Forwarded),
+        ClientIpHeader::None => None,
+        ClientIpHeader::Single(_) => Some(Source::SingleHeader),
+        ClientIpHeader::XForwardedFor => Some(Source::XForwardedFor),
+    }
+}
+
+fn of_walk(walk: forwarded::Walk, source: Source) -> Found {
     match walk {
         forwarded::Walk::Absent => Found::nobody(source, Step::HeaderAbsent),
         forwarded::Walk::AllTrusted => Found::nobody(source, Step::ChainWithoutClient),
         forwarded::Walk::Client { ip, port } => Found { client: Some((ip, port)), source, step: Step::HopIsClient },
         forwarded::Walk::NotPossible => Found::nobody(source, Step::HopNotPossible),
+        forwarded::Walk::Repeated => Found::nobody(source, Step::HeaderRepeated),
         forwarded::Walk::TooMany => Found::nobody(source, Step::HopsTooMany),
+        forwarded::Walk::Ungrammatical => Found::nobody(source, Step::HeaderUngrammatical),
         forwarded::Walk::Unreadable => Found::nobody(source, Step::HopUnreadable),
     }
 }
@@ -248,7 +280,7 @@ impl Speaker {
     fn itself(self) -> Found {
         let (possible, yes, no) = match self.source {
             Source::ProxyProtocol => (can_be_claimed(self.ip), Step::ProxyHeaderIsClient, Step::ProxyHeaderNotPossible),
-            Source::Peer | Source::XForwardedFor => (can_be_peer(self.ip), Step::PeerIsClient, Step::PeerNotPossible),
+            _ => (can_be_peer(self.ip), Step::PeerIsClient, Step::PeerNotPossible),
         };
         if possible {
             Found { client: Some((self.ip, Some(self.port))), source: self.source, step: yes }

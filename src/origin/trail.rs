@@ -16,6 +16,10 @@ pub enum Step {
     HeaderAbsent,
     /// The listener reads no header.
     HeaderNotRead,
+    /// Several lines of a header that has one.
+    HeaderRepeated,
+    /// A line of the header breaks its grammar.
+    HeaderUngrammatical,
     /// The caller is not in `trusted_proxies`.
     HeaderUntrusted,
     /// The nearest untrusted hop.
@@ -83,6 +87,8 @@ impl Step {
             Self::ChainWithoutClient => "unattributed: the header names trusted proxies only",
             Self::HeaderAbsent => "unattributed: the trusted proxy sent no client header",
             Self::HeaderNotRead => "this listener reads no client header",
+            Self::HeaderRepeated => "unattributed: the client header stands there more than once",
+            Self::HeaderUngrammatical => "unattributed: a line of the client header breaks its grammar",
             Self::HeaderUntrusted => "forwarding headers do not count: not in trusted_proxies",
             Self::HopIsClient => "the nearest hop that is not a trusted proxy is the client",
             Self::HopNotPossible => "unattributed: a hop claims an address that no caller can have",

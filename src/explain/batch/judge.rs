@@ -117,11 +117,8 @@ fn config_reject(why: impl ToString) -> Refusal {
 }
 
 fn settings(case: &Case) -> Result<Settings, Refusal> {
-    let client_ip_header = match case.listener.client_ip_header.to_ascii_lowercase().as_str() {
-        "none" => ClientIpHeader::None,
-        "x-forwarded-for" => ClientIpHeader::XForwardedFor,
-        _ => return Err(config_reject("client_ip_header: not supported yet")),
-    };
+    let client_ip_header = ClientIpHeader::parse(&case.listener.client_ip_header)
+        .map_err(|fault| config_reject(format_args!("client_ip_header: {fault}")))?;
     let proxy_protocol = match case.listener.proxy_protocol.as_str() {
         "off" => ProxyProtocol::Off,
         "required" => {
@@ -134,7 +131,7 @@ fn settings(case: &Case) -> Result<Settings, Refusal> {
         false => LocalRule::Never,
     };
     let trusted_proxies = ranges("trusted_proxies", &case.trusted_proxies)?;
-    Ok(Settings { local, proxy_protocol, client_ip_header, trusted_proxies })
+    Ok(Settings { local, proxy_protocol, client_ip_header, named_headers: Vec::new(), trusted_proxies })
 }
 
 fn ranges(key: &str, entries: &[String]) -> Result<Ranges, Refusal> {

@@ -16,6 +16,11 @@ pub fn is_forwarding(name: &str) -> bool {
     list.iter().any(|entry| entry.matches(rest))
 }
 
+/// Whether two names are one to a reader who folds what stands between their words.
+pub fn is_folded_equal(one: &str, other: &str) -> bool {
+    one.len() == other.len() && one.bytes().zip(other.bytes()).all(|(one, other)| folded(one) == folded(other))
+}
+
 enum Entry {
     /// This name.
     Exactly(&'static [u8]),

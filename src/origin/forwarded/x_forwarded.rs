@@ -1,46 +1,39 @@
 //! `X-Forwarded-For` and `X-Forwarded-Proto`: no standard has them, so only what every reader agrees on is read.
 
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 
 use http::HeaderMap;
 use http::HeaderName;
 
 use super::Chain;
+use super::Node;
 use super::Walk;
-use crate::base::limits::FORWARDED_HOPS_MAX;
+use super::trimmed;
 use crate::net::host::Scheme;
 use crate::net::host::parse_port;
-use crate::origin::class::can_be_claimed;
+use crate::origin::witness::Witness;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Walks all lines of `X-Forwarded-For` as one list, right to left, to the first hop that `chain` does not trust.
-///
-/// Never left to right, and never past a hop that cannot be read: what stands further left is the caller's own text.
-pub(in crate::origin) fn client(headers: &HeaderMap, chain: Chain<'_>) -> Walk {
-    let hops = headers.get_all(X_FORWARDED_FOR).into_iter().rev();
-    let mut hops = hops.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
-    let mut walked = 0;
-    loop {
-        let Some(hop) = hops.next() else {
-            return if walked == 0 { Walk::Absent } else { Walk::AllTrusted };
-        };
-        if walked == FORWARDED_HOPS_MAX {
-            return Walk::TooMany;
+pub(super) fn client<W: Witness>(headers: &HeaderMap, mut chain: Chain<'_, W>) -> Walk {
+    for (index, line) in headers.get_all(X_FORWARDED_FOR).into_iter().rev().enumerate() {
+        chain.enter(index);
+        for hop in line.as_bytes().rsplit(|byte| *byte == b',') {
+            let hop = trimmed(hop);
+            if let ControlFlow::Break(walk) = chain.pass(hop, read_hop(hop)) {
+                return walk;
+            }
         }
-        walked += 1;
-        let Some((ip, port)) = read_hop(hop) else { return Walk::Unreadable };
-        if !chain.trusted.contains(ip) {
-            return if can_be_claimed(ip) { Walk::Client { ip, port } } else { Walk::NotPossible };
-        }
-        chain.via.push(ip);
     }
+    chain.end()
 }
 
-/// `IPv4`, `IPv4:port`, `IPv6`, `[IPv6]` or `[IPv6]:port`, white space around it; canonical. Nothing else.
-fn read_hop(hop: &[u8]) -> Option<(IpAddr, Option<u16>)> {
-    let text = std::str::from_utf8(hop).ok()?.trim_matches([' ', '\t']);
+/// `IPv4`, `IPv4:port`, `IPv6`, `[IPv6]` or `[IPv6]:port`; canonical. Nothing else.
+fn read_hop(hop: &[u8]) -> Option<Node> {
+    let text = std::str::from_utf8(hop).ok()?;
     if let Some(rest) = text.strip_prefix('[') {
         let (inner, after) = rest.split_once(']')?;
         let ip = IpAddr::V6(inner.parse().ok()?);
@@ -71,18 +64,17 @@ pub fn scheme(headers: &HeaderMap) -> Option<Scheme> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
+    use super::super::testing;
+    use super::super::testing::map;
     use super::*;
-    use crate::net::range::Ranges;
-    use crate::net::range::Width;
+    use crate::base::limits::FORWARDED_HOPS_MAX;
+    use crate::origin::ClientIpHeader;
 
     #[test]
     fn hops_are_read_strictly() {
         let shown = |hop: &str| read_hop(hop.as_bytes()).map(|(ip, port)| format!("{ip} {port:?}"));
         for (hop, expected) in [
             ("203.0.113.9", "203.0.113.9 None"),
-            (" \t203.0.113.9 ", "203.0.113.9 None"),
             ("203.0.113.9:44321", "203.0.113.9 Some(44321)"),
             ("2001:DB8:0::9", "2001:db8::9 None"),
             ("[2001:db8::9]", "2001:db8::9 None"),
@@ -95,6 +87,7 @@ mod tests {
         for bad in [
             "",
             " ",
+            " 203.0.113.9",
             "unknown",
             "_hidden",
             "unix:",
@@ -174,14 +167,20 @@ mod tests {
         }
     }
 
-    fn walk(lines: &[&str]) -> (Walk, Vec<IpAddr>) {
-        let trusted = Ranges::parse(&["10.0.0.0/24"], Width::Narrow).unwrap();
-        let mut via = Vec::new();
-        let found = client(&map("x-forwarded-for", lines), Chain { trusted: &trusted, via: &mut via });
-        (found, via)
+    #[test]
+    fn a_witness_is_told_every_hop_up_to_the_last_that_counts() {
+        let (_, _, told) = testing::witnessed(
+            &ClientIpHeader::XForwardedFor,
+            "x-forwarded-for",
+            &["6.6.6.6", "7.7.7.7, 203.0.113.9\t, 10.0.0.7", "10.0.0.8"],
+        );
+        assert_eq!(told, ["line 0", "0 10.0.0.8 Trusted", "line 1", "1 10.0.0.7 Trusted", "2 203.0.113.9 Client"]);
+        let chain = format!("203.0.113.9{}", ",10.0.0.7".repeat(FORWARDED_HOPS_MAX));
+        let (_, _, told) = testing::witnessed(&ClientIpHeader::XForwardedFor, "x-forwarded-for", &[&chain]);
+        assert_eq!(told.last().unwrap(), "32 203.0.113.9 BeyondBound");
     }
 
-    fn map(name: &'static str, lines: &[&str]) -> HeaderMap {
-        lines.iter().map(|line| (HeaderName::from_static(name), HeaderValue::from_str(line).unwrap())).collect()
+    fn walk(lines: &[&str]) -> (Walk, Vec<IpAddr>) {
+        testing::walk(&ClientIpHeader::XForwardedFor, "x-forwarded-for", lines)
     }
 }

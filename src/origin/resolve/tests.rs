@@ -32,11 +32,55 @@ fn a_trusted_proxy_names_the_client() {
     let origin = call("10.0.0.2").header(X_FORWARDED_FOR, "6.6.6.6, 2001:db8::9").header(X_FORWARDED_FOR, "10.0.0.7");
     let origin = origin.resolve();
     assert_eq!(shown(&origin), "2001:db8::9 None public x-forwarded-for");
-    assert_eq!(origin.via, ["10.0.0.7".parse::<IpAddr>().unwrap()]);
+    assert_eq!(origin.via[..], ["10.0.0.7".parse::<IpAddr>().unwrap()]);
     assert_eq!(origin.client_key().to_string(), "2001:db8::/64");
     let steps: Vec<_> = origin.trail.steps().collect();
     let local = [Step::LocalPeer, Step::LocalTrustedProxy, Step::LocalForwarded, Step::LocalHost];
     assert_eq!(steps, [&[Step::TrustedProxy, Step::HopsPassed, Step::HopIsClient][..], &local].concat());
+}
+
+#[test]
+fn only_the_one_configured_header_is_read() {
+    let lines = [
+        (X_FORWARDED_FOR, "203.0.113.1, 10.0.0.7"),
+        ("forwarded", "for=6.6.6.6, for=\"203.0.113.2:7\", for=10.0.0.8"),
+        ("x-real-ip", "203.0.113.3"),
+        ("my-client", "2001:db8::4"),
+    ];
+    for (header, expected, via) in [
+        ("none", "10.0.0.2 Some(4711) private peer", ""),
+        ("x-forwarded-for", "203.0.113.1 None public x-forwarded-for", "10.0.0.7"),
+        ("forwarded", "203.0.113.2 Some(7) public forwarded", "10.0.0.8"),
+        ("x-real-ip", "203.0.113.3 None public single-header", ""),
+        ("my-client", "2001:db8::4 None public single-header", ""),
+        ("true-client-ip", "nobody None unattributed single-header", ""),
+    ] {
+        let mut case = lines.into_iter().fold(call("10.0.0.2"), |case, (name, value)| case.header(name, value));
+        case.settings.client_ip_header = ClientIpHeader::parse(header).unwrap();
+        let origin = case.resolve();
+        assert_eq!(shown(&origin), expected, "{header}");
+        let passed: Vec<String> = origin.via.iter().map(IpAddr::to_string).collect();
+        assert_eq!(passed.join(" "), via, "{header}");
+    }
+}
+
+#[test]
+fn each_way_to_be_nobody_has_its_step() {
+    for (header, name, lines, step) in [
+        ("forwarded", "forwarded", &["for=6.6.6.6; proto=http"] as &[&str], Step::HeaderUngrammatical),
+        ("forwarded", "forwarded", &["for=6.6.6.6, for=_hidden"], Step::HopUnreadable),
+        ("forwarded", "forwarded", &["for=6.6.6.6, for=\"[::1]\""], Step::HopNotPossible),
+        ("forwarded", X_FORWARDED_FOR, &["6.6.6.6"], Step::HeaderAbsent),
+        ("x-real-ip", "x-real-ip", &["6.6.6.6", "203.0.113.9"], Step::HeaderRepeated),
+        ("x-real-ip", "x-real-ip", &["6.6.6.6, 203.0.113.9"], Step::HopUnreadable),
+        ("x-real-ip", "x_real_ip", &["6.6.6.6"], Step::HeaderAbsent),
+    ] {
+        let mut case = lines.iter().fold(call("10.0.0.2"), |case, line| case.header(name, line));
+        case.settings.client_ip_header = ClientIpHeader::parse(header).unwrap();
+        let origin = case.resolve();
+        assert_eq!(origin.class, Class::Unattributed, "{header} {lines:?}");
+        assert!(origin.trail.steps().any(|taken| taken == step), "{step:?}: {:?}", origin.trail);
+    }
 }
 
 #[test]
@@ -180,6 +224,11 @@ fn the_owner_at_the_machine_is_local() {
     assert_eq!(shown(&origin), "127.0.0.1 Some(4711) local peer");
     assert!(origin.is_local());
     assert_eq!(origin.trail.steps().last(), Some(Step::Local));
+    for own in [&["my-client"] as &[&str], &[]] {
+        let mut named = call("127.0.0.1").at_the_machine().header("my_client", "127.0.0.1");
+        named.settings.named_headers = own.iter().map(|name| HeaderName::from_static(name)).collect();
+        assert_eq!(named.resolve().is_local(), own.is_empty());
+    }
     let tunnelled = call("127.0.0.1").at_the_machine().header("cf-ray", "1").resolve();
     assert_eq!((tunnelled.class, tunnelled.is_local()), (Class::Nat, false));
     assert_eq!(tunnelled.trail.steps().last(), Some(Step::LocalForwarded));
