@@ -10,6 +10,7 @@ mod desk;
 mod dispatch;
 mod drain;
 mod handshake;
+mod judged;
 mod methods;
 mod outbound;
 mod pairings;
@@ -55,6 +56,7 @@ use crate::core::presence::Board;
 use crate::core::registry::Registry;
 use crate::core::session::Session;
 use crate::core::websocket::WebSocket;
+use crate::decisions::Decisions;
 use crate::identity::jwks::JwkSet;
 use crate::identity::verifier::Verifier;
 use crate::pairing::throttle::Throttle;
@@ -71,6 +73,7 @@ pub use pairings::Decider;
 pub use pairings::Listing;
 pub use pairings::Pairings;
 pub use refusal::Refusal;
+pub use refusal::Refused;
 
 /// What the core is made of.
 #[derive(Debug)]
@@ -157,6 +160,7 @@ struct Inner {
     registry: Arc<Registry>,
     lobby: Lobby,
     board: Board,
+    decisions: Decisions,
     draining: watch::Sender<bool>,
     started: Instant,
     boot: String,
@@ -186,6 +190,7 @@ impl Core {
             registry: Arc::new(Registry::new(usize::try_from(rounds).unwrap_or(1))),
             lobby: Lobby::default(),
             board: Board::new(Instant::now()),
+            decisions: Decisions::default(),
             draining: watch::Sender::new(false),
             started: Instant::now(),
             boot: Uuid::new_v4().to_string(),
@@ -266,6 +271,11 @@ impl Core {
             Ok(token)
         });
         rotated.await.unwrap_or(Err(CoreError::Stopped))
+    }
+
+    /// What was decided lately, here and by the edge in front.
+    pub fn decisions(&self) -> &Decisions {
+        &self.inner.decisions
     }
 
     /// How the core is. An answer means that the store can be read.

@@ -102,8 +102,8 @@ pub struct Connect {
     pub asked: Vec<String>,
     /// What it got.
     pub granted: Vec<String>,
-    /// Why it was let in: a credential's name, and what approved the device if that happened now.
-    pub by: Option<&'static str>,
+    /// What approved the device, if that happened at this moment.
+    pub approved_via: Option<&'static str>,
     /// The pairing request that waits.
     pub request_id: Option<String>,
 }

@@ -23,6 +23,7 @@ pub mod body;
 pub mod context;
 pub mod host;
 pub mod proxy;
+mod record;
 pub mod respond;
 pub mod route;
 pub mod upgrade;

@@ -37,6 +37,11 @@ impl Code {
         digits.next().is_none().then_some(Self(bits))
     }
 
+    /// The line that tells it to a caller.
+    pub fn told(self) -> String {
+        format!("code: {self} (what it means: /doorward/why/{self})\n")
+    }
+
     /// What a log line shows of `code`.
     pub fn shown(code: Option<Self>) -> String {
         code.map_or_else(|| "-".to_owned(), |code| code.to_string())

@@ -20,6 +20,7 @@ use crate::base::limits::SOCKETS_BEFORE_HELLO_MAX;
 use crate::base::limits::SOCKETS_BEFORE_HELLO_PER_CLIENT_MAX;
 use crate::base::limits::SOCKETS_BEFORE_HELLO_PER_SITE_MAX;
 use crate::base::limits::SOCKETS_BEFORE_HELLO_RESERVE;
+use crate::decisions::Case;
 use crate::identity::claims::Assertion;
 use crate::identity::verifier::Verified;
 use crate::net::addr::SiteKey;
@@ -32,12 +33,24 @@ pub struct Admission {
     verified: Verified,
     page: Page,
     place: Place,
+    case: Option<Box<Case>>,
 }
 
 impl Admission {
     /// Remembers that this client had `hello-ok`.
     pub(super) fn succeeded(&self) {
         self.place.lobby.waiting().admitted.add(self.place.seat);
+    }
+
+    /// Takes along the facts by which the edge judged the request, for whoever asks why it ended as it did.
+    #[must_use]
+    pub fn with_case(self, case: Case) -> Self {
+        Self { case: Some(Box::new(case)), ..self }
+    }
+
+    /// These facts; once.
+    pub(super) fn take_case(&mut self) -> Option<Case> {
+        self.case.take().map(|case| *case)
     }
 
     /// What the edge found out about the caller.
@@ -134,7 +147,7 @@ impl Lobby {
         let claims = verified.claims();
         let seat = CallerKey::of(&claims.origin);
         let entered = self.waiting().enter(seat);
-        entered.then(|| Admission { verified, page, place: Place { lobby: self.clone(), seat } })
+        entered.then(|| Admission { verified, page, place: Place { lobby: self.clone(), seat }, case: None })
     }
 
     /// Sockets that wait now.

@@ -15,9 +15,11 @@ use tracing::info;
 use crate::base::code::Code;
 use crate::core::Inner;
 use crate::core::broadcast;
+use crate::core::judged::judged;
 use crate::core::presence;
 use crate::core::registry::Arrival;
 use crate::core::registry::Registered;
+use crate::decisions;
 use crate::identity::claims::Assertion;
 use crate::identity::claims::OriginClaim;
 use crate::identity::verifier::Verified;
@@ -60,6 +62,8 @@ pub(super) struct Welcome {
     pub(super) admitted: Admitted,
     /// The `connect` that was answered.
     pub(super) connect: Connect,
+    /// What is remembered of it.
+    pub(super) judged: Box<decisions::Connect>,
 }
 
 /// An applicant that was not.
@@ -69,7 +73,12 @@ pub(super) struct Rejection {
     pub(super) failure: Failure,
     /// Its code here and in the log.
     pub(super) code: Option<Code>,
+    /// What is remembered of its `connect`, if it was judged.
+    pub(super) judged: Option<Box<decisions::Connect>>,
 }
+
+/// Why an applicant is not let in, and what is remembered of its `connect`, if it was judged.
+type Unwelcome = (Failure, Option<Box<decisions::Connect>>);
 
 impl Inner {
     /// Runs a visit to the desk to its end, whatever becomes of the caller.
@@ -93,10 +102,10 @@ impl Inner {
         let _desk = self.desk().await;
         match self.decide(applicant, code).await {
             Ok(Ok(welcome)) => Ok(welcome),
-            Ok(Err(failure)) => Err(Rejection { failure, code }),
+            Ok(Err((failure, judged))) => Err(Rejection { failure, code, judged }),
             Err(fault) => {
                 error!(%fault, code = Code::shown(code), "connect not decided");
-                Err(Rejection { failure: Failure::Internal, code })
+                Err(Rejection { failure: Failure::Internal, code, judged: None })
             }
         }
     }
@@ -105,12 +114,16 @@ impl Inner {
         self: &Arc<Self>,
         applicant: Applicant,
         code: Option<Code>,
-    ) -> Result<Result<Welcome, Failure>, DeskError> {
+    ) -> Result<Result<Welcome, Unwelcome>, DeskError> {
         if self.is_draining() {
-            return Ok(Err(Failure::Restart));
+            return Ok(Err((Failure::Restart, None)));
         }
         let Applicant { connect, verified, page, proof } = applicant;
         let (claims, now) = (verified.claims(), self.clock.now());
+        let device = match &proof {
+            Proof::Proven(device) => Some(device.id()),
+            Proof::Absent | Proof::Refused(_) => None,
+        };
         let known = match proof {
             Proof::Proven(device) => self.store.known(&device.id(), &CallerKey::of(&claims.origin), now).await?,
             Proof::Absent | Proof::Refused(_) => Known::default(),
@@ -126,9 +139,10 @@ impl Inner {
         let act = Act { name: "connect", actor: actor(&claims.origin), connection: Some(claims.cid.clone()), at: now };
         self.commit(&changes, &act).await?;
         self.tell(&notices, claims, code);
+        let judged = judged(&connect, device, shared, &outcome);
         let admitted = match outcome.outcome {
             Ok(admitted) => admitted,
-            Err(failure) => return Ok(Err(failure)),
+            Err(failure) => return Ok(Err((failure, Some(judged)))),
         };
         let registered = self.registry.register(Arrival {
             connection: claims.cid.clone(),
@@ -139,7 +153,7 @@ impl Inner {
             method: admitted.method,
             presence: presence::entry(&connect, claims, &admitted, now),
         });
-        Ok(Ok(Welcome { registered, admitted, connect }))
+        Ok(Ok(Welcome { registered, admitted, connect, judged }))
     }
 
     /// Makes `changes` durable. A failure is logged here once; the caller answers that nothing was done.

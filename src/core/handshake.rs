@@ -21,6 +21,8 @@ use uuid::Uuid;
 use crate::base::code::Code;
 use crate::base::limits::FRAME_BYTES_BEFORE_HELLO_MAX;
 use crate::base::limits::FRAMES_BEFORE_HELLO_MAX;
+use crate::base::limits::LABEL_CHARS_MAX;
+use crate::base::printable::printable;
 use crate::core::Inner;
 use crate::core::admission::Admission;
 use crate::core::desk::Applicant;
@@ -33,6 +35,8 @@ use crate::core::session::Session;
 use crate::core::websocket::Gone;
 use crate::core::websocket::Inbound;
 use crate::core::websocket::WebSocket;
+use crate::decisions;
+use crate::decisions::Outcome;
 use crate::identity::claims::Assertion;
 use crate::pairing::device::Challenge;
 use crate::pairing::device::prove;
@@ -63,15 +67,16 @@ struct Refused {
     /// The id of the request that gets the error.
     request: Option<String>,
     code: Option<Code>,
+    judged: Option<Box<decisions::Connect>>,
 }
 
 impl Refused {
     fn silent(failure: Failure) -> Self {
-        Self { failure, version: Version::V4, request: None, code: None }
+        Self { failure, version: Version::V4, request: None, code: None, judged: None }
     }
 
     fn answered(failure: Failure, version: Version, request: String) -> Self {
-        Self { failure, version, request: Some(request), code: Code::random() }
+        Self { failure, version, request: Some(request), code: Code::random(), judged: None }
     }
 }
 
@@ -109,6 +114,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
             Ok((welcome, request)) => self.welcome(welcome, &request).await,
             Err(Unready::Gone) => {
                 debug!(conn = %self.claims().cid, "closed before connect");
+                self.remember(None, Outcome::Gone);
                 None
             }
             Err(Unready::Refused(refused)) => {
@@ -169,16 +175,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
         });
         match decided.await? {
             Some(Ok(welcome)) => Ok((welcome, request)),
-            Some(Err(Rejection { failure, code })) => {
-                Err(Refused { failure, version, request: Some(request), code }.into())
+            Some(Err(Rejection { failure, code, judged })) => {
+                Err(Refused { failure, version, request: Some(request), code, judged }.into())
             }
             None => Err(Refused::answered(Failure::Internal, version, request).into()),
         }
     }
 
-    async fn welcome(self, welcome: Welcome, request: &str) -> Option<Box<Session<S, Connected>>> {
+    async fn welcome(mut self, welcome: Welcome, request: &str) -> Option<Box<Session<S, Connected>>> {
         let hello = self.core.hello(&welcome);
-        let Welcome { registered, admitted, connect } = welcome;
+        let Welcome { registered, admitted, connect, judged } = welcome;
+        self.remember(None, Outcome::Admitted(judged));
         let claims = self.claims();
         info!(
             conn = %claims.cid, client = %claims.origin.client_shown(), peer = %claims.origin.peer, role = %admitted.role,
@@ -199,7 +206,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
     }
 
     async fn refuse(mut self, refused: Refused) {
-        let Refused { failure, version, request, code } = refused;
+        let Refused { failure, version, request, code, judged } = refused;
+        let cause = failure.error(version).map(|error| printable(&error.message, LABEL_CHARS_MAX));
+        self.remember(code, Outcome::Refused { reason: failure.reason(), cause, status: None, connect: judged });
         let claims = self.claims();
         let (conn, client, peer) = (&claims.cid, claims.origin.client_shown(), claims.origin.peer);
         let (reason, shown) = (failure.reason(), Code::shown(code));
@@ -227,6 +236,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
         self.close(&failure.close(version)).await;
     }
 
+    /// Keeps what was decided, with the facts that came along, for whoever asks why.
+    fn remember(&mut self, code: Option<Code>, outcome: Outcome) {
+        if let Some(case) = self.state.admission.take_case() {
+            self.core.decisions.keep(case.decided(code, outcome));
+        }
+    }
+
     fn claims(&self) -> &Assertion {
         self.state.admission.claims()
     }
@@ -234,7 +250,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
 
 impl Inner {
     fn hello(&self, welcome: &Welcome) -> Value {
-        let Welcome { registered, admitted, connect } = welcome;
+        let Welcome { registered, admitted, connect, judged: _ } = welcome;
         let now = self.clock.now();
         let (presence, version) = self.board.list(&self.registry, std::time::Instant::now());
         let readable = admitted.scopes.covers(&Scope::READ);

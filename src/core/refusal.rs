@@ -5,11 +5,22 @@ use http::HeaderValue;
 use http::Response;
 use http::StatusCode;
 use http::header;
+use serde_json::Value;
 use serde_json::json;
 
+use crate::base::code::Code;
 use crate::identity::verifier::AssertionError;
 
-/// Why a request was not served. It goes with the answer as an extension, so that the edge can log it.
+/// A refusal that was answered. It goes with the answer as an extension, so that the edge can log it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Refused {
+    /// Why.
+    pub refusal: Refusal,
+    /// The code in the answer.
+    pub code: Option<Code>,
+}
+
+/// Why a request was not served.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Refusal {
     /// It did not carry exactly one valid assertion.
@@ -49,16 +60,25 @@ impl Refusal {
         self.words().1
     }
 
-    /// The answer: JSON in the gateway's form, but for the sockets' one sentence, which is text there too.
+    /// The answer, with a code of its own: JSON in the gateway's form, but for the sockets' one sentence, which is text
+    /// there too.
     pub(super) fn response(self) -> Response<Bytes> {
         let (status, reason, next) = self.words();
-        let (kind, body) = match self {
-            Self::TooManySockets => ("text/plain; charset=utf-8", next.to_owned()),
-            _ => ("application/json", json!({ "error": { "type": reason, "message": next } }).to_string()),
+        let code = Code::random();
+        let (kind, body) = match (self, code) {
+            (Self::TooManySockets, None) => ("text/plain; charset=utf-8", next.to_owned()),
+            (Self::TooManySockets, Some(code)) => ("text/plain; charset=utf-8", format!("{next}\n{}", code.told())),
+            (_, code) => {
+                let mut error = json!({ "type": reason, "message": next });
+                if let (Value::Object(error), Some(code)) = (&mut error, code) {
+                    error.insert("doorward".to_owned(), code.to_string().into());
+                }
+                ("application/json", json!({ "error": error }).to_string())
+            }
         };
         let mut response = Response::new(Bytes::from(body));
         *response.status_mut() = status;
-        response.extensions_mut().insert(self);
+        response.extensions_mut().insert(Refused { refusal: self, code });
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -75,8 +95,6 @@ impl Refusal {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
 
     #[test]
@@ -92,7 +110,9 @@ mod tests {
             let body: Value = serde_json::from_slice(response.body()).unwrap();
             assert_eq!((response.status().as_u16(), &body["error"]["type"]), (status, &Value::from(reason)));
             assert!(body["error"]["message"].as_str().unwrap().len() > 10, "{body}");
-            assert_eq!(response.extensions().get::<Refusal>().map(|refusal| refusal.reason()), Some(reason));
+            let refused = response.extensions().get::<Refused>().unwrap();
+            assert_eq!(refused.refusal.reason(), reason);
+            assert_eq!(body["error"]["doorward"], refused.code.unwrap().to_string());
             assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
         }
     }
@@ -100,7 +120,10 @@ mod tests {
     #[test]
     fn the_sentence_about_sockets_is_the_gateways_own() {
         let response = Refusal::TooManySockets.response();
-        assert_eq!((response.status().as_u16(), &response.body()[..]), (503, &b"Too many unauthenticated sockets"[..]));
+        let body = String::from_utf8(response.body().to_vec()).unwrap();
+        assert_eq!((response.status().as_u16(), body.lines().next()), (503, Some("Too many unauthenticated sockets")));
+        let code = response.extensions().get::<Refused>().unwrap().code.unwrap().to_string();
+        assert!(body.lines().nth(1).is_some_and(|line| line.contains(&code)), "{body}");
         assert_eq!(Refusal::TooManySockets.reason(), "too-many-sockets");
         assert_eq!(response.headers()[header::RETRY_AFTER], "10");
     }

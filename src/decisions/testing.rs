@@ -68,7 +68,7 @@ pub(crate) fn pending(peer: &str, request_id: &str) -> Decision {
         role: "operator",
         asked: vec!["operator.read".to_owned()],
         granted: Vec::new(),
-        by: None,
+        approved_via: None,
         request_id: Some(request_id.to_owned()),
     };
     let connect = Some(Box::new(connect));

@@ -9,6 +9,7 @@ use http::{StatusCode, Version};
 use tokio::time::Instant;
 use tracing::info;
 
+use crate::base::code::Code;
 use crate::base::limits::{LABEL_CHARS_MAX, LOG_PATH_CHARS_MAX, LOG_WORD_CHARS_MAX};
 use crate::base::printable::printable;
 use crate::listener::facts::ConnectionFacts;
@@ -32,6 +33,7 @@ pub struct Line {
     path: String,
     agent: String,
     reason: &'static str,
+    code: Option<Code>,
     started: Instant,
 }
 
@@ -69,6 +71,7 @@ impl Line {
             path: NONE.to_owned(),
             agent: NONE.to_owned(),
             reason: NONE,
+            code: None,
             started: Instant::now(),
         }
     }
@@ -85,9 +88,9 @@ impl Line {
         self.local = origin.is_local();
     }
 
-    /// Says why the request was not served.
-    pub fn reason(&mut self, reason: &'static str) {
-        self.reason = reason;
+    /// Says why the request was not served, and the code that its caller was given.
+    pub fn refused(&mut self, reason: &'static str, code: Option<Code>) {
+        (self.reason, self.code) = (reason, code);
     }
 
     /// Writes the line: `bytes` of a body were sent, or the caller was gone.
@@ -99,7 +102,7 @@ impl Line {
             target: ACCESS,
             conn = %self.conn, listener = self.listener, peer = %self.peer, %client, class = self.class, local = self.local,
             protocol = self.protocol, method = self.method, host = self.host, path = self.path, status = status.as_u16(),
-            bytes = bytes.unwrap_or(0), gone = bytes.is_none(), reason = self.reason, micros, agent = self.agent, "request"
+            bytes = bytes.unwrap_or(0), gone = bytes.is_none(), reason = self.reason, code = Code::shown(self.code), micros, agent = self.agent, "request"
         );
     }
 }
@@ -107,6 +110,6 @@ impl Line {
 /// The line of a head that did not become a request.
 pub fn head_refused(fault: HeadFault, facts: &ConnectionFacts) {
     let mut line = Line::without_head(facts);
-    line.reason(fault.reason());
+    line.refused(fault.reason(), None);
     line.finish(fault.status(), Some(0));
 }

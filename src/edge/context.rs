@@ -1,5 +1,6 @@
 //! What the edge keeps for as long as a connection lasts.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::HeaderValue;
@@ -16,6 +17,7 @@ use crate::net::host::Authority;
 pub struct Connection {
     facts: Arc<ConnectionFacts>,
     shared: Mutex<Option<SharedAssertion>>,
+    remembered: AtomicBool,
 }
 
 /// The last assertion of a connection that may be used again.
@@ -30,12 +32,17 @@ pub(super) struct SharedAssertion {
 impl Connection {
     /// The context of the connection with these facts.
     pub fn new(facts: Arc<ConnectionFacts>) -> Self {
-        Self { facts, shared: Mutex::new(None) }
+        Self { facts, shared: Mutex::new(None), remembered: AtomicBool::new(false) }
     }
 
     /// What is known about the connection.
     pub fn facts(&self) -> &Arc<ConnectionFacts> {
         &self.facts
+    }
+
+    /// Whether this is the first time that is asked: one answered request stands for all of its connection.
+    pub(super) fn is_new(&self) -> bool {
+        !self.remembered.swap(true, Ordering::Relaxed)
     }
 
     /// Its last shared assertion, held only for the moment of a look or a signature, never across an await.

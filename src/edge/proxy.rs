@@ -19,13 +19,16 @@ use pingora_proxy::{FailToProxy, HttpProxy, ProxyHttp, Session, http_proxy};
 use super::Edge;
 use super::access_log::Line;
 use super::context::Connection;
+use super::record::Record;
 use super::respond::{self, Refusal};
 use super::route::{Route, https_location};
 use super::upgrade::{self, Handshake};
 use super::{assertion, body, host};
+use crate::base::code::Code;
 use crate::base::limits::{HEAD_LINES_MAX, IDLE_WAIT, REQUESTS_PER_CONNECTION_MAX};
 use crate::core;
 use crate::core::Admission;
+use crate::decisions;
 use crate::listener::Serve;
 use crate::listener::head::HeadFault;
 use crate::origin::request::{check_web_origin, read_authority, read_scheme};
@@ -104,10 +107,15 @@ impl Edge {
     async fn serve(&self, session: &mut ServerSession, connection: &Connection) -> Result<()> {
         let head: Parts = Parts::clone(session.req_header());
         let method = head.method.clone();
-        let mut line = Line::of(&head, connection.facts());
-        let response = match self.decide(session, head, connection, &mut line).await {
-            Ok(Outcome::Answer(response)) => response,
+        let (mut line, mut record) = (Line::of(&head, connection.facts()), Record::default());
+        let (response, verdict) = match self.decide(session, head, connection, &mut line, &mut record).await {
+            Ok(Outcome::Answer(response)) => {
+                let verdict = verdict_of(&response);
+                (response, verdict)
+            }
             Ok(Outcome::Socket(handshake, admission)) => {
+                // Before the stream is taken: no head is left after that. The core says what came of it.
+                let admission = admission.with_case(record.case(session.req_header(), connection, self));
                 let taken = upgrade::take(session, &handshake).await;
                 line.finish(StatusCode::SWITCHING_PROTOCOLS, taken.as_ref().ok().map(|_| 0));
                 let taken = taken?;
@@ -117,19 +125,25 @@ impl Edge {
                 return Ok(());
             }
             Err(refusal) => {
-                line.reason(refusal.reason());
                 // Whoever sent it may read its end elsewhere than we do (RFC 9112 §11.2).
                 session.set_keepalive(None);
                 if matches!(refusal, Refusal::Sign(_) | Refusal::Unwritable(_)) {
                     tracing::error!(error = %refusal, "cannot sign assertions");
                 }
-                refusal.response()
+                let code = Code::random();
+                (refusal.response(code), Some((refusal.reason(), code, Some(refusal.to_string()))))
             }
         };
-        if let Some(refusal) = response.extensions().get::<core::Refusal>() {
-            line.reason(refusal.reason());
-        }
         let status = response.status();
+        if let Some((reason, code, _)) = &verdict {
+            line.refused(reason, *code);
+        }
+        // A health check is no decision about anybody.
+        if verdict.is_some() || (record.origin.is_some() && connection.is_new()) {
+            let (code, outcome) = outcome_of(status, verdict);
+            let case = record.case(session.req_header(), connection, self);
+            self.core().decisions().keep(case.decided(code, outcome));
+        }
         let written = respond::write(session, response, &method).await;
         line.finish(status, written.as_ref().ok().copied());
         written.map(drop)
@@ -141,6 +155,7 @@ impl Edge {
         head: Parts,
         connection: &Connection,
         line: &mut Line,
+        record: &mut Record,
     ) -> Result<Outcome, Refusal> {
         if head.headers.len() > HEAD_LINES_MAX {
             return Err(HeadFault::TooManyLines.into());
@@ -153,22 +168,24 @@ impl Edge {
         }
         let authority = read_authority(&head.headers, &head.uri, head.version)?.ok_or(Refusal::HostAbsent)?;
         line.host(&authority);
+        let authority = &*record.authority.insert(authority);
         // Loaded once each: no request is judged half by what was and half by what is.
-        let (listener, settings) = (facts.listener.load(), self.settings());
+        let (listener, settings) = (&*record.listener.insert(facts.listener.load()), self.settings());
         if listener.serve == Serve::Redirect {
-            let location = https_location(&authority, &head.uri, &settings)?;
+            let location = https_location(authority, &head.uri, &settings)?;
             return Ok(Outcome::Answer(respond::redirect(location)));
         }
         if !listener.serves(facts.peer) {
             return Err(Refusal::Unproxied);
         }
-        host::check(&authority, facts.tls.as_ref(), &listener, &settings)?;
+        host::check(authority, facts.tls.as_ref(), listener, &settings)?;
         let rules = &listener.origin;
         let proxy_header = facts.proxy_header.as_ref();
         let scheme = read_scheme(facts.scheme(), &head.headers, facts.peer, proxy_header, rules);
+        record.scheme = Some(scheme);
         let asks_socket = upgrade::is_asked(&head);
         if asks_socket || !is_safe(&head.method) {
-            check_web_origin(&head.headers, Some(&authority), scheme, &settings.origins)?;
+            check_web_origin(&head.headers, Some(authority), scheme, &settings.origins)?;
         }
         let said = Facts {
             peer: facts.peer,
@@ -176,16 +193,17 @@ impl Edge {
             owner: facts.owner,
             tailnet: Whois::NotAsked,
             headers: &head.headers,
-            authority: Some(&authority),
+            authority: Some(authority),
             scheme,
         };
-        let origin = resolve(&said, rules, &self.0.network.load());
-        line.origin(&origin);
+        record.tailnet = said.tailnet;
+        let network = record.network.insert(self.0.network.load_full());
+        let origin = &*record.origin.insert(resolve(&said, rules, network));
+        line.origin(origin);
         if route == Route::Keys {
             return Ok(Outcome::Answer(respond::json(StatusCode::OK, Bytes::clone(&self.0.jwks.load()))));
         }
-        let seal =
-            |head| assertion::seal(head, &authority, &origin, &listener, connection, &self.0.signer, &self.0.clock);
+        let seal = |head| assertion::seal(head, authority, origin, listener, connection, &self.0.signer, &self.0.clock);
         if !asks_socket {
             let body = body::read(session).await?;
             let head = seal(head)?;
@@ -204,10 +222,26 @@ impl Edge {
 
     fn health(&self, route: Route) -> Response<Bytes> {
         if route == Route::Readiness && !self.is_ready() {
-            return Refusal::Draining.response();
+            return Refusal::Draining.response(None);
         }
         respond::text(StatusCode::OK, "ok\n")
     }
+}
+
+/// Why a request was refused, the code in the answer, and the exact cause.
+type Verdict = (&'static str, Option<Code>, Option<String>);
+
+/// What the core said.
+fn verdict_of(response: &Response<Bytes>) -> Option<Verdict> {
+    let refused = response.extensions().get::<core::Refused>()?;
+    Some((refused.refusal.reason(), refused.code, None))
+}
+
+/// An answer as it is remembered.
+fn outcome_of(status: StatusCode, verdict: Option<Verdict>) -> (Option<Code>, decisions::Outcome) {
+    let status = status.as_u16();
+    let Some((reason, code, cause)) = verdict else { return (None, decisions::Outcome::Served { status }) };
+    (code, decisions::Outcome::Refused { reason, cause, status: Some(status), connect: None })
 }
 
 /// Methods that change nothing (RFC 9110 §9.2.1).

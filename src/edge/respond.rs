@@ -15,6 +15,7 @@ use pingora_http::ResponseHeader;
 use thiserror::Error;
 use tokio::time::timeout;
 
+use crate::base::code::Code;
 use crate::base::limits::ANSWER_WAIT;
 use crate::identity::claims::RequestClaimError;
 use crate::identity::signer::SignError;
@@ -149,10 +150,11 @@ impl Refusal {
         self.words().1
     }
 
-    /// The answer.
-    pub fn response(&self) -> Response<Bytes> {
+    /// The answer, with the code of this one refusal.
+    pub fn response(&self, code: Option<Code>) -> Response<Bytes> {
         let (status, reason, next) = self.words();
-        let mut response = text(status, format!("{reason}: {next}\n"));
+        let code = code.map(Code::told).unwrap_or_default();
+        let mut response = text(status, format!("{reason}: {next}\n{code}"));
         let headers = response.headers_mut();
         match self {
             Self::Method { allow } => {
@@ -236,10 +238,13 @@ mod tests {
         let all: Vec<_> = std::iter::successors(Some(Refusal::BodyTooLarge), after).collect();
         let mut words = HashMap::new();
         for refusal in &all {
-            let response = refusal.response();
+            let code = Code::random().unwrap();
+            let response = refusal.response(Some(code));
             assert!(response.status().is_client_error() || response.status().is_server_error());
             let body = String::from_utf8(response.body().to_vec()).unwrap();
             assert!(body.starts_with(&format!("{}: ", refusal.reason())) && body.ends_with('\n'), "{body}");
+            assert_eq!(body.lines().count(), 2);
+            assert!(body.ends_with(&code.told()) && code.told().contains(&code.to_string()), "{body}");
             assert_eq!(response.headers()[X_CONTENT_TYPE_OPTIONS], "nosniff");
             let status = words.entry(refusal.reason()).or_insert(response.status());
             assert_eq!(*status, response.status(), "one reason, two statuses: {refusal:?}");
@@ -280,9 +285,9 @@ mod tests {
 
     #[test]
     fn a_refusal_says_what_would_be_right() {
-        let method = Refusal::Method { allow: "GET, HEAD" }.response();
+        let method = Refusal::Method { allow: "GET, HEAD" }.response(None);
         assert_eq!(method.headers()[ALLOW], "GET, HEAD");
-        let version = Refusal::UpgradeVersion.response();
+        let version = Refusal::UpgradeVersion.response(None);
         assert_eq!((version.status().as_u16(), version.headers()[SEC_WEBSOCKET_VERSION].as_bytes()), (426, &b"13"[..]));
     }
 }

@@ -58,7 +58,7 @@ impl ProxyHttp for Echo {
         let mut response = match body::read(session).await {
             Ok(_) if head.uri.path() == "/giant" => respond::text(StatusCode::OK, vec![0; GIANT_BYTES]),
             Ok(body) => respond::text(StatusCode::OK, body),
-            Err(refusal) => refusal.response(),
+            Err(refusal) => refusal.response(None),
         };
         response.headers_mut().insert("connection-id", connection.facts().id.as_str().parse().unwrap());
         respond::write(session, response, &head.method).await?;

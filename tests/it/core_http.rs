@@ -1,7 +1,7 @@
 //! What the core answers over HTTP: who the caller is, the page, and nothing without an assertion. The core alone.
 
 use bytes::Bytes;
-use doorward::core::Refusal;
+use doorward::core::Refused;
 use doorward::origin::trail::Step;
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ async fn http_answers_only_behind_an_assertion() {
     ] {
         let answer = rig.core.answer(rig.signed(get(path), LAN)).await;
         assert_eq!(answer.status().as_u16(), status, "{path}");
-        let reason = answer.extensions().get::<Refusal>().map(|refusal| refusal.reason());
+        let reason = answer.extensions().get::<Refused>().map(|refused| refused.refusal.reason());
         assert_eq!(reason, (status == 404).then_some("not-found"), "{path}");
         let headers = answer.headers();
         assert!(headers["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"), "{path}");

@@ -1,0 +1,54 @@
+//! What comes out about a request while it is decided about, put together for whoever asks about it later.
+
+use std::sync::Arc;
+
+use http::request::Parts;
+
+use super::Edge;
+use super::context::Connection;
+use crate::decisions::{Asked, Case};
+use crate::listener::Settings;
+use crate::net::host::{Authority, Scheme};
+use crate::origin::{Facts, Network, Origin, Whois, resolve};
+
+/// The findings so far.
+#[derive(Debug, Default)]
+pub(super) struct Record {
+    pub(super) authority: Option<Authority>,
+    pub(super) listener: Option<Arc<Settings>>,
+    pub(super) network: Option<Arc<Network>>,
+    pub(super) origin: Option<Origin>,
+    pub(super) scheme: Option<Scheme>,
+    pub(super) tailnet: Whois,
+}
+
+impl Record {
+    /// The case of the request with this head. Who called is found out now, if the request never came so far.
+    pub(super) fn case(self, head: &Parts, connection: &Connection, edge: &Edge) -> Case {
+        let facts = connection.facts();
+        let listener = self.listener.unwrap_or_else(|| facts.listener.load());
+        let network = self.network.unwrap_or_else(|| edge.0.network.load_full());
+        let scheme = self.scheme.unwrap_or_else(|| facts.scheme());
+        let origin = self.origin.unwrap_or_else(|| {
+            let said = Facts {
+                peer: facts.peer,
+                proxy_header: facts.proxy_header.as_ref(),
+                owner: facts.owner,
+                tailnet: self.tailnet,
+                headers: &head.headers,
+                authority: self.authority.as_ref(),
+                scheme,
+            };
+            resolve(&said, &listener.origin, &network)
+        });
+        Case {
+            at: edge.0.clock.now(),
+            connection: Arc::clone(facts),
+            asked: Asked::of(head, self.authority.as_ref(), scheme),
+            listener,
+            network,
+            tailnet: self.tailnet,
+            origin,
+        }
+    }
+}
