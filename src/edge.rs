@@ -27,6 +27,7 @@ mod record;
 pub mod respond;
 pub mod route;
 pub mod upgrade;
+mod service;
 pub mod workers;
 
 #[cfg(test)]

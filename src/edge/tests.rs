@@ -15,8 +15,8 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::context::Connection;
+use super::service::Service;
 use super::upgrade::{self, Handshake, Taken};
-use super::workers::Service;
 use super::{body, proxy, respond};
 use crate::listener::Protocol;
 use crate::listener::caps::{Caps, Limits};

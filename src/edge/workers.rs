@@ -8,7 +8,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use pingora_core::apps::ServerApp;
-use pingora_proxy::{HttpProxy, ProxyHttp};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
@@ -18,15 +17,13 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::Edge;
-use super::access_log::head_refused;
-use super::context::Connection;
 use super::proxy;
+use super::service::Service;
 use crate::base::limits::DRAIN_RESERVE;
 use crate::listener::accept::{Serve, accept};
 use crate::listener::bind::Bound;
 use crate::listener::caps::Caps;
 use crate::listener::connection::Door;
-use crate::listener::io::EdgeIo;
 
 /// One listener with its bound addresses.
 #[derive(Debug)]
@@ -286,37 +283,11 @@ impl Drop for Life {
     }
 }
 
-/// Hands connections to this event loop's proxy.
-pub(super) struct Service<P> {
-    pub(super) proxy: Arc<HttpProxy<P>>,
-    pub(super) closing: watch::Receiver<bool>,
-}
-
-impl<P> Clone for Service<P> {
-    fn clone(&self) -> Self {
-        Self { proxy: Arc::clone(&self.proxy), closing: self.closing.clone() }
-    }
-}
-
-impl<P> Serve for Service<P>
-where
-    P: ProxyHttp + Send + Sync + 'static,
-    P::CTX: Send + Sync,
-{
-    async fn serve(&self, mut io: Box<EdgeIo>) {
-        let facts = Arc::clone(io.facts());
-        io.attach(Arc::new(Connection::new(Arc::clone(&facts))));
-        self.proxy.process_new(io, &self.closing).await;
-        if let Some(fault) = facts.head_fault() {
-            head_refused(fault, &facts);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::listener::caps::Limits;
+    use crate::listener::io::EdgeIo;
     use crate::listener::{self, Protocol, bind};
     use crate::origin;
 

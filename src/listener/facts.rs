@@ -5,8 +5,11 @@ use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::sync::Notify;
+
 use super::head::HeadFault;
 use super::live::Live;
+use crate::base::limits::REQUESTS_PER_CONNECTION_MAX;
 use crate::identity::claims::TlsVersion;
 use crate::net::addr::PeerAddr;
 use crate::net::host::{Host, Scheme};
@@ -36,6 +39,7 @@ pub struct ConnectionFacts {
 pub(super) struct Progress {
     taken: AtomicU64,
     done: AtomicU64,
+    used_up: Notify,
     fault: OnceLock<HeadFault>,
 }
 
@@ -92,12 +96,20 @@ impl ConnectionFacts {
 
     /// The edge says: it has a request of this connection in hand.
     pub fn take_head(&self) {
-        self.progress.taken.fetch_add(1, Ordering::AcqRel);
+        let before = self.progress.taken.fetch_add(1, Ordering::AcqRel);
+        if before.saturating_add(1) == u64::from(REQUESTS_PER_CONNECTION_MAX) {
+            self.progress.used_up.notify_one();
+        }
     }
 
     /// The edge says: the request is answered; the next bytes are a head again.
     pub fn finish_head(&self) {
         self.progress.done.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Waits until as many requests were taken as one connection may carry. For one who waits.
+    pub async fn used_up(&self) {
+        self.progress.used_up.notified().await;
     }
 
     /// Why the last head of this connection did not become a request.

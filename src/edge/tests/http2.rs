@@ -1,6 +1,7 @@
 //! HTTP/2 through the same door.
 
 use std::collections::HashSet;
+use std::future::poll_fn;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use http::{Method, Request, Version};
 use tokio::time::Instant;
 
 use super::*;
-use crate::base::limits::HEAD_WAIT;
+use crate::base::limits::{ANSWER_WAIT, HEAD_WAIT, REQUESTS_PER_CONNECTION_MAX};
 
 #[tokio::test]
 async fn requests_share_a_connection_and_each_finds_its_facts() {
@@ -31,6 +32,52 @@ async fn requests_share_a_connection_and_each_finds_its_facts() {
         assert_eq!(got, body.as_bytes());
     }
     assert_eq!((connections.len(), server.caps().open()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_connection_says_goodbye_after_its_last_request_and_none_fails() {
+    let server = Server::start();
+    let mut served = 0;
+    let mut connections = HashSet::new();
+    while served <= REQUESTS_PER_CONNECTION_MAX {
+        let (mut client, driver) = h2::client::handshake(server.tls(b"h2").await).await.unwrap();
+        let driver = tokio::spawn(driver);
+        // Ready no more once it was told to go away.
+        while served < REQUESTS_PER_CONNECTION_MAX + 9 && poll_fn(|cx| client.poll_ready(cx)).await.is_ok() {
+            let request = Request::builder().version(Version::HTTP_2).uri("https://localhost/").body(()).unwrap();
+            let Ok((answer, _)) = client.send_request(request, true) else { break };
+            connections.insert(answer.await.unwrap().headers()["connection-id"].clone());
+            served += 1;
+        }
+        drop(client);
+        let ended = driver.await.unwrap();
+        assert!(ended.is_ok(), "{ended:?}");
+    }
+    assert_eq!(connections.len(), 2);
+}
+
+#[tokio::test]
+async fn who_does_not_hear_goodbye_is_cut_off() {
+    let server = Server::start();
+    let (mut read, mut write) = tokio::io::split(server.tls(b"h2").await);
+    write.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    write.write_all(&frame(4, 0, 0, &[])).await.unwrap();
+    // Windows wide enough for all answers; the answer to a ping never comes.
+    write.write_all(&frame(8, 0, 0, &0x7000_0000_u32.to_be_bytes())).await.unwrap();
+    let asking = async {
+        for stream in (1..).step_by(2).take(REQUESTS_PER_CONNECTION_MAX as usize) {
+            write.write_all(&frame(1, 0x5, stream, b"\x82\x87\x84\x01\x01a")).await.unwrap();
+            if stream % 100 == 99 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        tokio::time::pause();
+        Instant::now()
+    };
+    let (asked, answer) = tokio::join!(asking, read_to_end(&mut read));
+    assert!(frames(&answer).iter().any(|(kind, _)| *kind == 7), "no GOAWAY");
+    assert!(asked.elapsed() <= ANSWER_WAIT + Duration::from_secs(1), "{:?}", asked.elapsed());
+    server.0.idle().await;
 }
 
 /// CVE-2023-44487.

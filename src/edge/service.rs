@@ -1,0 +1,75 @@
+//! A connection handed to pingora's proxy, and the bound that pingora lacks: how many requests one of HTTP/2 carries.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use pingora_core::apps::ServerApp;
+use pingora_proxy::{HttpProxy, ProxyHttp};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::access_log::head_refused;
+use super::context::Connection;
+use crate::base::limits::ANSWER_WAIT;
+use crate::listener::accept::Serve;
+use crate::listener::facts::ConnectionFacts;
+use crate::listener::io::EdgeIo;
+
+/// Hands connections to this event loop's proxy.
+pub(super) struct Service<P> {
+    pub(super) proxy: Arc<HttpProxy<P>>,
+    pub(super) closing: watch::Receiver<bool>,
+}
+
+impl<P> Clone for Service<P> {
+    fn clone(&self) -> Self {
+        Self { proxy: Arc::clone(&self.proxy), closing: self.closing.clone() }
+    }
+}
+
+impl<P> Serve for Service<P>
+where
+    P: ProxyHttp + Send + Sync + 'static,
+    P::CTX: Send + Sync,
+{
+    async fn serve(&self, mut io: Box<EdgeIo>) {
+        let facts = Arc::clone(io.facts());
+        io.attach(Arc::new(Connection::new(Arc::clone(&facts))));
+        if facts.is_h2() {
+            Box::pin(self.serve_h2(io, &facts)).await;
+        } else {
+            self.proxy.process_new(io, &self.closing).await;
+        }
+        if let Some(fault) = facts.head_fault() {
+            head_refused(fault, &facts);
+        }
+    }
+}
+
+impl<P> Service<P>
+where
+    P: ProxyHttp + Send + Sync + 'static,
+    P::CTX: Send + Sync,
+{
+    /// Pingora ends a connection of HTTP/2 by GOAWAY when its process is told to close: each of ours has a process of its own
+    /// to be told so. What the caller had sent by then is answered, and what it sends later belongs on a new connection
+    /// (RFC 9113 §6.8).
+    async fn serve_h2(&self, io: Box<EdgeIo>, facts: &ConnectionFacts) {
+        let (ending, watched) = watch::channel(false);
+        let mut closing = self.closing.clone();
+        let mut serving = pin!(self.proxy.process_new(io, &watched));
+        tokio::select! {
+            _ = &mut serving => {}
+            // The drain has its own end.
+            _ = closing.changed() => {
+                ending.send_replace(true);
+                serving.await;
+            }
+            () = facts.used_up() => {
+                ending.send_replace(true);
+                // Who goes on all the same is cut off.
+                let _late = timeout(ANSWER_WAIT, serving).await;
+            }
+        }
+    }
+}
