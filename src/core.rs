@@ -20,6 +20,8 @@ mod refusal_log;
 mod registry;
 pub mod routes;
 mod session;
+#[cfg(test)]
+pub(crate) mod testing;
 mod upkeep;
 mod websocket;
 
@@ -124,6 +126,9 @@ impl Default for Timing {
 pub struct Core {
     inner: Arc<Inner>,
     routes: routes::Routes,
+    /// What has arrived, for the tests of those who hand requests to us.
+    #[cfg(test)]
+    pub(crate) arrivals: testing::Arrivals,
 }
 
 /// How the core is, in numbers.
@@ -196,12 +201,19 @@ impl Core {
             boot: Uuid::new_v4().to_string(),
         });
         inner.runtime.spawn(upkeep::run(Arc::downgrade(&inner), timing));
-        Ok(Self { inner, routes: routes::Routes::new() })
+        Ok(Self {
+            inner,
+            routes: routes::Routes::new(),
+            #[cfg(test)]
+            arrivals: testing::Arrivals::default(),
+        })
     }
 
     /// Answers a request that is no WebSocket upgrade.
     pub async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
         let (mut parts, body) = request.into_parts();
+        #[cfg(test)]
+        self.arrivals.note(&parts, &body);
         match self.inner.verifier.verify_request(&parts) {
             Ok(verified) => {
                 parts.extensions.insert(verified);
@@ -217,6 +229,8 @@ impl Core {
     /// # Errors
     /// The answer to send in place of the 101.
     pub fn admit_socket(&self, parts: &Parts) -> Result<Admission, Response<Bytes>> {
+        #[cfg(test)]
+        self.arrivals.note(parts, b"");
         let verified = self.inner.verifier.verify_opening(parts);
         let verified = verified.map_err(|error| routes::without_assertion(&error))?;
         if self.inner.is_draining() {

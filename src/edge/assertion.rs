@@ -1,7 +1,7 @@
 //! The head as the core gets it: stripped of everything somebody could take for our word, with one Host and one
 //! assertion.
 
-use http::header::HOST;
+use http::header::{EXPECT, HOST};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Uri};
@@ -52,6 +52,8 @@ pub fn seal(
 /// The head without anything that could be taken for our word, and with its authority in one place.
 fn clean(mut head: Parts, authority: &Authority, origin: &origin::Settings) -> Result<Parts, Refusal> {
     strip(&mut head.headers, origin);
+    // The body is here: whoever reads this head further on must not ask for it again (RFC 9110 §10.1.1).
+    head.headers.remove(EXPECT);
     // Never fails: hosts and ports are read into visible ASCII.
     let host = HeaderValue::try_from(authority.to_string())?;
     head.headers.insert(HOST, host);

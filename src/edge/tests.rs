@@ -24,6 +24,7 @@ use crate::listener::testing::{Rig, read_to_end};
 use crate::origin;
 
 mod bounds;
+mod catalogue;
 mod http2;
 mod heads;
 mod sockets;

@@ -4,7 +4,10 @@
 //! A family is a name with every separator folded to `-`, because servers behind us read `X_Forwarded.For` as `X-Forwarded-For`
 //! (CGI, WSGI, PHP). The forwarding names stand once, in `origin`.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, UPGRADE};
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN,
+    SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 
 use crate::origin::Settings;
 use crate::origin::forwarded::names::is_forwarding;
@@ -12,9 +15,10 @@ use crate::origin::forwarded::names::is_forwarding;
 /// The assertion's header.
 pub const ASSERTION: HeaderName = HeaderName::from_static("x-doorward-assertion");
 
-/// Fields that end at the next hop (RFC 9110 §7.6.1), `Proxy-Connection` and `Keep-Alive` of old with them.
-pub const HOP_BY_HOP: [HeaderName; 9] = [
+/// Fields that end at the next hop (RFC 9110 §7.6.1), `Proxy-Connection`, `Keep-Alive` and `HTTP2-Settings` of old with them.
+pub const HOP_BY_HOP: [HeaderName; 10] = [
     CONNECTION,
+    HeaderName::from_static("http2-settings"),
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-authenticate"),
     HeaderName::from_static("proxy-authorization"),
@@ -23,6 +27,20 @@ pub const HOP_BY_HOP: [HeaderName; 9] = [
     HeaderName::from_static("trailer"),
     HeaderName::from_static("transfer-encoding"),
     UPGRADE,
+];
+
+/// The caller's own words by which edge and core judge: `Connection` cannot take them away between the two, and no other
+/// spelling can stand beside them.
+pub const JUDGED: [HeaderName; 9] = [
+    AUTHORIZATION,
+    CONTENT_LENGTH,
+    COOKIE,
+    HOST,
+    ORIGIN,
+    SEC_WEBSOCKET_EXTENSIONS,
+    SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION,
 ];
 
 /// Families of headers by which products pass an identity, a permission or another target on, beside the forwarding ones. Each
@@ -102,15 +120,23 @@ pub fn is_assertion_twin(name: &HeaderName) -> bool {
     name != ASSERTION && Folded::of(name).as_str() == ASSERTION.as_str()
 }
 
-/// Removes from a request's head what no caller may send: every look-alike, whatever `Connection` nominates (RFC 9110 §7.6.1),
-/// and the hop-by-hop fields; what `origin` says any listener reads is a look-alike too. A WebSocket upgrade keeps `Connection: upgrade` and `Upgrade: websocket`, in exactly that form.
+/// Whether `name` is another spelling of a field that we read: it could frame or judge the request for a reader who folds.
+fn is_twin(name: &HeaderName) -> bool {
+    let folded = Folded::of(name);
+    let of = |read: &HeaderName| read == folded.as_str();
+    name != folded.as_str() && (HOP_BY_HOP.iter().any(of) || JUDGED.iter().any(of))
+}
+
+/// Removes from a request's head what no caller may send: every look-alike, and what `origin` says any listener reads is one
+/// too; other spellings of what we read; the hop-by-hop fields; and whatever else `Connection` nominates (RFC 9110 §7.6.1) but
+/// cannot mean to end here. A WebSocket upgrade keeps `Connection: upgrade` and `Upgrade: websocket`, in exactly that form.
 ///
 /// To be called on the copy that goes on, never on the head by which a server still reads the body's framing.
 pub fn strip(headers: &mut HeaderMap, origin: &Settings) {
     let nominated = nominated(headers);
     let is_websocket = nominated.contains(&UPGRADE) && upgrades_to_websocket(headers);
-    let doomed: Vec<HeaderName> =
-        headers.keys().filter(|name| is_look_alike(name) || origin.is_forwarding(name)).cloned().collect();
+    let is_doomed = |name: &&HeaderName| is_look_alike(name) || origin.is_forwarding(name) || is_twin(name);
+    let doomed: Vec<HeaderName> = headers.keys().filter(is_doomed).cloned().collect();
     for name in doomed.iter().chain(&nominated).chain(&HOP_BY_HOP) {
         headers.remove(name);
     }
@@ -120,11 +146,11 @@ pub fn strip(headers: &mut HeaderMap, origin: &Settings) {
     }
 }
 
-/// The fields that `Connection` says end here. Host and length are ours to judge, and nobody's to nominate.
+/// The fields that `Connection` says end here. What is meant for all recipients is nobody's to nominate (RFC 9110 §7.6.1).
 fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
     let options = headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     let names = options.filter_map(|option| HeaderName::from_bytes(option.trim_ascii()).ok());
-    names.filter(|name| name != HOST && name != CONTENT_LENGTH).collect()
+    names.filter(|name| !JUDGED.contains(name)).collect()
 }
 
 fn upgrades_to_websocket(headers: &HeaderMap) -> bool {
@@ -238,6 +264,11 @@ mod tests {
             ("transfer-encoding", "chunked"),
             ("upgrade", "h2c"),
             ("proxy-connection", "keep-alive"),
+            ("http2-settings", "AAMAAABk"),
+            ("transfer_encoding", "chunked"),
+            ("content_length", "4"),
+            ("Keep.Alive", "timeout=9999"),
+            ("sec_websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
         ]);
         strip(&mut headers, &Settings::default());
         assert_eq!(shown(&headers), ["content-length: 3", "cookie: a=b", "host: claw.example"]);
@@ -245,10 +276,19 @@ mod tests {
 
     #[test]
     fn connection_cannot_nominate_what_is_set_after_it() {
-        let mut headers = map(&[("host", "a"), ("connection", "close, X-Doorward-Assertion, authorization")]);
+        let mut headers = map(&[("host", "a"), ("connection", "close, X-Doorward-Assertion")]);
         strip(&mut headers, &Settings::default());
         headers.insert(ASSERTION, HeaderValue::from_static("ours"));
         assert_eq!(shown(&headers), ["host: a", "x-doorward-assertion: ours"]);
+    }
+
+    #[test]
+    fn connection_cannot_take_away_what_is_judged() {
+        for judged in JUDGED {
+            let mut headers = map(&[(judged.as_str(), "kept"), ("connection", judged.as_str())]);
+            strip(&mut headers, &Settings::default());
+            assert_eq!(shown(&headers), [format!("{judged}: kept")]);
+        }
     }
 
     #[test]
