@@ -18,6 +18,23 @@ apt_get() {
     return 1
 }
 
+# apt_update: the package lists, once in a run.
+updated=no
+apt_update() {
+    [ "$updated" = yes ] && return 0
+    apt_get update && updated=yes
+}
+
+# help_wanted FILE [ARGUMENT]: prints the head comment of FILE and ends well if ARGUMENT asks for help.
+help_wanted() {
+    case "${2:-}" in
+    -h | --help)
+        sed -n '1d; /^#/!q; s/^# \{0,1\}//; p' "$1"
+        exit 0
+        ;;
+    esac
+}
+
 # need PACKAGE COMMAND...: notes PACKAGE as missing unless every COMMAND is there.
 missing=()
 need() {
@@ -31,10 +48,13 @@ need() {
     done
 }
 
+# Where Debian asks whether an installed service may start.
+policy=/usr/sbin/policy-rc.d
+
 # install_missing: installs what `need` noted when we are root on a Debian, else says exactly what to do.
 # No service is started by it: we want the programs, not a web server on port 80.
 install_missing() {
-    local policy=/usr/sbin/policy-rc.d made=no done=yes
+    local made=no done=yes
     [ ${#missing[@]} -eq 0 ] && return 0
     if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
         die "missing: ${missing[*]}. As root on Debian: apt-get update && apt-get install --no-install-recommends ${missing[*]}"
@@ -46,7 +66,7 @@ install_missing() {
         trap "rm -f $policy" EXIT
         trap 'exit 130' INT TERM
     fi
-    { apt_get update && apt_get install -y --no-install-recommends "${missing[@]}"; } || done=no
+    { apt_update && apt_get install -y --no-install-recommends "${missing[@]}"; } || done=no
     if [ "$made" = yes ]; then
         rm -f "$policy"
         trap - EXIT INT TERM
@@ -65,50 +85,52 @@ rust_found() { { rustc --version 2>/dev/null || true; } | sed -n 's/^rustc \([0-
 # not_older A B: A is B or newer.
 not_older() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | tail -n 1)" = "$1" ]; }
 
-# find_toolchain [checks]: leaves a new enough cargo and rustc on PATH, with cmake and a C compiler;
-# with "checks" also rustfmt and clippy.
+# find_toolchain [checks]: leaves a new enough cargo and rustc on PATH, with cmake and a C compiler and whatever else
+# `need` noted; with "checks" also rustfmt and clippy. All that is missing is installed in one go.
 find_toolchain() {
-    local wanted found
+    local wanted found checks=${1:-}
     export PATH="$PATH:${CARGO_HOME:-${HOME:-/root}/.cargo}/bin"
     wanted=$(rust_wanted)
     [ -n "$wanted" ] || die "Cargo.toml names no rust-version"
-    found=$(rust_found)
-    if [ -n "$found" ] && command -v cargo >/dev/null && not_older "$found" "$wanted"; then
-        say "Rust $found is here ($wanted or newer is needed)"
-    else
-        say "Rust here: ${found:-none}; needed: $wanted or newer"
-        debian_rust "$wanted"
-    fi
-    case "${1:-}" in checks) check_tools ;; esac
     need cmake cmake
     need gcc cc
     need make make
     [ "$(uname -s)" != Linux ] || [ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
     [ ! -e /etc/debian_version ] || [ -s /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
+    found=$(rust_found)
+    if [ -n "$found" ] && command -v cargo >/dev/null && not_older "$found" "$wanted"; then
+        say "Rust $found is here ($wanted or newer is needed)"
+        [ "$checks" != checks ] || check_tools
+        install_missing
+        return 0
+    fi
+    say "Rust here: ${found:-none}; needed: $wanted or newer"
+    debian_rust "$wanted" "$checks"
     install_missing
+    export PATH="/usr/bin:$PATH"
+    hash -r
+    say "Rust $(rust_found) from Debian's rustc-web"
 }
 
-# debian_rust VERSION: Debian's security archive carries newer compilers as rustc-web and cargo-web.
+# debian_rust VERSION [checks]: notes Debian's packages as missing: its security archive carries newer compilers as
+# rustc-web and cargo-web. Says what to do where they cannot be had.
 debian_rust() {
-    local wanted=$1 release
+    local wanted=$1 release others=${missing[*]}
     if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
-        apt_get update || die "apt-get update failed"
         release=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release 2>/dev/null)
-        if ! debian_has "$wanted" && [ "$release" = bookworm ]; then
+        # Before the lists are read, so that they are read once.
+        if [ "$release" = bookworm ] && ! debian_has "$wanted" && ! grep -rqs 'debian-security' /etc/apt/sources.list /etc/apt/sources.list.d; then
             say "adding Debian's security archive: /etc/apt/sources.list.d/debian-security.list"
             echo 'deb http://deb.debian.org/debian-security bookworm-security main' >/etc/apt/sources.list.d/debian-security.list
-            apt_get update || die "apt-get update failed"
         fi
+        apt_update || die "apt-get update failed"
         if debian_has "$wanted"; then
             missing+=(rustc-web cargo-web)
-            install_missing
-            export PATH="/usr/bin:$PATH"
-            hash -r
-            say "Rust $(rust_found) from Debian's rustc-web"
+            [ "${2:-}" != checks ] || missing+=(rustfmt-web rust-web-clippy)
             return 0
         fi
     fi
-    die "Rust $wanted or newer is needed: see https://rustup.rs, or on Debian 12 as root: apt-get install rustc-web cargo-web (from its security archive)"
+    die "Rust $wanted or newer is needed: see https://rustup.rs, or on Debian 12 as root: apt-get install rustc-web cargo-web (from its security archive)${others:+. Missing besides: $others}"
 }
 
 # debian_has VERSION: apt would install this rustc-web or a newer one.

@@ -17,5 +17,6 @@ mod newcomer;
 mod owner_only;
 mod real_openclaw;
 mod real_proxies;
+mod scripts;
 mod sessions;
 mod support;
