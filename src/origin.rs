@@ -17,6 +17,8 @@ pub mod witness;
 mod local;
 mod resolve;
 
+use std::net::IpAddr;
+
 use http::HeaderName;
 
 use crate::net::addr::PeerAddr;
@@ -77,6 +79,13 @@ pub enum LocalRule {
     /// Nobody.
     #[default]
     Never,
+    /// In a container: its network's default gateway, through a port that is published on the host's loopback only.
+    PublishedLoopback {
+        /// `published_port`: the port on the host.
+        port: u16,
+        /// `local_peers`: addresses that a runtime's own machine shows in place of that gateway.
+        peers: Vec<IpAddr>,
+    },
 }
 
 /// Whether a listener's connections open with a PROXY header.

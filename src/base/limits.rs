@@ -84,9 +84,11 @@ pub const FORWARDED_NODE_BYTES_MAX: usize = 64;
 /// Parameters of one element of `Forwarded`; RFC 7239 has four, and each is compared with those before it.
 pub const FORWARDED_PARAMETERS_MAX: usize = 16;
 /// Steps of one origin's trail: PROXY header, trust, hops, client, class, the conditions of the local rule, and room.
-pub const TRAIL_STEPS_MAX: usize = 12;
+pub const TRAIL_STEPS_MAX: usize = 15;
 /// Default gateways of this machine that are remembered.
 pub const GATEWAYS_MAX: usize = 32;
+/// Addresses of this machine's own interfaces that are remembered.
+pub const LINK_ADDRESSES_MAX: usize = 256;
 /// Bytes of a Host, SNI or Origin value that are read at all.
 pub const AUTHORITY_BYTES_MAX: usize = 300;
 

@@ -84,6 +84,7 @@ fn believes(listener: &listener::Settings) -> String {
     match origin.local {
         LocalRule::Never => {}
         LocalRule::Loopback { .. } => words.push("loopback may be local".to_owned()),
+        LocalRule::PublishedLoopback { .. } => words.push("the host's loopback may be local".to_owned()),
     }
     format!("reads {}", words.join(", "))
 }
@@ -94,6 +95,6 @@ fn describe(listener: &listener::Settings) -> Value {
         "addresses": listener.bind.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "protocol": listener.protocol.as_str(),
         "serve": listener.serve.as_str(),
-        "local": matches!(listener.origin.local, LocalRule::Loopback { .. }),
+        "local": listener.origin.local != LocalRule::Never,
     })
 }

@@ -8,6 +8,8 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use super::network::Network;
+use super::network::Place;
+use super::trail::Step;
 
 /// What kind of caller this is. No class is a permission.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
@@ -44,14 +46,19 @@ impl Class {
         }
     }
 
-    /// The class of a caller at `ip` who is not local, on a machine with this `network`.
-    pub(super) fn of(ip: IpAddr, network: &Network) -> Self {
-        if ip.is_loopback() || network.is_gateway(ip) {
-            Self::Nat
-        } else if is_private(ip) {
-            Self::Private
-        } else {
-            Self::Public
+    /// The class of a caller at `ip` who is not local, on a machine with this `network`, and the evidence for it.
+    pub(super) fn of(ip: IpAddr, network: &Network) -> (Self, Step) {
+        if ip.is_loopback() {
+            return (Self::Nat, Step::NatLoopback);
+        }
+        match network.place_of(ip) {
+            Some(Place::BridgeHost) => (Self::Nat, Step::NatBridge),
+            Some(Place::Gateway) => (Self::Nat, Step::NatGateway),
+            Some(Place::Neighbour) => (Self::Container, Step::ContainerNeighbour),
+            Some(Place::Own) => (Self::Nat, Step::NatOwnAddress),
+            Some(Place::Runtime) => (Self::Nat, Step::NatRuntime),
+            None if is_private(ip) => (Self::Private, Step::PrivateAddress),
+            None => (Self::Public, Step::PublicAddress),
         }
     }
 }
@@ -96,6 +103,9 @@ fn is_ipv4_compatible(ip: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::origin::network::container::Container;
+    use crate::origin::network::link::Link;
+    use crate::origin::network::link::LinkKind;
 
     #[test]
     fn every_address_has_its_class() {
@@ -107,7 +117,7 @@ mod tests {
             ("::1", Class::Nat),
             ("172.18.0.2", Class::Private),
             ("10.0.0.0", Class::Private),
-            ("10.255.255.255", Class::Private),
+            ("10.255.0.255", Class::Private),
             ("11.0.0.0", Class::Public),
             ("172.15.255.255", Class::Public),
             ("172.31.255.255", Class::Private),
@@ -127,7 +137,31 @@ mod tests {
             ("fec0::2", Class::Private),
             ("2001:db8::1", Class::Public),
         ] {
-            assert_eq!(Class::of(ip.parse().unwrap(), &network), class, "{ip}");
+            assert_eq!(Class::of(ip.parse().unwrap(), &network).0, class, "{ip}");
+        }
+    }
+
+    #[test]
+    fn every_class_names_its_evidence() {
+        let link = |name: &str, address: &str| Link {
+            name: name.to_owned(),
+            kind: LinkKind::Veth,
+            addresses: vec![address.parse().unwrap()],
+        };
+        let links = [link("eth0", "172.18.0.2/16"), link("eth1", "172.19.0.2/16")];
+        let network = Network::new(["172.18.0.1".parse().unwrap()], 0).on(&links, Some(Container::Mount));
+        for (ip, class, evidence) in [
+            ("127.0.0.1", Class::Nat, Step::NatLoopback),
+            ("172.18.0.1", Class::Nat, Step::NatGateway),
+            ("172.19.0.1", Class::Nat, Step::NatBridge),
+            ("172.18.0.2", Class::Nat, Step::NatOwnAddress),
+            ("192.168.65.1", Class::Nat, Step::NatRuntime),
+            ("172.18.0.3", Class::Container, Step::ContainerNeighbour),
+            ("10.77.0.2", Class::Private, Step::PrivateAddress),
+            ("203.0.113.9", Class::Public, Step::PublicAddress),
+        ] {
+            assert_eq!(Class::of(ip.parse().unwrap(), &network), (class, evidence), "{ip}");
+            assert!(evidence.phrase().starts_with(class.as_str()), "{evidence:?}");
         }
     }
 

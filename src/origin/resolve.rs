@@ -167,16 +167,20 @@ pub fn resolve_with<W: Witness>(facts: &Facts<'_>, settings: &Settings, network:
 
 /// The class of a client who is not local. What hides callers stays that, whoever vouches for it.
 fn class_elsewhere(ip: IpAddr, facts: &Facts<'_>, settings: &Settings, network: &Network, trail: &mut Trail) -> Class {
-    let class = Class::of(ip, network);
-    if class == Class::Nat {
-        trail.push(Step::NatHidesCaller);
+    let (class, evidence) = Class::of(ip, network);
+    if matches!(class, Class::Container | Class::Nat) {
+        trail.push(evidence);
         return class;
     }
     let (confirmed, step) = tailnet::judge(ip, facts, settings);
     if let Some(step) = step {
         trail.push(step);
     }
-    if confirmed { Class::Tailnet } else { class }
+    if confirmed {
+        return Class::Tailnet;
+    }
+    trail.push(evidence);
+    class
 }
 
 /// What the evidence comes to.

@@ -12,6 +12,8 @@ use crate::base::limits::TRAIL_STEPS_MAX;
 pub enum Step {
     /// Only trusted proxies are in the chain.
     ChainWithoutClient,
+    /// On a container network of ours.
+    ContainerNeighbour,
     /// The one header is absent.
     HeaderAbsent,
     /// The listener reads no header.
@@ -42,8 +44,16 @@ pub enum Step {
     LocalOrigin,
     /// The listener calls nobody local.
     LocalNever,
+    /// We are no container with a network of its own.
+    LocalNoContainer,
     /// The peer is not loopback.
     LocalPeer,
+    /// The peer is neither the container's gateway nor in `local_peers`.
+    LocalPeerNoForwarder,
+    /// The published port answers beyond the host's loopback.
+    LocalPortOpen,
+    /// Nothing proves yet that the published port is closed beyond the host's loopback.
+    LocalPortUnproven,
     /// The connection opened with a PROXY header.
     LocalProxyHeader,
     /// The peer's socket belongs to a service.
@@ -52,12 +62,22 @@ pub enum Step {
     LocalTrustedProxy,
     /// The kernel does not name the owner of the peer's socket.
     LocalUnknownOwner,
-    /// The address hides the caller.
-    NatHidesCaller,
+    /// The host's address on a container network.
+    NatBridge,
+    /// The next hop of a default route.
+    NatGateway,
+    /// Loopback without the proof that makes it local.
+    NatLoopback,
+    /// Our own address, in a container.
+    NatOwnAddress,
+    /// An address of a container runtime's machine.
+    NatRuntime,
     /// The peer itself.
     PeerIsClient,
     /// No TCP peer has such an address.
     PeerNotPossible,
+    /// In a private range.
+    PrivateAddress,
     /// The PROXY header's source.
     ProxyHeaderAddress,
     /// A PROXY header where none is read, or none where one is required.
@@ -76,6 +96,8 @@ pub enum Step {
     TailnetNobody,
     /// The peer is a tagged node.
     TailnetTagged,
+    /// In no special range.
+    PublicAddress,
     /// A trusted proxy is speaking.
     TrustedProxy,
 }
@@ -85,6 +107,7 @@ impl Step {
     pub fn phrase(self) -> &'static str {
         match self {
             Self::ChainWithoutClient => "unattributed: the header names trusted proxies only",
+            Self::ContainerNeighbour => "container: a neighbour on our own container network",
             Self::HeaderAbsent => "unattributed: the trusted proxy sent no client header",
             Self::HeaderNotRead => "this listener reads no client header",
             Self::HeaderRepeated => "unattributed: the client header stands there more than once",
@@ -100,14 +123,23 @@ impl Step {
             Self::LocalHost => "not local: the Host is not a loopback name",
             Self::LocalOrigin => "not local: the Origin is not this request's own",
             Self::LocalNever => "not local: this listener calls nobody local",
+            Self::LocalNoContainer => "not local: this is no container with a network of its own",
             Self::LocalPeer => "not local: the peer is not loopback",
+            Self::LocalPeerNoForwarder => "not local: the peer is not this container's gateway, nor in local_peers",
+            Self::LocalPortOpen => "not local: the published port is open beyond the host's loopback",
+            Self::LocalPortUnproven => "not local: the published port is not proven closed beyond the host's loopback",
             Self::LocalProxyHeader => "not local: the connection opened with a PROXY header",
             Self::LocalService => "not local: the peer's socket belongs to a service account",
             Self::LocalTrustedProxy => "not local: the peer is a trusted proxy",
             Self::LocalUnknownOwner => "not local: the kernel does not name the owner of the peer's socket",
-            Self::NatHidesCaller => "this address hides the caller: a gateway, a tunnel or a port forwarder",
+            Self::NatBridge => "nat: the host's address on our container network hides whoever comes through it",
+            Self::NatGateway => "nat: our gateway's address hides whoever comes through it",
+            Self::NatLoopback => "nat: a loopback address can hide a tunnel or a port forwarder",
+            Self::NatOwnAddress => "nat: a container's own address is what a port forwarder shows for everybody",
+            Self::NatRuntime => "nat: an address of the container runtime's own machine hides the caller",
             Self::PeerIsClient => "the peer of the socket is the client",
             Self::PeerNotPossible => "unattributed: no peer can have this address",
+            Self::PrivateAddress => "private: an address of a private range",
             Self::ProxyHeaderAddress => "a listed sender's PROXY header names the source",
             Self::ProxyHeaderMismatch => "unattributed: the PROXY header does not fit this listener",
             Self::ProxyHeaderReal => "the PROXY header names no source: the real peer counts",
@@ -117,6 +149,7 @@ impl Step {
             Self::TailnetNoAnswer => "not tailnet: tailscaled did not answer the whois of the peer",
             Self::TailnetNobody => "not tailnet: tailscaled knows no such peer",
             Self::TailnetTagged => "not tailnet: a tagged node is no person's",
+            Self::PublicAddress => "public: an address like any other",
             Self::TrustedProxy => "a trusted proxy speaks for the client",
         }
     }

@@ -12,7 +12,7 @@ fn a_line_holds_exactly_the_promised_fields() {
     let expected = "{\"id\":\"A-1\",\"kind\":\"ip\",\"ip\":\"203.0.113.9\",\"local\":false,\"class\":\"public\",\
         \"trace\":[\"peer: 10.0.0.2\",\"passed: 10.0.0.7\",\"a trusted proxy speaks for the client\",\
         \"trusted proxies in the header were passed\",\"the nearest hop that is not a trusted proxy is the client\",\
-        \"not local: this listener calls nobody local\",\"client: 203.0.113.9\"]}\n";
+        \"public: an address like any other\",\"not local: this listener calls nobody local\",\"client: 203.0.113.9\"]}\n";
     assert_eq!(written(&case.to_string()).unwrap(), expected);
 }
 

@@ -21,7 +21,14 @@ fn the_peer_is_the_client_where_nobody_else_is_trusted() {
     let steps: Vec<_> = origin.trail.steps().collect();
     assert_eq!(
         steps,
-        [Step::HeaderUntrusted, Step::PeerIsClient, Step::LocalPeer, Step::LocalForwarded, Step::LocalHost]
+        [
+            Step::HeaderUntrusted,
+            Step::PeerIsClient,
+            Step::PublicAddress,
+            Step::LocalPeer,
+            Step::LocalForwarded,
+            Step::LocalHost
+        ]
     );
     assert!(origin.via.is_empty());
     assert_eq!(origin.client_key(), ClientKey::of("198.51.100.7".parse().unwrap()));
@@ -36,7 +43,8 @@ fn a_trusted_proxy_names_the_client() {
     assert_eq!(origin.client_key().to_string(), "2001:db8::/64");
     let steps: Vec<_> = origin.trail.steps().collect();
     let local = [Step::LocalPeer, Step::LocalTrustedProxy, Step::LocalForwarded, Step::LocalHost];
-    assert_eq!(steps, [&[Step::TrustedProxy, Step::HopsPassed, Step::HopIsClient][..], &local].concat());
+    let found = [Step::TrustedProxy, Step::HopsPassed, Step::HopIsClient, Step::PublicAddress];
+    assert_eq!(steps, [&found[..], &local].concat());
 }
 
 #[test]
@@ -160,10 +168,14 @@ fn without_a_header_to_read_a_trusted_proxy_is_its_own_client() {
 
 #[test]
 fn a_gateway_hides_whoever_comes_through_it() {
-    for case in [call("172.18.0.1"), call("10.0.0.2").header(X_FORWARDED_FOR, "172.18.0.1"), call("127.0.0.1")] {
+    for (case, evidence) in [
+        (call("172.18.0.1"), Step::NatGateway),
+        (call("10.0.0.2").header(X_FORWARDED_FOR, "172.18.0.1"), Step::NatGateway),
+        (call("127.0.0.1"), Step::NatLoopback),
+    ] {
         let origin = case.resolve();
         assert_eq!(origin.class, Class::Nat);
-        assert!(origin.trail.steps().any(|step| step == Step::NatHidesCaller));
+        assert!(origin.trail.steps().any(|step| step == evidence));
     }
 }
 
@@ -240,8 +252,7 @@ fn the_longest_trail_is_whole() {
     let mut case = call("192.0.2.1").proxy(source).header(X_FORWARDED_FOR, "172.18.0.1, 10.0.0.8");
     case.settings.trusted_proxies = Ranges::parse(&["10.0.0.0/24", "192.0.2.1"], Width::Narrow).unwrap();
     let steps: Vec<_> = case.header("origin", "null").resolve().trail.steps().collect();
-    let found =
-        [Step::ProxyHeaderAddress, Step::TrustedProxy, Step::HopsPassed, Step::HopIsClient, Step::NatHidesCaller];
+    let found = [Step::ProxyHeaderAddress, Step::TrustedProxy, Step::HopsPassed, Step::HopIsClient, Step::NatGateway];
     let local = [
         Step::LocalPeer,
         Step::LocalProxyHeader,
