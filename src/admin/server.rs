@@ -20,6 +20,8 @@ use crate::base::limits::ADMIN_CONNECTIONS_MAX;
 use crate::base::limits::ADMIN_LINE_BYTES_MAX;
 use crate::base::limits::ADMIN_WAIT;
 
+use crate::base::private_file::{self, Fault, Owners, PrivateFileError};
+
 use super::request::{Reply, Request};
 
 /// The bound socket. Its file goes when this is dropped.
@@ -107,6 +109,7 @@ fn look(path: &Path) -> Result<Found, SocketError> {
     let failed = |cause| SocketError::Bind { path: path.to_path_buf(), cause };
     // Longer than any socket's path can be, for one.
     SocketAddr::from_pathname(path).map_err(failed)?;
+    check_folder(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => Err(SocketError::InTheWay(path.to_path_buf())),
         Ok(_) if StdUnixStream::connect(path).is_ok() => Err(SocketError::Taken(path.to_path_buf())),
@@ -114,6 +117,17 @@ fn look(path: &Path) -> Result<Found, SocketError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Nothing),
         Err(error) => Err(failed(error)),
     }
+}
+
+/// Checks that nobody else can put a socket of theirs in the place of ours. A folder that cannot be looked at is left to `bind`.
+fn check_folder(folder: &Path) -> Result<(), PrivateFileError> {
+    let found = match private_file::follow(folder) {
+        Err(error) if matches!(error.fault, Fault::Io(_)) => return Ok(()),
+        found => found?,
+    };
+    let alone =
+        private_file::check_owner(&found, Owners::UsOrRoot).and_then(|()| private_file::check_unwritable(&found));
+    alone.map_err(|fault| PrivateFileError::new(folder, fault))
 }
 
 /// Whoever runs us, and root.
@@ -166,6 +180,9 @@ pub enum SocketError {
         /// Why.
         cause: io::Error,
     },
+    /// Others could put a socket of theirs in its place.
+    #[error("the admin socket cannot be made in its folder: {0}")]
+    Folder(#[from] PrivateFileError),
     /// Something that is no socket has its name.
     #[error("a file that is no socket is where the admin socket belongs: {}", .0.display())]
     InTheWay(PathBuf),
@@ -183,6 +200,7 @@ impl SocketError {
                  shorter `state_dir`, or set $RUNTIME_DIRECTORY"
                     .to_owned()
             }
+            Self::Folder(error) => format!("{}, or name another folder by $RUNTIME_DIRECTORY", error.hint()),
             Self::InTheWay(path) => format!("look what {} is, and move it away", path.display()),
             Self::Taken(_) => "give each instance its own $RUNTIME_DIRECTORY".to_owned(),
         }
@@ -262,6 +280,26 @@ mod tests {
         let long = folder.path().join("x".repeat(108));
         assert!(judge(&long).unwrap_err().hint().contains("shorter `state_dir`"));
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    }
+
+    #[test]
+    fn a_folder_in_which_others_could_swap_the_socket_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (real, link) = (folder.path().join("real"), folder.path().join("link"));
+        fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let fault = |folder: &Path| match judge(&folder.join("admin.sock")) {
+            Err(SocketError::Folder(error)) => Some(error.fault),
+            other => other.map(|()| None).unwrap(),
+        };
+        assert!(fault(&real).is_none());
+        assert!(matches!(fault(&link), Some(Fault::Symlink)));
+        // Sticky or not: whoever is first has the name.
+        for mode in [0o1777, 0o777, 0o770] {
+            fs::set_permissions(&real, fs::Permissions::from_mode(mode)).unwrap();
+            assert!(matches!(fault(&real), Some(Fault::Mode { .. })), "{mode:o}");
+        }
+        assert!(fault(&folder.path().join("none")).is_none(), "bind says that it is not there");
     }
 
     #[test]

@@ -7,10 +7,11 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, CWD, Mode, OFlags, access, openat};
+use rustix::io::Errno;
 use thiserror::Error;
 
 use crate::base::limits::LOCK_FILE_BYTES_MAX;
-use crate::base::private_file::{self, Fault, Owners, STICKY};
+use crate::base::private_file::{self, Fault, Link, Owners, PrivateFileError, STICKY};
 use crate::store;
 
 /// The file name of the lock.
@@ -40,7 +41,7 @@ impl StateLock {
         make_private(state_dir)?;
         let path = state_dir.join(FILE);
         let failed = |cause| LockError::Unusable { path: path.clone(), cause };
-        let file = open(&path, OFlags::CREATE).map_err(failed)?;
+        let file = open(&path, OFlags::CREATE)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -88,7 +89,7 @@ pub enum Standing {
 /// As [`StateLock::take`].
 pub fn judge(state_dir: &Path) -> Result<Standing, LockError> {
     let unusable = |path: &Path, cause| LockError::Unusable { path: path.to_path_buf(), cause };
-    match fs::metadata(state_dir) {
+    match fs::symlink_metadata(state_dir) {
         Ok(_) => check_private(state_dir)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // It would be made, in the nearest folder that is there.
@@ -107,20 +108,28 @@ pub fn judge(state_dir: &Path) -> Result<Standing, LockError> {
             Err(TryLockError::WouldBlock) => Ok(Standing::Held),
             Err(TryLockError::Error(cause)) => Err(unusable(&path, cause)),
         },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Standing::Free),
-        Err(cause) => Err(unusable(&path, cause)),
+        Err(LockError::Unusable { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => Ok(Standing::Free),
+        Err(error) => Err(error),
     }
 }
 
-/// Not through a link, which could lead to somebody else's file.
-fn open(path: &Path, more: OFlags) -> io::Result<File> {
+/// Not through a link, which could lead to somebody else's file: what is opened here is written over.
+fn open(path: &Path, more: OFlags) -> Result<File, LockError> {
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | more;
-    Ok(openat(CWD, path, flags, Mode::RUSR | Mode::WUSR)?.into())
+    let failed = |cause| LockError::Unusable { path: path.to_path_buf(), cause };
+    let file: File = match openat(CWD, path, flags, Mode::RUSR | Mode::WUSR) {
+        Ok(file) => file.into(),
+        Err(Errno::LOOP) => return Err(PrivateFileError::new(path, Fault::Symlink).into()),
+        Err(cause) => return Err(failed(cause.into())),
+    };
+    let metadata = file.metadata().map_err(failed)?;
+    private_file::check_file(&metadata).map_err(|fault| PrivateFileError::new(path, fault))?;
+    Ok(file)
 }
 
 /// Who holds the lock of `state_dir`, as its file says; also true of one that is gone.
 pub fn holder(state_dir: &Path) -> Holder {
-    File::open(state_dir.join(FILE)).map(|file| read(&file)).unwrap_or_default()
+    private_file::open(&state_dir.join(FILE), Link::Refused).map(|file| read(&file)).unwrap_or_default()
 }
 
 fn read(mut file: &File) -> Holder {
@@ -137,14 +146,19 @@ fn read(mut file: &File) -> Holder {
 /// Makes `folder` and its parents, or checks that nobody else can look into it.
 fn make_private(folder: &Path) -> Result<(), LockError> {
     let failed = |cause| LockError::Unusable { path: folder.to_path_buf(), cause };
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+    if fs::symlink_metadata(folder).is_err() {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+    }
     check_private(folder)
 }
 
 /// Checks that `folder` is ours and that nobody else can look into it.
 fn check_private(folder: &Path) -> Result<(), LockError> {
-    let found = fs::metadata(folder).map_err(|cause| LockError::Unusable { path: folder.to_path_buf(), cause })?;
     let path = folder.to_path_buf();
+    let found = private_file::follow(folder).map_err(|error| match (&error.fault, fs::canonicalize(folder)) {
+        (Fault::Symlink, target) => LockError::Link { path: error.path, target: target.ok() },
+        _ => error.into(),
+    })?;
     private_file::check_owner(&found, Owners::Us).and_then(|()| private_file::check_closed(&found)).map_err(|fault| {
         match fault {
             Fault::Owner { .. } | Fault::Mode { .. } if is_shared(&path, &found) => LockError::Shared { path },
@@ -186,6 +200,14 @@ pub enum LockError {
         /// Who.
         holder: Holder,
     },
+    /// Somebody could point it elsewhere.
+    #[error("the state folder is a symbolic link: {}", path.display())]
+    Link {
+        /// The link.
+        path: PathBuf,
+        /// Where it leads, if anywhere.
+        target: Option<PathBuf>,
+    },
     /// Others can look into the folder.
     #[error("other users can look into the state folder (mode {mode:o}): {}", path.display())]
     Open {
@@ -208,6 +230,9 @@ pub enum LockError {
         /// Why.
         cause: io::Error,
     },
+    /// Something else is where a folder or file of ours belongs.
+    #[error("the state folder cannot be used: {0}")]
+    Wrong(#[from] PrivateFileError),
 }
 
 impl LockError {
@@ -223,7 +248,14 @@ impl LockError {
                 ),
                 None => "`doorward status` asks it; a second instance needs its own `state_dir` and ports".into(),
             },
+            Self::Link { target: Some(target), .. } => {
+                format!("name the folder itself: `state_dir` or $DOORWARD_STATE = {}", target.display())
+            }
+            Self::Link { path, target: None } => {
+                format!("it leads nowhere: remove {}, or name the folder itself", path.display())
+            }
             Self::Open { path, .. } => format!("chmod 700 {}", path.display()),
+            Self::Wrong(error) => error.hint(),
             Self::Shared { path } => format!(
                 "name a folder of doorward's own by `state_dir` or $DOORWARD_STATE, for example {}",
                 path.join("doorward").display()
@@ -302,11 +334,53 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, "x").unwrap();
-        assert!(matches!(StateLock::take(&file), Err(LockError::Unusable { .. })));
-        symlink(&file, folder.path().join(FILE)).unwrap();
+        let refused = |state: &Path| {
+            let (taken, judged) = (StateLock::take(state).unwrap_err(), judge(state).unwrap_err());
+            assert_eq!(taken.to_string(), judged.to_string());
+            taken
+        };
+        let fault = |state: &Path| match refused(state) {
+            LockError::Wrong(error) => error.fault,
+            other => panic!("{other}"),
+        };
+        assert!(matches!(fault(&file), Fault::NotAFolder));
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
-        assert!(matches!(StateLock::take(folder.path()), Err(LockError::Unusable { .. })));
-        assert!(matches!(judge(folder.path()), Err(LockError::Unusable { .. })));
-        assert_eq!(fs::read_to_string(&file).unwrap(), "x");
+        let lock = folder.path().join(FILE);
+        symlink(&file, &lock).unwrap();
+        assert!(matches!(fault(folder.path()), Fault::Symlink));
+        fs::remove_file(&lock).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::hard_link(&file, &lock).unwrap();
+        assert!(matches!(fault(folder.path()), Fault::HardLink));
+        assert_eq!(fs::read_to_string(&file).unwrap(), "x", "what it leads to is not written over");
+        fs::remove_file(&lock).unwrap();
+        rustix::fs::mknodat(CWD, &lock, rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        assert!(matches!(fault(folder.path()), Fault::NotAFile));
+        assert_eq!(holder(folder.path()), Holder::default(), "nobody waits for a pipe");
+        fs::remove_file(&lock).unwrap();
+        fs::write(&lock, "").unwrap();
+        fs::set_permissions(&lock, fs::Permissions::from_mode(0o666)).unwrap();
+        assert!(matches!(fault(folder.path()), Fault::Mode { found: 0o666, .. }));
+    }
+
+    #[test]
+    fn a_state_folder_that_is_a_link_is_refused_and_its_target_untouched() {
+        let folder = tempfile::tempdir().unwrap();
+        let (real, link) = (folder.path().join("real"), folder.path().join("link"));
+        DirBuilder::new().mode(0o700).create(&real).unwrap();
+        symlink(&real, &link).unwrap();
+        for refused in [judge(&link).unwrap_err(), StateLock::take(&link).unwrap_err()] {
+            assert!(matches!(&refused, LockError::Link { path, .. } if *path == link), "{refused}");
+            let real = fs::canonicalize(&real).unwrap();
+            assert!(refused.hint().ends_with(&format!("$DOORWARD_STATE = {}", real.display())), "{}", refused.hint());
+        }
+        assert_eq!(fs::read_dir(&real).unwrap().count(), 0);
+        fs::remove_dir(&real).unwrap();
+        assert!(matches!(StateLock::take(&link), Err(LockError::Link { target: None, .. })));
+        assert!(!real.exists());
+        // Links on the way there are followed, as in /var/run.
+        fs::create_dir(&real).unwrap();
+        StateLock::take(&link.join("state")).unwrap();
+        assert!(real.join("state").join(FILE).exists());
     }
 }

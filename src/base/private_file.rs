@@ -1,6 +1,7 @@
 //! A file for its owner alone: read only if nobody else can read or swap it, made whole or not at all.
 
 mod fault;
+mod link;
 
 use std::fs::{self, DirBuilder, File, Metadata};
 use std::io::{self, Read, Write};
@@ -14,6 +15,7 @@ use crate::base::limits::KEY_FILE_BYTES_MAX;
 use crate::base::secret::Secret;
 
 pub use fault::{Fault, PrivateFileError, STICKY};
+pub use link::follow;
 
 /// What others must not have on a private file or folder: any access at all.
 const OTHERS: u32 = 0o077;
@@ -46,11 +48,23 @@ pub fn read(path: &Path) -> Result<Secret<String>, PrivateFileError> {
     let fail = |fault| PrivateFileError::new(path, fault);
     let file = open(path, Link::Refused)?;
     let metadata = file.metadata().map_err(|cause| fail(Fault::Io(cause)))?;
-    check_owner(&metadata, Owners::Us).and_then(|()| check_closed(&metadata)).map_err(fail)?;
-    if metadata.nlink() != 1 {
-        return Err(fail(Fault::HardLink));
-    }
+    check_file(&metadata).map_err(fail)?;
     read_text(file).map_err(fail)
+}
+
+/// Checks that something is a regular file of ours, with one name, that nobody else can look into.
+///
+/// # Errors
+/// [`Fault`] for the first thing that is wrong.
+pub fn check_file(metadata: &Metadata) -> Result<(), Fault> {
+    if metadata.is_symlink() {
+        return Err(Fault::Symlink);
+    }
+    if !metadata.is_file() {
+        return Err(Fault::NotAFile);
+    }
+    check_owner(metadata, Owners::Us).and_then(|()| check_closed(metadata))?;
+    if metadata.nlink() == 1 { Ok(()) } else { Err(Fault::HardLink) }
 }
 
 /// Opens a regular file to read it.
@@ -116,6 +130,14 @@ pub fn check_owner(metadata: &Metadata, owners: Owners) -> Result<(), Fault> {
 /// [`Fault::Mode`].
 pub fn check_closed(metadata: &Metadata) -> Result<(), Fault> {
     check_mode(metadata, OTHERS)
+}
+
+/// Checks that nobody but its owner can write to a file, or swap what is in a folder.
+///
+/// # Errors
+/// [`Fault::Mode`].
+pub fn check_unwritable(metadata: &Metadata) -> Result<(), Fault> {
+    check_mode(metadata, OTHERS_WRITE)
 }
 
 fn check_mode(metadata: &Metadata, forbidden: u32) -> Result<(), Fault> {

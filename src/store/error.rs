@@ -38,6 +38,12 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
+    /// It has a second name, by which somebody else may reach it.
+    #[error("the store has more than one link: {}", path.display())]
+    HardLink {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file's mode lets others read or write it.
     #[error("the store is open to others (mode {mode:o}): {}", path.display())]
     Mode {
@@ -121,6 +127,7 @@ impl StoreError {
                 format!("make the folder of {} writable for the user that runs doorward", path.display())
             }
             Self::Foreign { path } => format!("set state_dir to a folder of its own, or move {} away", path.display()),
+            Self::HardLink { path } => format!("cp -p {0} {0}.copy && mv {0}.copy {0}", path.display()),
             Self::Mode { path, .. } => format!("chmod 600 {}", path.display()),
             Self::Newer { .. } => "run the newer doorward, or restore the backup made before the upgrade".to_owned(),
             Self::NotAFile { path } => format!("remove {} and put the store itself there", path.display()),

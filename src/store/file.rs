@@ -20,7 +20,6 @@ use sqlx::sqlite::SqliteSynchronous;
 use crate::base::limits::STORE_BUSY_WAIT;
 use crate::base::private_file;
 use crate::base::private_file::Fault;
-use crate::base::private_file::Owners;
 use crate::store::error::StoreError;
 use crate::store::schema;
 
@@ -67,15 +66,14 @@ fn look(path: &Path) -> Result<Found, StoreError> {
         }
         Err(error) => return Err(read(error)),
     };
-    if !metadata.file_type().is_file() {
-        return Err(StoreError::NotAFile { path: path.to_owned() });
+    check_private(path, &metadata)?;
+    // SQLite's own files, which it reads, writes and removes with the store.
+    for ending in ["-wal", "-shm", "-journal"] {
+        let path = beside(path, ending);
+        if let Ok(metadata) = fs::symlink_metadata(&path) {
+            check_private(&path, &metadata)?;
+        }
     }
-    let alone = private_file::check_owner(&metadata, Owners::Us).and_then(|()| private_file::check_closed(&metadata));
-    alone.map_err(|fault| match fault {
-        Fault::Owner { found, .. } => StoreError::Owner { path: path.to_owned(), owner: found },
-        Fault::Mode { found, .. } => StoreError::Mode { path: path.to_owned(), mode: found },
-        other => read(io::Error::other(other)),
-    })?;
     if metadata.len() == 0 {
         return Err(StoreError::Empty { path: path.to_owned() });
     }
@@ -98,6 +96,16 @@ fn look(path: &Path) -> Result<Found, StoreError> {
     let version = rest.get(44..48).and_then(|bytes| bytes.try_into().ok()).map(i32::from_be_bytes);
     refuse_newer(path, version.map(i64::from).unwrap_or_default())?;
     Ok(Found::Store)
+}
+
+fn check_private(path: &Path, metadata: &fs::Metadata) -> Result<(), StoreError> {
+    let path = path.to_owned();
+    private_file::check_file(metadata).map_err(|fault| match fault {
+        Fault::HardLink => StoreError::HardLink { path },
+        Fault::Mode { found, .. } => StoreError::Mode { path, mode: found },
+        Fault::Owner { found, .. } => StoreError::Owner { path, owner: found },
+        _ => StoreError::NotAFile { path },
+    })
 }
 
 /// Looks at the content through a connection that cannot write: whose file it is, its schema (the log may know

@@ -233,6 +233,16 @@ async fn only_a_plain_private_file_of_ours_is_a_store() {
     assert_eq!(error.hint(), format!("chmod 600 {}", path.display()));
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
 
+    let (second, log) = (folder.path().join("second name"), folder.path().join("doorward.sqlite-wal"));
+    fs::hard_link(&path, &second).unwrap();
+    assert!(matches!(Store::open(&path).await.unwrap_err(), StoreError::HardLink { .. }));
+    fs::remove_file(&second).unwrap();
+    fs::write(&second, b"precious").unwrap();
+    symlink(&second, &log).unwrap();
+    assert!(matches!(Store::open(&path).await.unwrap_err(), StoreError::NotAFile { path } if path == log));
+    assert_eq!(fs::read(&second).unwrap(), b"precious");
+    fs::remove_file(&log).unwrap();
+
     let elsewhere = tempfile::tempdir().unwrap();
     symlink(&path, file(&elsewhere)).unwrap();
     assert!(matches!(Store::open(&file(&elsewhere)).await.unwrap_err(), StoreError::NotAFile { .. }));
