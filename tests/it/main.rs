@@ -13,6 +13,7 @@ mod edge_requests;
 mod edge_sockets;
 mod kill_nine;
 mod namespaces;
+mod nginx_differential;
 mod newcomer;
 mod owner_only;
 mod real_openclaw;
