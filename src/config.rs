@@ -7,6 +7,7 @@ pub mod fault;
 pub mod place;
 mod file;
 mod listeners;
+mod ranges;
 mod rooms;
 mod section;
 
@@ -44,6 +45,8 @@ pub struct Config {
     pub token_file: Option<PathBuf>,
     /// `[log]`.
     pub log: telemetry::Settings,
+    /// What is worth knowing and asks for nothing: said at start and by `check`.
+    pub notes: Vec<String>,
     /// What weakens it, or cannot have been meant: said at start and by `check`.
     pub warnings: Vec<String>,
 }

@@ -2,4 +2,5 @@
 
 pub mod addr;
 pub mod host;
+pub mod named;
 pub mod range;

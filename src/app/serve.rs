@@ -59,6 +59,9 @@ impl Signals {
 
 /// Says where the dashboard is, without the token: this goes to logs.
 fn announce(config: &Config, url: Option<&str>) {
+    for note in &config.notes {
+        info!("{note}");
+    }
     for warning in &config.warnings {
         warn!("{warning}");
     }

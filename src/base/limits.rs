@@ -83,6 +83,10 @@ pub const FORWARDED_HOPS_MAX: usize = 32;
 pub const FORWARDED_NODE_BYTES_MAX: usize = 64;
 /// Parameters of one element of `Forwarded`; RFC 7239 has four, and each is compared with those before it.
 pub const FORWARDED_PARAMETERS_MAX: usize = 16;
+/// Bytes of a file of ranges.
+pub const RANGE_LIST_BYTES_MAX: u64 = 1024 * 1024;
+/// Age at which a list of a provider's ranges gets a warning: by then some of it may be somebody else's.
+pub const RANGE_LIST_DAYS_MAX: i64 = 365;
 /// Steps of one origin's trail: PROXY header, trust, hops, client, class, the conditions of the local rule, and room.
 pub const TRAIL_STEPS_MAX: usize = 15;
 /// Default gateways of this machine that are remembered.

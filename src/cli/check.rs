@@ -24,6 +24,7 @@ pub(super) fn check(context: &Context) -> Result<(), Failure> {
         Form::Json => print_json(&json!({
             "ok": problems.is_empty(),
             "problems": problems.iter().map(|error| json!({"error": error.to_string(), "hint": error.hint()})).collect::<Vec<_>>(),
+            "notes": config.notes,
             "warnings": warnings,
             "stateDir": config.state_dir,
             "listeners": config.listeners.iter().map(describe).collect::<Vec<_>>(),
@@ -52,6 +53,9 @@ fn shown(config: &Config, problems: &[AppError], warnings: &[String]) -> String 
     let file =
         config.file.as_deref().map_or_else(|| "built-in local profile".to_owned(), |file| file.display().to_string());
     let _ = writeln!(shown, "ok: {file}\nstate    {}{}", config.state_dir.display(), new(&config.state_dir));
+    for note in &config.notes {
+        let _ = writeln!(shown, "note     {note}");
+    }
     for listener in &config.listeners {
         let addresses: Vec<_> = listener.bind.iter().map(ToString::to_string).collect();
         let _ = writeln!(

@@ -30,7 +30,8 @@ impl Changes {
 
 /// Compares `new` with `old`, the configuration that runs.
 pub fn compare(old: &Config, new: &Config) -> Changes {
-    let Config { file, state_dir, edge, listeners, certificates, core_id, token_file, log, warnings: _ } = new;
+    let Config { file, state_dir, edge, listeners, certificates, core_id, token_file, log, notes: _, warnings: _ } =
+        new;
     let mut changes = Changes::default();
     changes.restarts("the file itself (--config, $DOORWARD_CONFIG or ./doorward.toml)", *file == old.file);
     changes.restarts("state_dir", *state_dir == old.state_dir);

@@ -1,12 +1,14 @@
 //! Everything that can be wrong with a value of the configuration, each with what to write instead.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use thiserror::Error;
 
 use crate::base::limits::{CONFIG_SHOWN_CHARS_MAX, ID_CHARS_MAX};
 use crate::base::printable::printable;
 use crate::net::host::HostError;
+use crate::net::named::ListError;
 use crate::net::range::RangeFault;
 use crate::origin::header::HeaderFault;
 
@@ -104,6 +106,30 @@ pub enum Fault {
         /// What was written.
         text: String,
     },
+    /// A file of ranges that cannot be read.
+    #[error("the list cannot be read ({cause}): {}", path.display())]
+    RangeFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: String,
+    },
+    /// A file of ranges that is not taken.
+    #[error("{cause}: the list {}", shown(name))]
+    RangeList {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        cause: ListError,
+    },
+    /// A list that is not there.
+    #[error("no list of ranges has this name: {}", shown(text))]
+    RangeName {
+        /// As written.
+        text: String,
+        /// The lists there are.
+        known: Vec<String>,
+    },
     /// `serve = "redirect"` where there is nothing to redirect.
     #[error("`serve = \"redirect\"` is for `protocol = \"http\"`")]
     RedirectNeedsHttp,
@@ -186,6 +212,16 @@ impl Fault {
                 "list the load balancer's own addresses: `proxy_protocol_from = [\"192.0.2.1\"]`".into()
             }
             Self::Range { cause, .. } => range_hint(*cause),
+            Self::RangeFile { .. } => {
+                "name a text file of ranges, one a line; its path counts from this file's folder".into()
+            }
+            Self::RangeList { cause: ListError::Date { .. }, .. } => "write it as `# date: 2026-10-05`".into(),
+            Self::RangeList { cause: ListError::Empty, .. } => "write one address or range a line".into(),
+            Self::RangeList { cause: ListError::Range { cause, .. }, .. } => range_hint(*cause),
+            Self::RangeName { known, .. } => format!(
+                "there is {}; add lists of your own to [ranges]. Host names are not taken: one could be made to point anywhere",
+                known.join(", ")
+            ),
             Self::RedirectNeedsHttp => {
                 "remove `serve`, or set `protocol = \"http\"` for a listener that redirects".into()
             }

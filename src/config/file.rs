@@ -15,13 +15,14 @@ use super::diagnostic::{Problem, Report};
 use super::fault::Fault;
 use super::listeners::{self, Taken};
 use super::place::Environment;
+use super::ranges::Lists;
 use super::rooms;
 use super::section::{Keys, Problems, Section};
 
 const LATER_ROOM: &str = "remove this table; nothing stands in for it in this version";
 
 pub(super) const KEYS: Keys = Keys {
-    known: &["state_dir", "edge", "listener", "certificates", "core", "log"],
+    known: &["state_dir", "edge", "listener", "certificates", "core", "log", "ranges"],
     later: &[
         ("tailscale", LATER_ROOM),
         ("limits", "remove this table: the limits are built in, and documented in the readme"),
@@ -58,7 +59,8 @@ pub(super) fn read(text: &str, file: Option<PathBuf>, environment: &Environment)
     let state_dir = read_state_dir(&root, &folder, environment, &mut problems)?;
 
     let edge = rooms::read_edge(&root, &mut problems);
-    let mut listeners = read_listeners(&root, environment, &mut problems);
+    let mut lists = Lists::read(&root, &folder, &mut problems);
+    let mut listeners = read_listeners(&root, environment, &mut lists, &mut problems);
     share_named_headers(&mut listeners);
     let certificates = certificates::Settings {
         dir: if file.is_some() { folder.join("certs") } else { state_dir.join("certs") },
@@ -72,10 +74,21 @@ pub(super) fn read(text: &str, file: Option<PathBuf>, environment: &Environment)
     if !problems.is_empty() {
         return invalid(problems.into_inner());
     }
-    let mut config =
-        Config { file, state_dir, edge, listeners, certificates, core_id, token_file, log, warnings: Vec::new() };
+    let mut config = Config {
+        file,
+        state_dir,
+        edge,
+        listeners,
+        certificates,
+        core_id,
+        token_file,
+        log,
+        notes: lists.notes(),
+        warnings: Vec::new(),
+    };
     config.warnings = warnings(&config, &root);
     config.warnings.extend(config.listeners.iter().filter_map(|listener| warning_of_root(listener, environment)));
+    config.warnings.extend(lists.warnings(environment.now));
     Ok(config)
 }
 
@@ -104,19 +117,26 @@ fn read_state_dir(
     }
 }
 
-fn read_listeners(root: &Section<'_>, environment: &Environment, problems: &mut Problems) -> Vec<listener::Settings> {
+fn read_listeners(
+    root: &Section<'_>,
+    environment: &Environment,
+    lists: &mut Lists,
+    problems: &mut Problems,
+) -> Vec<listener::Settings> {
     let mut taken = Taken::default();
     let sections = root.tables("listener", &listeners::KEYS, problems);
     if !sections.is_empty() || root.span_of("listener").is_some() {
         let numbered = sections.iter().zip(1..);
-        return numbered.map(|(section, number)| listeners::read(section, number, &mut taken, problems)).collect();
+        return numbered
+            .map(|(section, number)| listeners::read(section, number, lists, &mut taken, problems))
+            .collect();
     }
     // Whoever starts it as root without a word of configuration is the owner.
     let local = if environment.is_root() { format!("{LOCAL}local_uids = [0]\n") } else { LOCAL.to_owned() };
     let (table, _) = DeTable::parse_recoverable(&local);
     let root = Section::new(String::new(), table.get_ref(), 0..0, &KEYS, problems);
     let sections = root.tables("listener", &listeners::KEYS, problems);
-    sections.iter().map(|section| listeners::read(section, 1, &mut taken, problems)).collect()
+    sections.iter().map(|section| listeners::read(section, 1, lists, &mut taken, problems)).collect()
 }
 
 /// What one listener reads as the client's address is nobody's own word on any of them.

@@ -7,6 +7,7 @@ use crate::base::limits::ID_CHARS_MAX;
 use crate::listener::Protocol;
 use crate::listener::Serve;
 use crate::listener::Settings;
+use crate::net::named;
 use crate::net::range::Ranges;
 use crate::net::range::Width;
 use crate::origin;
@@ -15,6 +16,7 @@ use crate::origin::LocalRule;
 use crate::origin::ProxyProtocol;
 
 use super::fault::Fault;
+use super::ranges::Lists;
 use super::section::{Keys, Placed, Problems, Section};
 
 pub(super) const KEYS: Keys = Keys {
@@ -66,7 +68,13 @@ pub(super) struct Taken {
 }
 
 /// Reads one listener, the `number`-th of the file.
-pub(super) fn read(section: &Section<'_>, number: usize, taken: &mut Taken, problems: &mut Problems) -> Settings {
+pub(super) fn read(
+    section: &Section<'_>,
+    number: usize,
+    lists: &mut Lists,
+    taken: &mut Taken,
+    problems: &mut Problems,
+) -> Settings {
     let name = read_name(section, number, taken, problems);
     let bind = read_bind(section, &name, taken, problems);
     let outside = bind.iter().copied().find(|address| !address.ip().to_canonical().is_loopback());
@@ -82,8 +90,8 @@ pub(super) fn read(section: &Section<'_>, number: usize, taken: &mut Taken, prob
         Some(Placed { value: true, .. }) => Width::Wide,
         _ => Width::Narrow,
     };
-    let trusted = read_ranges(section, "trusted_proxies", width, problems);
-    let proxy_protocol = read_proxy_protocol(section, width, problems);
+    let trusted = read_ranges(section, "trusted_proxies", width, lists, problems);
+    let proxy_protocol = read_proxy_protocol(section, width, lists, problems);
     let client_ip_header = read_header(section, &trusted, problems);
     let local = read_local(section, outside, &proxy_protocol, problems);
 
@@ -159,22 +167,40 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() == other.port() && same_family && overlap
 }
 
-fn read_ranges(section: &Section<'_>, key: &'static str, width: Width, problems: &mut Problems) -> Ranges {
+fn read_ranges(
+    section: &Section<'_>,
+    key: &'static str,
+    width: Width,
+    lists: &mut Lists,
+    problems: &mut Problems,
+) -> Ranges {
     let entries = section.texts(key, problems).map(|list| list.value).unwrap_or_default();
+    let mut parts = Vec::new();
     for entry in &entries {
-        if let Err(error) = Ranges::parse(&[entry.value], width) {
-            problems.add(Fault::Range { cause: error.cause, text: entry.value.to_owned() }, &entry.span);
+        let read = match named::is_name(entry.value) {
+            true => lists.find(entry.value, width),
+            false => Ranges::parse(&[entry.value], width)
+                .map(Some)
+                .map_err(|error| Fault::Range { cause: error.cause, text: entry.value.to_owned() }),
+        };
+        match read {
+            Ok(part) => parts.extend(part),
+            Err(fault) => problems.add(fault, &entry.span),
         }
     }
-    let entries: Vec<&str> = entries.iter().map(|entry| entry.value).collect();
-    // What does not parse was reported above, and then nothing of this file is used.
-    Ranges::parse(&entries, width).unwrap_or_default()
+    // Of a list with a fault nothing is used: the fault is reported, and there is no configuration.
+    Ranges::join(parts)
 }
 
-fn read_proxy_protocol(section: &Section<'_>, width: Width, problems: &mut Problems) -> ProxyProtocol {
+fn read_proxy_protocol(
+    section: &Section<'_>,
+    width: Width,
+    lists: &mut Lists,
+    problems: &mut Problems,
+) -> ProxyProtocol {
     let words = [("off", Proxy::Off), ("required", Proxy::Required)];
     let proxy = section.word("proxy_protocol", &words, &[], problems);
-    let from = read_ranges(section, "proxy_protocol_from", width, problems);
+    let from = read_ranges(section, "proxy_protocol_from", width, lists, problems);
     let from_span = section.span_of("proxy_protocol_from");
     match proxy {
         Some(Placed { value: Proxy::Required, span }) => {

@@ -5,6 +5,9 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use crate::base::clock::Clock;
+use crate::base::clock::UnixMillis;
+
 use super::ConfigError;
 
 /// The file that is read when it lies in the working folder and nothing else is named.
@@ -29,6 +32,8 @@ pub struct Environment {
     pub log: Option<String>,
     /// The user it runs as, where that is known.
     pub uid: Option<u32>,
+    /// The time it is read at.
+    pub now: UnixMillis,
     /// The working folder.
     pub folder: PathBuf,
 }
@@ -48,6 +53,7 @@ impl Environment {
             runtime_directory: std::env::var_os("RUNTIME_DIRECTORY"),
             log: std::env::var("DOORWARD_LOG").ok(),
             uid: Some(rustix::process::geteuid().as_raw()),
+            now: Clock::system().now(),
             folder: std::env::current_dir()?,
         })
     }
@@ -112,6 +118,7 @@ mod tests {
             runtime_directory: variable("RUNTIME_DIRECTORY"),
             log: None,
             uid: None,
+            now: UnixMillis::default(),
             folder: "/srv".into(),
         }
     }

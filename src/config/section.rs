@@ -175,6 +175,24 @@ impl<'t> Section<'t> {
         Some(Placed { value: texts, span: list.span })
     }
 
+    /// A table whose keys are the operator's own names, each with a text.
+    pub(super) fn texts_by_name(
+        &self,
+        key: &'static str,
+        problems: &mut Problems,
+    ) -> Vec<(Placed<&'t str>, Placed<&'t str>)> {
+        let Some(table) = self.typed(key, "a [table]", DeValue::as_table, problems) else { return Vec::new() };
+        let mut texts = Vec::new();
+        for (name, value) in table.value.iter() {
+            let placed = Placed { value: name.get_ref().as_ref(), span: name.span() };
+            match value.get_ref().as_str().filter(|text| !text.trim().is_empty()) {
+                Some(text) => texts.push((placed, Placed { value: text, span: value.span() })),
+                None => problems.add(wrong_type(placed.value, "text in quotes", value.get_ref()), &value.span()),
+            }
+        }
+        texts
+    }
+
     /// One of a closed set of words, in which case counts. `later` are words that a later version will know.
     pub(super) fn word<T: Copy>(
         &self,

@@ -30,10 +30,19 @@ impl Ranges {
             .iter()
             .enumerate()
             .map(|(index, entry)| parse_range(entry.as_ref(), width).map_err(|cause| RangeError { index, cause }));
-        Ok(Self(IpNet::aggregate(&parsed.collect::<Result<_, _>>()?))).map(|Self(mut ranges)| {
-            ranges.sort();
-            Self(ranges)
-        })
+        Ok(Self::of(&parsed.collect::<Result<Vec<_>, _>>()?))
+    }
+
+    /// All of `parts` together.
+    pub fn join(parts: impl IntoIterator<Item = Self>) -> Self {
+        let ranges: Vec<_> = parts.into_iter().flat_map(|Self(ranges)| ranges).collect();
+        Self::of(&ranges)
+    }
+
+    fn of(ranges: &Vec<IpNet>) -> Self {
+        let mut ranges = IpNet::aggregate(ranges);
+        ranges.sort();
+        Self(ranges)
     }
 
     /// Whether `ip` lies in one of the ranges.
@@ -42,6 +51,11 @@ impl Ranges {
         let after = self.0.partition_point(|range| range.network() <= ip);
         let before = after.checked_sub(1).and_then(|index| self.0.get(index));
         before.is_some_and(|range| range.contains(&ip))
+    }
+
+    /// Whether every address of `other` lies in these ranges.
+    pub fn covers(&self, other: &Self) -> bool {
+        other.0.iter().all(|range| self.0.iter().any(|own| own.contains(range)))
     }
 
     /// Whether there is no range at all.
@@ -115,6 +129,8 @@ pub enum RangeFault {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -155,6 +171,46 @@ mod tests {
             ("::ffff:0:0/96", RangeFault::Everyone),
         ] {
             assert_eq!(cause(entry), RangeError { index: 1, cause: expected }, "{entry:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_lookup_finds_what_a_naive_scan_finds(
+            v4 in proptest::collection::vec((any::<u32>(), 1_u8..=32), 0..60),
+            v6 in proptest::collection::vec((any::<u128>(), 1_u8..=128), 0..60),
+            asked in proptest::collection::vec(any::<u128>(), 0..30),
+            near in any::<u8>(),
+        ) {
+            // Close together, so that ranges touch, contain each other and are hit.
+            let v4 = v4.iter().map(|(bits, prefix)| (IpAddr::V4((bits & 0x0f0f_00ff).into()), *prefix));
+            let v6 = v6.iter().map(|(bits, prefix)| (IpAddr::V6((bits & (0xf0f << 112 | 0xfff)).into()), *prefix));
+            let scanned: Vec<IpNet> = v4.chain(v6).map(|(ip, prefix)| IpNet::new(ip, prefix).unwrap().trunc()).collect();
+            let scanned: Vec<IpNet> = scanned.into_iter().filter(|range| is_sound(&range.to_string())).collect();
+            let entries: Vec<String> = scanned.iter().map(IpNet::to_string).collect();
+            let ranges = Ranges::parse(&entries, Width::Wide).unwrap();
+            let random = asked.iter().map(|bits| IpAddr::V6((*bits).into()));
+            let edges = scanned.iter().flat_map(|range| [beside(range.network(), near), beside(range.broadcast(), near)]);
+            for ip in random.chain(edges).map(|ip| ip.to_canonical()) {
+                let naive = scanned.iter().any(|range| range.contains(&ip));
+                prop_assert_eq!(ranges.contains(ip), naive, "{} in {:?}", ip, entries);
+            }
+            prop_assert!(ranges.covers(&ranges));
+        }
+    }
+
+    /// Mapped ranges have another spelling, and are checked by name above.
+    fn is_sound(text: &str) -> bool {
+        Ranges::parse(&[text], Width::Wide).is_ok() && !text.starts_with("::ffff:")
+    }
+
+    fn beside(ip: IpAddr, by: u8) -> IpAddr {
+        let by = u32::from(by % 3);
+        match ip {
+            IpAddr::V4(ip) => IpAddr::V4(ip.to_bits().wrapping_add(by).wrapping_sub(1).into()),
+            IpAddr::V6(ip) => IpAddr::V6(ip.to_bits().wrapping_add(by.into()).wrapping_sub(1).into()),
         }
     }
 

@@ -19,6 +19,7 @@ use crate::base::limits::HEAD_LINES_MAX;
 use crate::net::addr::PeerAddr;
 use crate::net::host::Scheme;
 use crate::net::host::WebOrigin;
+use crate::net::named::NamedRanges;
 use crate::net::range::Ranges;
 use crate::net::range::Width;
 use crate::origin;
@@ -135,8 +136,12 @@ fn settings(case: &Case) -> Result<Settings, Refusal> {
 }
 
 fn ranges(key: &str, entries: &[String]) -> Result<Ranges, Refusal> {
-    Ranges::parse(entries, Width::Wide)
-        .map_err(|error| config_reject(format_args!("{key}: entry {}: {error}", error.index + 1)))
+    let read = |(entry, number): (&String, usize)| match NamedRanges::built_in(entry) {
+        Some(list) => Ok(list.ranges().clone()),
+        None => Ranges::parse(&[entry], Width::Wide)
+            .map_err(|error| config_reject(format_args!("{key}: entry {number}: {error}"))),
+    };
+    Ok(Ranges::join(entries.iter().zip(1..).map(read).collect::<Result<Vec<_>, _>>()?))
 }
 
 /// The address that the kernel would give us; a zone only says which link it came over.

@@ -43,6 +43,8 @@ fn every_kind_is_reached() {
         (json!({"peer": "unix:"}), "reject_connection"),
         (json!({"peer": "192.0.2.1", "trusted_proxies": ["0.0.0.0/0"]}), "config_reject"),
         (json!({"peer": "192.0.2.1", "trusted_proxies": ["10.0.0.0/8"]}), "ip"),
+        (json!({"peer": "192.0.2.1", "trusted_proxies": ["cloudflare"]}), "ip"),
+        (json!({"peer": "192.0.2.1", "trusted_proxies": ["10.0.0.1", "fastly"]}), "config_reject"),
         (json!({"peer": "192.0.2.1", "proxy_header": {"text": "PROXY UNKNOWN\r\n"}}), "reject"),
         (json!({"peer": "192.0.2.1", "proxy_header": {"text": "GET / HTTP/1.1\r\n"}}), "ip"),
         (json!({"peer": "192.0.2.1", "proxy_header": {"hex": "160301"}}), "ip"),
