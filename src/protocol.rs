@@ -14,3 +14,4 @@ pub mod json;
 pub mod refusal;
 pub mod schema;
 pub mod scope;
+pub mod version;

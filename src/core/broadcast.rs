@@ -13,12 +13,12 @@ use crate::core::registry::Peer;
 use crate::core::registry::Registry;
 use crate::pairing::device::DeviceId;
 use crate::pairing::step::Notice;
-use crate::protocol::connect::Version;
 use crate::protocol::event;
 use crate::protocol::event::Presence;
 use crate::protocol::frame::StateVersion;
 use crate::protocol::scope::Role;
 use crate::protocol::scope::Scope;
+use crate::protocol::version::Version;
 
 /// Tells those who decide about devices what `notice` says.
 pub(super) fn notice(registry: &Registry, notice: &Notice, now: UnixMillis) {

@@ -41,7 +41,6 @@ use crate::identity::claims::Assertion;
 use crate::pairing::device::Challenge;
 use crate::pairing::device::prove;
 use crate::protocol::connect::Connect;
-use crate::protocol::connect::Version;
 use crate::protocol::event;
 use crate::protocol::frame;
 use crate::protocol::frame::FrameError;
@@ -50,6 +49,7 @@ use crate::protocol::frame::StateVersion;
 use crate::protocol::hello::HelloOk;
 use crate::protocol::refusal::Failure;
 use crate::protocol::scope::Scope;
+use crate::protocol::version::Version;
 
 /// Before `hello-ok`: the challenge is out, nothing is proven.
 pub(super) struct Challenged {

@@ -19,13 +19,13 @@ use crate::core::outbound::Event;
 use crate::core::outbound::Outbound;
 use crate::pairing::approval::Approver;
 use crate::pairing::device::DeviceId;
-use crate::protocol::connect::Version;
 use crate::protocol::event::Presence;
 use crate::protocol::hello::AuthMethod;
 use crate::protocol::refusal::Failure;
 use crate::protocol::scope::Role;
 use crate::protocol::scope::Scope;
 use crate::protocol::scope::Scopes;
+use crate::protocol::version::Version;
 
 /// What other threads may know of an admitted socket.
 #[derive(Debug)]

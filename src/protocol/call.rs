@@ -5,11 +5,11 @@ use thiserror::Error;
 
 use crate::base::limits::METHOD_SHOWN_CHARS_MAX;
 use crate::base::printable::printable;
-use crate::protocol::connect::Version;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::error::ErrorShape;
 use crate::protocol::schema::Faults;
 use crate::protocol::scope::Scope;
+use crate::protocol::version::Version;
 
 /// Why a call was refused.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]

@@ -3,7 +3,6 @@
 mod client;
 mod params;
 
-pub use client::Audience;
 pub use client::Client;
 pub use client::ClientId;
 pub use client::ClientMode;
@@ -16,35 +15,7 @@ use crate::protocol::frame::Request;
 use crate::protocol::refusal::Failure;
 use crate::protocol::scope::Role;
 use crate::protocol::scope::ScopesAsSent;
-
-/// The protocol's version. It changes words only, never a rule.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum Version {
-    /// The gateways of early 2026.
-    V3,
-    /// The newer gateways.
-    V4,
-}
-
-impl Version {
-    /// The number on the wire.
-    pub fn number(self) -> u8 {
-        match self {
-            Self::V3 => 3,
-            Self::V4 => 4,
-        }
-    }
-
-    /// The highest version in `minimum..=maximum` that we speak.
-    pub fn negotiate(minimum: i64, maximum: i64) -> Option<Self> {
-        [Self::V4, Self::V3].into_iter().find(|version| (minimum..=maximum).contains(&i64::from(version.number())))
-    }
-
-    /// In whose words a client is told that there is no common version.
-    pub fn nearest(maximum: i64) -> Self {
-        if maximum < 4 { Self::V3 } else { Self::V4 }
-    }
-}
+use crate::protocol::version::Version;
 
 /// A `connect` whose shape is right. Nothing in it is proven. What no rule reads is checked and not kept.
 #[derive(Clone, Debug)]

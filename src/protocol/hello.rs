@@ -9,12 +9,12 @@ use crate::base::limits::MESSAGE_BYTES_MAX;
 use crate::base::limits::OUTBOUND_BYTES_PER_SOCKET_MAX;
 use crate::base::limits::TICK_PERIOD;
 use crate::base::secret::Secret;
-use crate::protocol::connect::Version;
 use crate::protocol::event::Presence;
 use crate::protocol::frame::StateVersion;
 use crate::protocol::scope::Role;
 use crate::protocol::scope::Scope;
 use crate::protocol::scope::Scopes;
+use crate::protocol::version::Version;
 
 /// By what a session was let in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]

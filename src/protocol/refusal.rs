@@ -10,13 +10,13 @@ pub use unauthorized::DeviceTokenHope;
 pub use unauthorized::Unauthorized;
 
 use crate::protocol::close::Close;
-use crate::protocol::connect::Audience;
-use crate::protocol::connect::Version;
 use crate::protocol::error::ErrorShape;
 use crate::protocol::schema::Faults;
 use crate::protocol::scope::Role;
 use crate::protocol::scope::Scope;
 use crate::protocol::scope::Scopes;
+use crate::protocol::version::Audience;
+use crate::protocol::version::Version;
 
 /// Why a socket is refused or ended.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::protocol::version::Audience;
+
 macro_rules! words {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$meta])*
@@ -104,19 +106,6 @@ pub struct Client {
     pub instance_id: Option<String>,
     /// Its build.
     pub build_id: Option<String>,
-}
-
-/// For whom a failure's hint is worded.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Audience {
-    /// A command line on the gateway's machine.
-    CliHere,
-    /// A command line elsewhere.
-    CliThere,
-    /// A browser.
-    Ui,
-    /// Any other program.
-    Other,
 }
 
 /// Where a client sits, as far as words depend on it.

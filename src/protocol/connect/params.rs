@@ -18,7 +18,6 @@ use crate::protocol::connect::ClientId;
 use crate::protocol::connect::ClientMode;
 use crate::protocol::connect::Connect;
 use crate::protocol::connect::DeviceParams;
-use crate::protocol::connect::Version;
 use crate::protocol::json;
 use crate::protocol::refusal::Failure;
 use crate::protocol::schema::Faults;
@@ -26,6 +25,7 @@ use crate::protocol::schema::Object;
 use crate::protocol::scope::Role;
 use crate::protocol::scope::Scope;
 use crate::protocol::scope::ScopesAsSent;
+use crate::protocol::version::Version;
 
 const PARAMS: &[&str] = &[
     "auth",

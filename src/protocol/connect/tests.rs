@@ -8,6 +8,7 @@ use crate::base::limits::CAPABILITIES_MAX;
 use crate::base::limits::LABEL_CHARS_MAX;
 use crate::base::limits::SCOPES_MAX;
 use crate::protocol::scope::Scope;
+use crate::protocol::version::Audience;
 
 fn good() -> Value {
     json!({

@@ -1,9 +1,9 @@
 //! A credential that was refused: reason, sentence, code and the hint for this kind of client.
 
-use crate::protocol::connect::Audience;
-use crate::protocol::connect::Version;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::error::ErrorShape;
+use crate::protocol::version::Audience;
+use crate::protocol::version::Version;
 
 /// What is wrong with the credential.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -4,7 +4,6 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::protocol::close::Close;
-use crate::protocol::connect::Version;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::error::ErrorShape;
 use crate::protocol::refusal::Failure;
@@ -15,6 +14,7 @@ use crate::protocol::refusal::ProofFault;
 use crate::protocol::refusal::Retry;
 use crate::protocol::refusal::UiFamily;
 use crate::protocol::scope::Role;
+use crate::protocol::version::Version;
 
 /// Milliseconds after which a client is told to try again where a person must act first.
 const RETRY_PERSON_MS: u64 = 30_000;

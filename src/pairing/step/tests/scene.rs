@@ -32,8 +32,8 @@ use crate::pairing::step::Step;
 use crate::pairing::step::Waiting;
 use crate::pairing::step::connect;
 use crate::protocol::connect::Connect;
-use crate::protocol::connect::Version;
 use crate::protocol::frame::Request;
+use crate::protocol::version::Version;
 
 pub(super) const START: UnixMillis = UnixMillis(1_795_216_312_920);
 pub(super) const SECRET: &str = "the gateway's secret";
