@@ -1,7 +1,6 @@
 //! One running instance: the state is locked first, then everything is opened or nothing is; then it serves until it is
 //! told to end, and drains.
 
-pub mod address;
 mod error;
 mod judge;
 pub mod lock;
@@ -20,6 +19,7 @@ pub use error::AppError;
 pub use judge::judge;
 
 use lock::StateLock;
+use serve::Signals;
 
 /// Runs until SIGTERM or SIGINT, and drains.
 ///
@@ -34,8 +34,10 @@ pub fn run(config: Config, environment: &Environment) -> Result<(), AppError> {
     // The desk: store, admin socket and timers, apart from the event loops that serve callers.
     let desk = Builder::new_current_thread().enable_all().build().map_err(AppError::Runtime)?;
     let ended = desk.block_on(async {
+        // First of all: a SIGHUP that finds no handler would end the process.
+        let signals = Signals::listen().map_err(AppError::Runtime)?;
         let instance = open::open(config, environment, &lock).await?;
-        serve::serve(instance).await
+        serve::serve(instance, signals).await
     });
     desk.shutdown_background();
     drop(lock);

@@ -7,6 +7,8 @@ mod dashboard;
 mod devices;
 mod explain;
 mod failure;
+mod keys;
+mod reload;
 mod run;
 mod status;
 mod token;
@@ -53,6 +55,11 @@ enum Command {
     Token(token::Command),
     /// Open the dashboard in the browser, signed in.
     Dashboard(dashboard::Arguments),
+    /// Let the running instance read its configuration again: whole or not at all, and no connection is closed.
+    Reload,
+    /// List or replace the keys that sign where calls come from.
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Tell how the running instance is; exit code 0 only if all is well.
     Status,
 }
@@ -106,6 +113,8 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Devices(command) => devices::devices(&command, &context),
         Command::Token(command) => token::token(&command, &context),
         Command::Dashboard(arguments) => dashboard::dashboard(&arguments, &context),
+        Command::Reload => reload::reload(&context),
+        Command::Keys(command) => keys::keys(&command, &context),
         Command::Status => status::status(&context),
     }
 }

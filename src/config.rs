@@ -86,11 +86,6 @@ impl Config {
     pub fn socket_folder(&self, environment: &Environment) -> PathBuf {
         environment.runtime_dir().unwrap_or_else(|| self.state_dir.clone())
     }
-
-    /// The places where a running instance's admin socket can be, most likely first.
-    pub fn socket_folders(&self, environment: &Environment) -> [PathBuf; 2] {
-        [self.socket_folder(environment), self.state_dir.clone()]
-    }
 }
 
 fn read_text(path: &Path) -> Result<String, ConfigError> {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -13,6 +14,9 @@ use crate::listener::caps::Caps;
 use crate::listener::live::Live;
 use crate::protocol::call::CallError;
 
+use super::address;
+use super::keys::Keyring;
+use super::reload::{Reloaded, Reloader};
 use super::request::{Reply, Request};
 use super::server::Answer;
 
@@ -23,19 +27,17 @@ pub struct Owner {
     caps: Caps,
     pulse: Pulse,
     facts: Facts,
+    reloader: Arc<Reloader>,
+    keyring: Arc<Keyring>,
 }
 
 /// What does not change while the instance runs.
 #[derive(Clone, Debug)]
 pub struct Facts {
-    /// The configuration file, if one was read.
-    pub config: Option<PathBuf>,
     /// Every listener with its addresses.
     pub listeners: Vec<BoundListener>,
     /// The state folder.
     pub state_dir: PathBuf,
-    /// Where the dashboard is, without the token.
-    pub url: Option<String>,
 }
 
 /// A listener and the addresses it came to have.
@@ -49,8 +51,31 @@ pub struct BoundListener {
 
 impl Owner {
     /// Answers for the instance behind `edge`.
-    pub fn new(edge: Edge, caps: Caps, pulse: Pulse, facts: Facts) -> Self {
-        Self { edge, caps, pulse, facts }
+    pub fn new(
+        edge: Edge,
+        caps: Caps,
+        pulse: Pulse,
+        facts: Facts,
+        reloader: Arc<Reloader>,
+        keyring: Arc<Keyring>,
+    ) -> Self {
+        Self { edge, caps, pulse, facts, reloader, keyring }
+    }
+
+    /// Where the dashboard is, without the token.
+    pub fn url(&self) -> Option<String> {
+        let listeners: Vec<_> = self.facts.listeners.iter().map(|listener| listener.settings.load()).collect();
+        let settings = self.edge.settings();
+        address::dashboard(listeners.iter().map(AsRef::as_ref), &settings.names, settings.https_port)
+    }
+
+    async fn reload(&self) -> Reply {
+        match self.reloader.reload().await {
+            Ok(Reloaded { changed, warnings }) => {
+                Reply::Done(json!({"reloaded": true, "changed": changed, "warnings": warnings}))
+            }
+            Err(error) => Reply::failed(error.to_string().trim_end(), error.hint()),
+        }
     }
 
     async fn status(&self) -> Reply {
@@ -78,9 +103,10 @@ impl Owner {
             "state": state,
             "version": env!("CARGO_PKG_VERSION"),
             "pid": std::process::id(),
-            "config": self.facts.config,
+            "config": self.reloader.file(),
+            "configuration": self.reloader.describe(),
             "stateDir": self.facts.state_dir,
-            "dashboard": self.facts.url,
+            "dashboard": self.url(),
             "connections": self.caps.open(),
             "listeners": listeners.collect::<Vec<_>>(),
         });
@@ -112,9 +138,15 @@ impl Answer for Owner {
             Request::Approve { request_id, digest } => {
                 called(core.pairings().approve(&request_id, digest.as_deref(), &owner).await)
             }
-            Request::Dashboard => Reply::Done(json!({"url": self.facts.url})),
+            Request::Dashboard => Reply::Done(json!({"url": self.url()})),
             Request::Devices => called(core.pairings().list(&owner).await.map(|lists| json!(lists))),
+            Request::Keys => Reply::Done(self.keyring.list()),
             Request::Reject { request_id } => called(core.pairings().reject(&request_id, &owner).await),
+            Request::Reload => self.reload().await,
+            Request::RotateKeys { replaced } => match self.keyring.rotate(replaced) {
+                Ok(keys) => Reply::Done(keys),
+                Err(error) => Reply::failed(&error, error.hint()),
+            },
             Request::RotateToken => match core.rotate_token().await {
                 Ok(_) => Reply::Done(json!({"rotated": true})),
                 Err(CoreError::Token(error)) => Reply::failed(&error, error.hint()),

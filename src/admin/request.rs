@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::store::keys::signing::Replaced;
+
 /// The file name of the socket.
 pub const SOCKET: &str = "admin.sock";
 
@@ -21,10 +23,19 @@ pub enum Request {
     Dashboard,
     /// Pending requests and paired devices.
     Devices,
+    /// The signing keys.
+    Keys,
     /// Reject one pending request.
     Reject {
         /// Which.
         request_id: String,
+    },
+    /// Read the configuration again.
+    Reload,
+    /// A new signing key.
+    RotateKeys {
+        /// What becomes of the one before.
+        replaced: Replaced,
     },
     /// A new gateway token.
     RotateToken,
@@ -62,6 +73,10 @@ mod tests {
     fn requests_are_read_as_they_are_written() {
         for (request, text) in [
             (Request::Status, r#"{"command":"status"}"#),
+            (
+                Request::RotateKeys { replaced: Replaced::Compromised },
+                r#"{"command":"rotate-keys","replaced":"compromised"}"#,
+            ),
             (
                 Request::Approve { request_id: "a".into(), digest: None },
                 r#"{"command":"approve","request_id":"a","digest":null}"#,

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use tracing::warn;
 
+use crate::admin::keys::Keyring;
 use crate::admin::owner::{BoundListener, Facts, Owner};
+use crate::admin::reload::Reloader;
 use crate::admin::request::SOCKET;
 use crate::admin::server::Server;
 use crate::base::clock::Clock;
@@ -30,7 +32,6 @@ use crate::store::keys::token::TokenSource;
 use crate::store::{FILE_NAME, Store};
 
 use super::AppError;
-use super::address;
 use super::lock::StateLock;
 use super::upkeep::{Upkeep, network};
 
@@ -41,9 +42,10 @@ const ALPN: [&str; 2] = ["h2", "http/1.1"];
 pub(super) struct Instance {
     pub(super) admin: Server,
     pub(super) config: Config,
+    pub(super) edge: Edge,
     pub(super) owner: Arc<Owner>,
+    pub(super) reloader: Arc<Reloader>,
     pub(super) upkeep: Upkeep,
-    pub(super) url: Option<String>,
     pub(super) workers: Workers,
 }
 
@@ -62,11 +64,21 @@ pub(super) async fn open(config: Config, environment: &Environment, lock: &State
     lock.announce(admin.path()).map_err(AppError::Runtime)?;
     let caps = Caps::new(Limits::within_descriptors());
     let workers = Workers::start(edge.clone(), listening, caps.clone())?;
-    let url = address::dashboard(&config.listeners, &config.edge.names, config.edge.https_port);
-    let facts = Facts { config: config.file.clone(), listeners, state_dir: config.state_dir.clone(), url: url.clone() };
-    let owner = Arc::new(Owner::new(edge.clone(), caps, workers.pulse(), facts));
-    let upkeep = Upkeep { certificates, clock, edge, keys, signer };
-    Ok(Instance { admin, config, owner, upkeep, url, workers })
+    let live = listeners.iter().map(|listener| listener.settings.clone()).collect();
+    let reloader = Arc::new(Reloader::new(
+        config.clone(),
+        environment.clone(),
+        edge.clone(),
+        live,
+        Arc::clone(&certificates),
+        clock.clone(),
+    ));
+    let keyring = Arc::new(Keyring::new(keys, signer, edge.clone(), clock.clone()));
+    let facts = Facts { listeners, state_dir: config.state_dir.clone() };
+    let (pulse, reloading) = (workers.pulse(), Arc::clone(&reloader));
+    let owner = Arc::new(Owner::new(edge.clone(), caps, pulse, facts, reloading, Arc::clone(&keyring)));
+    let upkeep = Upkeep { certificates, clock, edge: edge.clone(), keyring };
+    Ok(Instance { admin, config, edge, owner, reloader, upkeep, workers })
 }
 
 async fn open_core(config: &Config, keys: &SigningKeys, life: &Life, clock: &Clock) -> Result<Core, AppError> {

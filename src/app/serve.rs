@@ -1,5 +1,6 @@
 //! An instance at work: it says where it is, and ends when it is told to.
 
+use std::convert::Infallible;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
+use crate::admin::reload::Reloader;
 use crate::base::owner_command::OwnerCommand;
 use crate::config::Config;
 use crate::telemetry::Format;
@@ -15,17 +17,18 @@ use super::AppError;
 use super::open::Instance;
 
 /// Serves until a signal or the loss of an event loop, then drains. A second signal cuts the drain short.
-pub(super) async fn serve(instance: Instance) -> Result<(), AppError> {
-    let mut signals = Signals::listen().map_err(AppError::Runtime)?;
-    let Instance { admin, config, owner, upkeep, url, workers } = instance;
-    announce(&config, url.as_deref());
+pub(super) async fn serve(instance: Instance, signals: Signals) -> Result<(), AppError> {
+    let Instance { admin, config, edge, owner, reloader, upkeep, workers } = instance;
+    let Signals { mut ends, mut hangup } = signals;
+    announce(&config, owner.url().as_deref());
     let outcome = tokio::select! {
         never = admin.serve(Arc::clone(&owner)) => match never {},
         never = upkeep.run() => match never {},
-        () = signals.told() => Ok(()),
+        never = reload_at(&mut hangup, &reloader) => match never {},
+        () = ends.told() => Ok(()),
         () = workers.ended() => Err(AppError::EventLoop),
     };
-    let window = Duration::from_secs(config.edge.drain_seconds);
+    let window = Duration::from_secs(edge.settings().drain_seconds);
     info!(seconds = window.as_secs(), "draining; a second signal ends at once");
     tokio::select! {
         () = workers.drain(window) => {
@@ -34,21 +37,40 @@ pub(super) async fn serve(instance: Instance) -> Result<(), AppError> {
         }
         // The owner may look on meanwhile.
         never = admin.serve(owner) => match never {},
-        () = signals.told() => Err(AppError::Forced),
+        () = ends.told() => Err(AppError::Forced),
     }
 }
 
-/// The two signals that end an instance.
-struct Signals {
+/// Takes the configuration anew at each SIGHUP. What became of it is in the log.
+async fn reload_at(hangup: &mut Signal, reloader: &Arc<Reloader>) -> Infallible {
+    while hangup.recv().await.is_some() {
+        let _ = reloader.reload().await;
+    }
+    // Never: a signal's stream does not end.
+    std::future::pending().await
+}
+
+/// The signals that an instance hears.
+pub(super) struct Signals {
+    ends: Ends,
+    hangup: Signal,
+}
+
+/// The two that end it.
+struct Ends {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    /// Hears them from now on: none of them ends the process by itself any more.
+    pub(super) fn listen() -> std::io::Result<Self> {
+        let ends = Ends { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };
+        Ok(Self { ends, hangup: signal(SignalKind::hangup())? })
     }
+}
 
+impl Ends {
     async fn told(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}

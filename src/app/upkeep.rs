@@ -8,26 +8,24 @@ use std::sync::Arc;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
+use crate::admin::keys::Keyring;
 use crate::base::clock::Clock;
 use crate::base::limits::{MAINTENANCE_PERIOD, NETWORK_PERIOD};
 use crate::certificates::{Certificates, Renewal};
 use crate::edge::Edge;
-use crate::identity::signer::Signer;
 use crate::origin::Network;
-use crate::store::keys::signing::{Maintained, SigningKeys};
 
 /// What is kept fresh.
 pub(super) struct Upkeep {
     pub(super) certificates: Arc<Certificates>,
     pub(super) clock: Clock,
     pub(super) edge: Edge,
-    pub(super) keys: SigningKeys,
-    pub(super) signer: Arc<Signer>,
+    pub(super) keyring: Arc<Keyring>,
 }
 
 impl Upkeep {
     /// Works until dropped.
-    pub(super) async fn run(mut self) -> Infallible {
+    pub(super) async fn run(self) -> Infallible {
         let mut network_due = interval(NETWORK_PERIOD);
         let mut maintenance_due = interval(MAINTENANCE_PERIOD);
         for due in [&mut network_due, &mut maintenance_due] {
@@ -52,22 +50,9 @@ impl Upkeep {
         }
     }
 
-    /// The order matters: nobody signs with a key that is not believed yet.
-    fn rotate_keys(&mut self) {
-        let maintained = self.keys.maintain(self.clock.now());
-        match maintained {
-            Ok(Maintained::Unchanged) => {}
-            Ok(Maintained::Dropped | Maintained::Rotated) => {
-                self.edge.core().replace_keys(self.keys.public());
-                self.edge.replace_keys(&self.keys.public());
-                self.signer.replace_key(self.keys.current());
-                let kid = self.keys.current().kid().to_owned();
-                match maintained {
-                    Ok(Maintained::Rotated) => info!(%kid, "signing key replaced by age"),
-                    _ => info!(%kid, "replaced signing keys dropped, their overlap is over"),
-                }
-            }
-            Err(error) => error!(%error, hint = %error.hint(), "signing keys not rotated"),
+    fn rotate_keys(&self) {
+        if let Err(error) = self.keyring.maintain() {
+            error!(%error, hint = %error.hint(), "signing keys not rotated");
         }
     }
 
@@ -110,9 +95,10 @@ mod tests {
     use crate::core::{self, Core, Timing};
     use crate::identity::claims::RequestClaim;
     use crate::identity::headers::ASSERTION;
+    use crate::identity::signer::Signer;
     use crate::identity::testing::{parts, subject};
     use crate::identity::verifier::{Expected, Leeway, Lives, Verifier};
-    use crate::store::keys::signing::Replaced;
+    use crate::store::keys::signing::{Replaced, SigningKeys};
     use crate::store::keys::token::TokenSource;
     use crate::store::{FILE_NAME, Store};
 
@@ -153,10 +139,14 @@ mod tests {
         );
         let files = certificates::Settings { state_dir: state.path().into(), ..config.certificates };
         let certificates = Arc::new(Certificates::open(files, clock.now()).unwrap());
-        let mut upkeep = Upkeep { certificates, clock: clock.clone(), edge, keys, signer: Arc::clone(&signer) };
+        let first_key = keys.current();
+        let keyring = Arc::new(Keyring::new(keys, Arc::clone(&signer), edge.clone(), clock.clone()));
+        let upkeep = Upkeep { certificates, clock: clock.clone(), edge, keyring: Arc::clone(&keyring) };
         let key_of = |request: &Request<Bytes>| {
             request.headers()[ASSERTION].to_str().unwrap().split('.').next().map(str::to_owned)
         };
+
+        let overlap = i64::try_from(SIGNING_KEY_OVERLAP.as_millis()).unwrap();
 
         let first = signed(&signer);
         clock.advance(i64::try_from(SIGNING_KEY_LIFE.as_millis()).unwrap());
@@ -168,12 +158,29 @@ mod tests {
         assert_eq!(core.answer(new).await.status(), StatusCode::OK);
         assert_eq!(core.answer(old).await.status(), StatusCode::OK, "what was under way is believed");
 
-        // Somebody who kept the old key past its overlap.
-        let thief = Signer::new(upkeep.keys.current(), "edge", "core", clock.clone()).unwrap();
-        upkeep.keys.rotate(Replaced::Overlaps, clock.now()).unwrap();
-        clock.advance(i64::try_from(SIGNING_KEY_OVERLAP.as_millis()).unwrap() + 2_000);
+        // Somebody who has the old key is believed until its overlap ends, and not a moment longer.
+        let thief = Signer::new(first_key, "edge", "core", clock.clone()).unwrap();
+        clock.advance(overlap - 1_000);
+        upkeep.rotate_keys();
+        assert_eq!(core.answer(signed(&thief)).await.status(), StatusCode::OK);
+        clock.advance(1_000);
         upkeep.rotate_keys();
         assert_eq!(core.answer(signed(&thief)).await.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(core.answer(signed(&signer)).await.status(), StatusCode::OK);
+
+        // By command the same, and a key that was seen by others is refused at once.
+        let under_way = signed(&signer);
+        let before = key_of(&under_way);
+        let listed = keyring.rotate(Replaced::Overlaps).unwrap();
+        assert_eq!(listed["keys"][1]["verifiesUntilMs"], clock.now().seconds() as i64 * 1_000 + overlap);
+        let next = signed(&signer);
+        assert_ne!(key_of(&next), before);
+        assert_eq!(core.answer(under_way).await.status(), StatusCode::OK, "its key overlaps");
+        assert_eq!(core.answer(next).await.status(), StatusCode::OK);
+        let under_way = signed(&signer);
+        let listed = keyring.rotate(Replaced::Compromised).unwrap();
+        assert_eq!(listed["keys"].as_array().unwrap().len(), 1, "{listed}");
+        assert_eq!(core.answer(under_way).await.status(), StatusCode::UNAUTHORIZED);
         assert_eq!(core.answer(signed(&signer)).await.status(), StatusCode::OK);
     }
 }

@@ -1,5 +1,7 @@
 //! Asking the running instance.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use crate::admin::client;
@@ -15,13 +17,22 @@ pub(super) fn ask(request: &Request, config: &Config, context: &Context) -> Resu
     Ok(call(request, config, context)?)
 }
 
+/// As [`ask`], where the file may be wrong: the instance that runs is found all the same.
+pub(super) fn ask_anyway(request: &Request, context: &Context) -> Result<Value, Failure> {
+    let state_dir = Config::find_state(context.named.as_deref(), &context.environment)?;
+    Ok(call_at(request, &state_dir, context)?)
+}
+
 /// As [`ask`], with the error of the call itself.
 pub(super) fn call(request: &Request, config: &Config, context: &Context) -> Result<Value, client::CallError> {
+    call_at(request, &config.state_dir, context)
+}
+
+fn call_at(request: &Request, state_dir: &Path, context: &Context) -> Result<Value, client::CallError> {
     // The lock says where a service manager's runtime folder is, which a shell does not know.
-    let announced = lock::holder(&config.state_dir).socket;
-    let folders = config.socket_folders(&context.environment);
-    let mut places: Vec<_> =
-        announced.into_iter().chain(folders.into_iter().map(|folder| folder.join(SOCKET))).collect();
+    let announced = lock::holder(state_dir).socket;
+    let folders = context.environment.runtime_dir().into_iter().chain([state_dir.to_path_buf()]);
+    let mut places: Vec<_> = announced.into_iter().chain(folders.map(|folder| folder.join(SOCKET))).collect();
     places.dedup();
     client::call(&places, request)
 }

@@ -3,17 +3,18 @@
 use std::fmt::Write;
 
 use serde_json::Value;
+use time::OffsetDateTime;
 
 use crate::admin::request::Request;
 
-use super::ask::ask;
+use super::ask::ask_anyway;
 use super::devices;
 use super::failure::Failure;
 use super::{Context, Form, print, print_json};
 
 pub(super) fn status(context: &Context) -> Result<(), Failure> {
-    let config = context.config()?;
-    let status = ask(&Request::Status, &config, context)?;
+    // A file that went wrong since says nothing about the instance, which runs on with what it took.
+    let status = ask_anyway(&Request::Status, context)?;
     match context.form {
         Form::Json => print_json(&status)?,
         Form::Text => print(&shown(&status))?,
@@ -28,11 +29,12 @@ fn shown(status: &Value) -> String {
         _ => "-".to_owned(),
     };
     let mut shown = format!(
-        "doorward {}, process {}: {}\nstate    {}\nstore    {}\ndevices  {} paired, {} pending\n",
+        "doorward {}, process {}: {}\nstate    {}\nconfig   {}\nstore    {}\ndevices  {} paired, {} pending\n",
         text("/version"),
         text("/pid"),
         text("/state"),
         text("/stateDir"),
+        configuration(status),
         text("/store"),
         text("/devices/paired"),
         text("/devices/pending"),
@@ -53,4 +55,24 @@ fn shown(status: &Value) -> String {
         );
     }
     shown
+}
+
+/// Which configuration holds, and what became of its file since.
+fn configuration(status: &Value) -> String {
+    let text = |pointer: &str| status.pointer(pointer).and_then(Value::as_str);
+    let file = text("/config").unwrap_or("built-in local profile");
+    let loaded = status.pointer("/configuration/loadedAtMs").and_then(Value::as_i64).map_or_else(String::new, utc);
+    let since = match text("/configuration/onDisk") {
+        Some("newer") => "; the file is newer: doorward reload",
+        Some("needs-restart") => "; the file is newer, and needs a restart",
+        Some("invalid") => "; THE FILE IS INVALID NOW: doorward check",
+        _ => "",
+    };
+    format!("{file}, loaded {loaded}{since}")
+}
+
+fn utc(millis: i64) -> String {
+    let at = OffsetDateTime::from_unix_timestamp(millis.div_euclid(1_000)).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let (hour, minute, second) = at.to_hms();
+    format!("{} {hour:02}:{minute:02}:{second:02} UTC", at.date())
 }

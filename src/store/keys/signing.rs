@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::base::clock::UnixMillis;
@@ -30,12 +31,24 @@ pub enum Maintained {
 }
 
 /// What becomes of the key that a rotation replaces.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Replaced {
     /// It verifies until its overlap ends.
     Overlaps,
     /// It was seen by others: it is gone at once.
     Compromised,
+}
+
+/// One key, as a list shows it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Listed {
+    /// Its thumbprint.
+    pub kid: String,
+    /// When it was made.
+    pub created: UnixMillis,
+    /// The end of its overlap; none for the key that signs.
+    pub verifies_until: Option<UnixMillis>,
 }
 
 /// The edge's signing keys.
@@ -53,6 +66,12 @@ struct Stored {
     created: u64,
     path: PathBuf,
     key: Arc<SigningKey>,
+}
+
+impl Stored {
+    fn created(&self) -> UnixMillis {
+        UnixMillis(i64::try_from(self.created).unwrap_or(i64::MAX).saturating_mul(1000))
+    }
 }
 
 impl SigningKeys {
@@ -80,11 +99,28 @@ impl SigningKeys {
         if stored.is_empty() {
             stored.push(make(&folder, now.seconds())?);
         }
-        stored.sort_by_key(|stored| stored.created);
         // Never: at least one was read or made above.
-        let current = stored.pop().ok_or(SigningKeysError::TooMany(folder.clone()))?;
+        Self::of(stored, folder.clone()).ok_or(SigningKeysError::TooMany(folder))
+    }
+
+    /// The keys under `state_dir` as they stand, if there are any; makes nothing.
+    ///
+    /// # Errors
+    /// As [`SigningKeys::open`].
+    pub fn find(state_dir: &Path) -> Result<Option<Self>, SigningKeysError> {
+        let folder = state_dir.join(FOLDER);
+        match private_file::check_folder(&folder) {
+            Err(error) if error.is_absent() => Ok(None),
+            Err(error) => Err(error.into()),
+            Ok(()) => Ok(Self::of(read_all(&folder)?, folder)),
+        }
+    }
+
+    fn of(mut stored: Vec<Stored>, folder: PathBuf) -> Option<Self> {
+        stored.sort_by_key(|stored| stored.created);
+        let current = stored.pop()?;
         stored.reverse();
-        Ok(Self { folder, current, replaced: stored })
+        Some(Self { folder, current, replaced: stored })
     }
 
     /// The key that signs.
@@ -94,7 +130,21 @@ impl SigningKeys {
 
     /// When it was made, in seconds.
     pub fn created(&self) -> UnixMillis {
-        UnixMillis(i64::try_from(self.current.created).unwrap_or(i64::MAX).saturating_mul(1000))
+        self.current.created()
+    }
+
+    /// All keys that verify, the current one first.
+    pub fn list(&self) -> Vec<Listed> {
+        let overlap = i64::try_from(SIGNING_KEY_OVERLAP.as_millis()).unwrap_or(i64::MAX);
+        let listed = |stored: &Stored, verifies_until| Listed {
+            kid: stored.key.kid().to_owned(),
+            created: stored.created(),
+            verifies_until,
+        };
+        // All that were replaced go together, an overlap after the last replacement.
+        let until = self.created().plus(overlap);
+        let replaced = self.replaced.iter().map(|stored| listed(stored, Some(until)));
+        std::iter::once(listed(&self.current, None)).chain(replaced).collect()
     }
 
     /// The public halves of all keys that verify, the current one first.

@@ -11,9 +11,13 @@ use crate::net::host::WebOrigin;
 use crate::origin::LocalRule;
 
 /// The best address among `listeners`: one where the owner is local, else one with a configured name.
-pub fn dashboard(listeners: &[listener::Settings], names: &[Host], https_port: u16) -> Option<String> {
+pub fn dashboard<'a>(
+    listeners: impl Iterator<Item = &'a listener::Settings> + Clone,
+    names: &[Host],
+    https_port: u16,
+) -> Option<String> {
     let local = |listener: &&listener::Settings| listener.origin.local != LocalRule::Never;
-    let serving = || listeners.iter().filter(|listener| listener.serve == Serve::All);
+    let serving = || listeners.clone().filter(|listener| listener.serve == Serve::All);
     let of_local = serving().filter(local).find_map(|listener| {
         let bound = preferred(&listener.bind)?;
         // A browser calls loopback secure without TLS, and no certificate warning is in the way.
@@ -46,7 +50,7 @@ mod tests {
     fn address(text: &str) -> Option<String> {
         let environment = Environment { home: Some("/h".into()), folder: "/".into(), ..Environment::default() };
         let config = Config::parse(text, None, &environment).unwrap();
-        dashboard(&config.listeners, &config.edge.names, config.edge.https_port)
+        dashboard(config.listeners.iter(), &config.edge.names, config.edge.https_port)
     }
 
     #[test]

@@ -1,0 +1,192 @@
+//! The configuration, taken anew while connections are open: whole, or not at all.
+//!
+//! Promise: whoever is told that it was taken meets the new rules in every decision that begins from then on, on open
+//! connections too; whoever is told that it was not finds everything as before. No socket is closed by it.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Value, json};
+use thiserror::Error;
+use tokio::task::{JoinError, spawn_blocking};
+use tracing::{error, info, warn};
+
+use crate::base::clock::{Clock, UnixMillis};
+use crate::certificates::{CertificateError, Certificates};
+use crate::config::change::{Changes, compare};
+use crate::config::place::Environment;
+use crate::config::{Config, ConfigError};
+use crate::edge::Edge;
+use crate::listener::live::Live;
+
+/// Takes the configuration anew; one for the whole instance.
+#[derive(Debug)]
+pub struct Reloader {
+    certificates: Arc<Certificates>,
+    clock: Clock,
+    edge: Edge,
+    environment: Environment,
+    listeners: Vec<Live>,
+    /// Locked for the whole of a reload: one at a time.
+    taken: Mutex<Taken>,
+}
+
+/// The configuration that holds, and since when.
+#[derive(Debug)]
+struct Taken {
+    config: Config,
+    at: UnixMillis,
+}
+
+/// What a reload came to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Reloaded {
+    /// The keys that are different now.
+    pub changed: Vec<String>,
+    /// What weakens the configuration, or cannot have been meant.
+    pub warnings: Vec<String>,
+}
+
+impl Reloader {
+    /// For the instance that runs `config` in `environment`: `edge` with these `listeners` and `certificates`.
+    pub fn new(
+        config: Config,
+        environment: Environment,
+        edge: Edge,
+        listeners: Vec<Live>,
+        certificates: Arc<Certificates>,
+        clock: Clock,
+    ) -> Self {
+        let taken = Mutex::new(Taken { config, at: clock.now() });
+        Self { certificates, clock, edge, environment, listeners, taken }
+    }
+
+    /// Reads the file again, as `doorward check` does, and takes it if all of it can be taken now.
+    ///
+    /// # Errors
+    /// [`ReloadError`]; then everything is as before.
+    pub async fn reload(self: &Arc<Self>) -> Result<Reloaded, ReloadError> {
+        let this = Arc::clone(self);
+        // Files are read and perhaps a certificate is signed: not on the loop that answers the owner.
+        let reloaded = spawn_blocking(move || this.take()).await.unwrap_or_else(|broken| Err(broken.into()));
+        match &reloaded {
+            Ok(Reloaded { changed, warnings }) => {
+                warnings.iter().for_each(|warning| warn!("{warning}"));
+                info!(changed = %shown(changed), "configuration reloaded");
+            }
+            Err(fault) => error!(error = %fault, hint = %fault.hint(), "configuration not reloaded; the old one holds"),
+        }
+        reloaded
+    }
+
+    fn take(&self) -> Result<Reloaded, ReloadError> {
+        let mut taken = self.taken();
+        let config = Config::load(taken.config.file.as_deref(), &self.environment)?;
+        let changes = compare(&taken.config, &config);
+        if !changes.restart.is_empty() {
+            return Err(ReloadError::NeedsRestart(changes.restart));
+        }
+        // The last that can fail, and it changes nothing then.
+        self.certificates.replace(&config.certificates, self.clock.now())?;
+        for listener in &config.listeners {
+            // Never none: a listener that is new needs a restart.
+            if let Some(live) = self.listeners.iter().find(|live| live.load().name == listener.name) {
+                live.replace(listener.clone());
+            }
+        }
+        self.edge.replace_settings(config.edge.clone());
+        let reloaded = Reloaded { changed: changes.live, warnings: config.warnings.clone() };
+        *taken = Taken { config, at: self.clock.now() };
+        Ok(reloaded)
+    }
+
+    /// The configuration file, if there is one.
+    pub fn file(&self) -> Option<PathBuf> {
+        self.taken().config.file.clone()
+    }
+
+    /// Since when which configuration holds, and how the file on disk compares with it; for `status`.
+    pub fn describe(&self) -> Value {
+        let taken = self.taken();
+        let on_disk = OnDisk::of(&taken.config, &self.environment);
+        let mut described = json!({"loadedAtMs": taken.at.0, "onDisk": on_disk.word()});
+        if let Value::Object(fields) = &mut described {
+            match on_disk {
+                OnDisk::Invalid(error) => drop(fields.insert("problem".into(), json!(error.to_string().trim_end()))),
+                OnDisk::Changed(Changes { live, restart }) => {
+                    fields.insert("changed".into(), json!(live));
+                    fields.insert("needsRestart".into(), json!(restart));
+                }
+                OnDisk::Same => {}
+            }
+        }
+        described
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How the file compares with what holds.
+enum OnDisk {
+    Changed(Changes),
+    Invalid(ConfigError),
+    Same,
+}
+
+impl OnDisk {
+    fn of(taken: &Config, environment: &Environment) -> Self {
+        match Config::load(taken.file.as_deref(), environment) {
+            Err(error) => Self::Invalid(error),
+            Ok(config) => match compare(taken, &config) {
+                changes if changes.is_empty() => Self::Same,
+                changes => Self::Changed(changes),
+            },
+        }
+    }
+
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Changed(changes) if changes.restart.is_empty() => "newer",
+            Self::Changed(_) => "needs-restart",
+            Self::Invalid(_) => "invalid",
+            Self::Same => "same",
+        }
+    }
+}
+
+fn shown(changed: &[String]) -> String {
+    if changed.is_empty() { "nothing".to_owned() } else { changed.join(", ") }
+}
+
+/// Why a configuration was not taken. The operator's to mend.
+#[derive(Debug, Error)]
+pub enum ReloadError {
+    /// It broke off: a fault of ours.
+    #[error("the reload broke off: {0}")]
+    Broken(#[from] JoinError),
+    /// A certificate that it names cannot be shown.
+    #[error(transparent)]
+    Certificates(#[from] CertificateError),
+    /// The file is not a valid configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// It changes what only a restart can change.
+    #[error("only a restart can change this, so nothing of the file was taken:\n  {}", .0.join("\n  "))]
+    NeedsRestart(Vec<String>),
+}
+
+impl ReloadError {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Broken(_) => "the log tells why; please report it".to_owned(),
+            Self::Certificates(error) => error.hint(),
+            Self::Config(error) => {
+                error.hint().unwrap_or("mend the file and reload again; the old configuration holds").to_owned()
+            }
+            Self::NeedsRestart(_) => "restart doorward, or take these lines back and reload again".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! `doorward keys`: the keys that sign assertions, in the running instance or, where none runs, in the state folder.
+
+use clap::Subcommand;
+use serde_json::Value;
+
+use crate::admin::client::CallError;
+use crate::admin::keys::describe;
+use crate::admin::request::Request;
+use crate::app::lock::StateLock;
+use crate::base::clock::Clock;
+use crate::config::Config;
+use crate::store::keys::signing::{Replaced, SigningKeys, SigningKeysError};
+
+use super::ask::call;
+use super::failure::Failure;
+use super::{Context, Form, print, print_json};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List the keys that verify now, the one that signs first.
+    List,
+    /// Sign with a new key; the one before verifies for another hour, so nothing that is under way is refused.
+    Rotate {
+        /// Others have seen the key: believe nothing more that it, or any key before it, signed.
+        #[arg(long)]
+        compromised: bool,
+    },
+}
+
+pub(super) fn keys(command: &Command, context: &Context) -> Result<(), Failure> {
+    let config = context.config()?;
+    let keys = match command {
+        Command::List => list(&config, context)?,
+        Command::Rotate { compromised: true } => rotate(Replaced::Compromised, &config, context)?,
+        Command::Rotate { compromised: false } => rotate(Replaced::Overlaps, &config, context)?,
+    };
+    match context.form {
+        Form::Json => print_json(&keys),
+        Form::Text => print(&shown(&keys)),
+    }
+}
+
+fn list(config: &Config, context: &Context) -> Result<Value, Failure> {
+    match call(&Request::Keys, config, context) {
+        Err(CallError::NotRunning) => {
+            let keys = SigningKeys::find(&config.state_dir).map_err(failed)?;
+            Ok(describe(&keys.map(|keys| keys.list()).unwrap_or_default()))
+        }
+        answer => Ok(answer?),
+    }
+}
+
+fn rotate(replaced: Replaced, config: &Config, context: &Context) -> Result<Value, Failure> {
+    match call(&Request::RotateKeys { replaced }, config, context) {
+        // Nobody runs, and the lock sees to it that nobody starts meanwhile.
+        Err(CallError::NotRunning) => {
+            let _lock = StateLock::take(&config.state_dir).map_err(|error| Failure::failed(&error, error.hint()))?;
+            let now = Clock::system().now();
+            let mut keys = SigningKeys::open(&config.state_dir, now).map_err(failed)?;
+            keys.rotate(replaced, now).map_err(failed)?;
+            Ok(describe(&keys.list()))
+        }
+        answer => Ok(answer?),
+    }
+}
+
+fn failed(error: SigningKeysError) -> Failure {
+    Failure::failed(&error, error.hint())
+}
+
+fn shown(keys: &Value) -> String {
+    let keys = keys.get("keys").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let line = |key: &Value| {
+        let text = |name: &str| key.get(name).and_then(Value::as_str).unwrap_or("-").to_owned();
+        format!("{}  {}\n", text("kid"), text("state"))
+    };
+    if keys.is_empty() {
+        "there is no key yet: the first `doorward run` makes one\n".to_owned()
+    } else {
+        keys.iter().map(line).collect()
+    }
+}
