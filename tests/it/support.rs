@@ -4,6 +4,7 @@ pub(crate) mod caller;
 pub(crate) mod core_rig;
 pub(crate) mod gateway_client;
 pub(crate) mod instance;
+pub(crate) mod keep;
 pub(crate) mod lan;
 pub(crate) mod namespace;
 pub(crate) mod openclaw;
