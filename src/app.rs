@@ -10,6 +10,7 @@ mod upkeep;
 
 use rustix::fs::Mode;
 use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::certificates;
 use crate::config::Config;
@@ -19,7 +20,6 @@ pub use error::AppError;
 pub use judge::judge;
 
 use lock::StateLock;
-use serve::Signals;
 
 /// Runs until SIGTERM or SIGINT, and drains.
 ///
@@ -35,9 +35,9 @@ pub fn run(config: Config, environment: &Environment) -> Result<(), AppError> {
     let desk = Builder::new_current_thread().enable_all().build().map_err(AppError::Runtime)?;
     let ended = desk.block_on(async {
         // First of all: a SIGHUP that finds no handler would end the process.
-        let signals = Signals::listen().map_err(AppError::Runtime)?;
+        let hangup = signal(SignalKind::hangup()).map_err(AppError::Runtime)?;
         let instance = open::open(config, environment, &lock).await?;
-        serve::serve(instance, signals).await
+        serve::serve(instance, hangup).await
     });
     desk.shutdown_background();
     drop(lock);

@@ -17,9 +17,9 @@ use super::AppError;
 use super::open::Instance;
 
 /// Serves until a signal or the loss of an event loop, then drains. A second signal cuts the drain short.
-pub(super) async fn serve(instance: Instance, signals: Signals) -> Result<(), AppError> {
+pub(super) async fn serve(instance: Instance, hangup: Signal) -> Result<(), AppError> {
+    let (mut ends, mut hangup) = (Ends::listen().map_err(AppError::Runtime)?, hangup);
     let Instance { admin, config, edge, owner, reloader, upkeep, workers } = instance;
-    let Signals { mut ends, mut hangup } = signals;
     announce(&config, owner.url().as_deref());
     let outcome = tokio::select! {
         never = admin.serve(Arc::clone(&owner)) => match never {},
@@ -50,27 +50,17 @@ async fn reload_at(hangup: &mut Signal, reloader: &Arc<Reloader>) -> Infallible 
     std::future::pending().await
 }
 
-/// The signals that an instance hears.
-pub(super) struct Signals {
-    ends: Ends,
-    hangup: Signal,
-}
-
-/// The two that end it.
+/// The two signals that end an instance.
 struct Ends {
     interrupt: Signal,
     terminate: Signal,
 }
 
-impl Signals {
-    /// Hears them from now on: none of them ends the process by itself any more.
-    pub(super) fn listen() -> std::io::Result<Self> {
-        let ends = Ends { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };
-        Ok(Self { ends, hangup: signal(SignalKind::hangup())? })
-    }
-}
-
 impl Ends {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
     async fn told(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}

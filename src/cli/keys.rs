@@ -42,7 +42,7 @@ pub(super) fn keys(command: &Command, context: &Context) -> Result<(), Failure> 
 
 fn list(config: &Config, context: &Context) -> Result<Value, Failure> {
     match call(&Request::Keys, config, context) {
-        Err(CallError::NotRunning) => {
+        Err(CallError::NotRunning { .. }) => {
             let keys = SigningKeys::find(&config.state_dir).map_err(failed)?;
             Ok(describe(&keys.map(|keys| keys.list()).unwrap_or_default()))
         }
@@ -53,7 +53,7 @@ fn list(config: &Config, context: &Context) -> Result<Value, Failure> {
 fn rotate(replaced: Replaced, config: &Config, context: &Context) -> Result<Value, Failure> {
     match call(&Request::RotateKeys { replaced }, config, context) {
         // Nobody runs, and the lock sees to it that nobody starts meanwhile.
-        Err(CallError::NotRunning) => {
+        Err(CallError::NotRunning { .. }) => {
             let _lock = StateLock::take(&config.state_dir).map_err(|error| Failure::failed(&error, error.hint()))?;
             let now = Clock::system().now();
             let mut keys = SigningKeys::open(&config.state_dir, now).map_err(failed)?;
