@@ -21,6 +21,7 @@ use crate::base::limits::CONFIG_BYTES_MAX;
 use crate::certificates;
 use crate::edge;
 use crate::listener;
+use crate::tailscale;
 use crate::telemetry;
 
 use diagnostic::Report;
@@ -43,6 +44,8 @@ pub struct Config {
     pub core_id: String,
     /// `core.token_file`.
     pub token_file: Option<PathBuf>,
+    /// `[tailscale]`, where whois is on.
+    pub tailscale: Option<tailscale::Settings>,
     /// `[log]`.
     pub log: telemetry::Settings,
     /// What is worth knowing and asks for nothing: said at start and by `check`.

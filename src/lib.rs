@@ -9,7 +9,7 @@
 //! # Life of a connection
 //! `TcpStream -> PeerAddr -> [PROXY header] -> TLS -> EdgeIo`: [`listener`] accepts within its
 //! caps, reads a PROXY header where one is required, asks the kernel who owns a loopback peer's
-//! socket, ends TLS with a certificate of [`certificates`], and hands the stream to [`edge`].
+//! socket and [`tailscale`] whose node a tailnet's peer is, ends TLS with a certificate of [`certificates`], and hands the stream to [`edge`].
 //!
 //! # Life of a request
 //! `origin -> limits -> route -> strip -> sign -> core -> access log`: [`edge`] asks [`origin`] who
@@ -46,6 +46,7 @@ pub mod pairing;
 pub mod store;
 
 // Doors.
+pub mod tailscale;
 pub mod certificates;
 pub mod listener;
 

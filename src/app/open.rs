@@ -30,6 +30,7 @@ use crate::listener::live::Live;
 use crate::store::keys::signing::SigningKeys;
 use crate::store::keys::token::TokenSource;
 use crate::store::{FILE_NAME, Store};
+use crate::tailscale::Tailscale;
 
 use super::AppError;
 use super::lock::StateLock;
@@ -110,6 +111,7 @@ async fn open_core(config: &Config, keys: &SigningKeys, life: &Life, clock: &Clo
 fn bind_all(config: &Config, certificates: &Certificates) -> Result<(Vec<Listening>, Vec<BoundListener>), AppError> {
     let addresses: Vec<SocketAddr> =
         config.listeners.iter().flat_map(|listener| listener.bind.iter().copied()).collect();
+    let tailscale = config.tailscale.clone().map(Tailscale::new);
     let mut bound = bind::bind(&addresses, event_loops())?.into_iter();
     let (mut listening, mut shown) = (Vec::new(), Vec::new());
     for settings in &config.listeners {
@@ -121,7 +123,7 @@ fn bind_all(config: &Config, certificates: &Certificates) -> Result<(Vec<Listeni
         let addresses = own.iter().map(|bound| bound.address).collect();
         let live = Live::new(settings.clone());
         shown.push(BoundListener { settings: live.clone(), addresses });
-        listening.push(Listening { door: Door { settings: live, tls }, bound: own });
+        listening.push(Listening { door: Door { settings: live, tls, tailscale: tailscale.clone() }, bound: own });
     }
     Ok((listening, shown))
 }

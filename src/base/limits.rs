@@ -38,6 +38,15 @@ pub const PROC_DESCRIPTORS_MAX: usize = 4_096;
 /// Pause after `accept` failed for want of descriptors, so that the loop never spins.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// A whois at tailscaled, from the wait for a place to the answer; the TLS handshake goes on meanwhile.
+pub const WHOIS_WAIT: Duration = Duration::from_secs(2);
+/// Questions to tailscaled at once; further ones wait within [`WHOIS_WAIT`].
+pub const WHOIS_AT_ONCE_MAX: usize = 64;
+/// One answer of tailscaled: a node with its host's facts, a user with groups, capabilities.
+pub const WHOIS_ANSWER_BYTES_MAX: usize = 256 * 1024;
+/// Addresses of one node of a tailnet; it has two.
+pub const WHOIS_ADDRESSES_MAX: usize = 64;
+
 /// A fault that repeats is logged this often.
 pub const WARN_PERIOD: Duration = Duration::from_secs(10);
 /// Refused WebSockets are told in so many lines of the log in each period; more would be a stranger's way to fill the disk.

@@ -30,8 +30,19 @@ impl Changes {
 
 /// Compares `new` with `old`, the configuration that runs.
 pub fn compare(old: &Config, new: &Config) -> Changes {
-    let Config { file, state_dir, edge, listeners, certificates, core_id, token_file, log, notes: _, warnings: _ } =
-        new;
+    let Config {
+        file,
+        state_dir,
+        edge,
+        listeners,
+        certificates,
+        core_id,
+        token_file,
+        tailscale,
+        log,
+        notes: _,
+        warnings: _,
+    } = new;
     let mut changes = Changes::default();
     changes.restarts("the file itself (--config, $DOORWARD_CONFIG or ./doorward.toml)", *file == old.file);
     changes.restarts("state_dir", *state_dir == old.state_dir);
@@ -40,6 +51,7 @@ pub fn compare(old: &Config, new: &Config) -> Changes {
     changes.compare_certificates(&old.certificates, certificates);
     changes.restarts("core.id", *core_id == old.core_id);
     changes.restarts("core.token_file", *token_file == old.token_file);
+    changes.restarts("tailscale", *tailscale == old.tailscale);
     let telemetry::Settings { format, access } = log;
     changes.restarts("log.format", *format == old.log.format);
     changes.restarts("log.access", *access == old.log.access);
@@ -184,6 +196,7 @@ local_uids = [7]
             ("[edge]", "[certificates]\ndir = \"c\"\n[edge]", "certificates.dir"),
             ("[edge]", "[core]\nid = \"other\"\n[edge]", "core.id"),
             ("[edge]", "[core]\ntoken_file = \"t\"\n[edge]", "core.token_file"),
+            ("[edge]", "[tailscale]\nwhois = true\n[edge]", "tailscale"),
             ("[edge]", "[log]\nformat = \"json\"\n[edge]", "log.format"),
             ("[edge]", "[log]\naccess = false\n[edge]", "log.access"),
         ] {

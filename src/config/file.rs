@@ -19,12 +19,9 @@ use super::ranges::Lists;
 use super::rooms;
 use super::section::{Keys, Problems, Section};
 
-const LATER_ROOM: &str = "remove this table; nothing stands in for it in this version";
-
 pub(super) const KEYS: Keys = Keys {
-    known: &["state_dir", "edge", "listener", "certificates", "core", "log", "ranges"],
+    known: &["state_dir", "edge", "listener", "certificates", "core", "tailscale", "log", "ranges"],
     later: &[
-        ("tailscale", LATER_ROOM),
         ("limits", "remove this table: the limits are built in, and documented in the readme"),
         ("admin", "remove this table: the admin socket lies in the state folder, and there are no metrics yet"),
         ("store", "remove this table: the store is SQLite in the state folder"),
@@ -70,6 +67,7 @@ pub(super) fn read(text: &str, file: Option<PathBuf>, environment: &Environment)
     };
     let certificates = rooms::read_certificates(&root, &folder, certificates, &mut problems);
     let (core_id, token_file) = rooms::read_core(&root, &folder, &mut problems);
+    let tailscale = rooms::read_tailscale(&root, &folder, &mut problems);
     let log = rooms::read_log(&root, &mut problems);
     if !problems.is_empty() {
         return invalid(problems.into_inner());
@@ -82,6 +80,7 @@ pub(super) fn read(text: &str, file: Option<PathBuf>, environment: &Environment)
         certificates,
         core_id,
         token_file,
+        tailscale,
         log,
         notes: lists.notes(),
         warnings: Vec::new(),

@@ -1,4 +1,4 @@
-//! The tables of the rooms that have one each: `[edge]`, `[certificates]`, `[core]`, `[log]`.
+//! The tables of the rooms that have one each: `[edge]`, `[certificates]`, `[core]`, `[tailscale]`, `[log]`.
 
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,7 @@ use crate::certificates::files::FilePair;
 use crate::edge;
 use crate::net::host::Host;
 use crate::net::host::WebOrigin;
+use crate::tailscale;
 use crate::telemetry;
 
 use super::fault::Fault;
@@ -31,6 +32,10 @@ pub(super) const CORE: Keys = Keys {
         ("upstream", "remove this table: there is no bridge to an upstream gateway yet"),
         ("pairing", "remove this table: a pending request lives 300 seconds, and there are no rules yet"),
     ],
+};
+pub(super) const TAILSCALE: Keys = Keys {
+    known: &["socket", "whois"],
+    later: &[("certificates", "remove it: name files of `tailscale cert` in [[certificates.file]]")],
 };
 pub(super) const LOG: Keys = Keys { known: &["format", "access"], later: &[] };
 
@@ -93,6 +98,19 @@ pub(super) fn read_core(root: &Section<'_>, folder: &Path, problems: &mut Proble
     let Some(section) = root.table("core", &CORE, problems) else { return (default, None) };
     let id = read_id(&section, problems).unwrap_or(default);
     (id, section.text("token_file", problems).map(|file| folder.join(file.value)))
+}
+
+/// Where tailscaled is asked who a peer is; nothing unless `whois = true`.
+pub(super) fn read_tailscale(
+    root: &Section<'_>,
+    folder: &Path,
+    problems: &mut Problems,
+) -> Option<tailscale::Settings> {
+    let section = root.table("tailscale", &TAILSCALE, problems)?;
+    let socket =
+        section.text("socket", problems).map_or_else(|| tailscale::SOCKET.into(), |path| folder.join(path.value));
+    let whois = section.flag("whois", problems).is_some_and(|whois| whois.value);
+    whois.then_some(tailscale::Settings { socket })
 }
 
 pub(super) fn read_log(root: &Section<'_>, problems: &mut Problems) -> telemetry::Settings {

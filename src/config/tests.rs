@@ -57,6 +57,9 @@ fn refusals_of_rooms() -> Vec<(&'static str, Expected)> {
         ("[edge]\nhttps_port = «99999999999999999999»", |f| matches!(f, Fault::Number { .. })),
         ("[edge]\ndrain_seconds = «3601»", |f| matches!(f, Fault::Number { .. })),
         ("[log]\nformat = «\"jsn\"»", |f| matches!(f, Fault::UnknownValue { closest: Some("json"), .. })),
+        ("[tailscale]\nwhois = «\"yes\"»", |f| matches!(f, Fault::WrongType { .. })),
+        ("[tailscale]\nsocket = «\"\"»", |f| matches!(f, Fault::WrongType { .. })),
+        ("[tailscale]\n«who» = true", |f| matches!(f, Fault::UnknownKey { .. })),
         ("[log]\naccess = «\"yes\"»", |f| matches!(f, Fault::WrongType { .. })),
         ("«[[certificates.file]]»\ncert = \"a\"", |f| matches!(f, Fault::Missing { key: "key" })),
         ("«[[listener]]»", |f| matches!(f, Fault::Missing { key: "bind" })),
@@ -139,12 +142,17 @@ fn refusals_of_ranges() -> Vec<(String, Expected)> {
 
 fn refusals_of_later_keys() -> Vec<(String, Expected)> {
     let mut all: Vec<(String, Expected)> = Vec::new();
-    for table in ["tailscale", "limits", "admin", "store"] {
+    for table in ["limits", "admin", "store"] {
         all.push((format!("[«{table}»]"), |f| matches!(f, Fault::Later { .. })));
     }
-    for (table, key) in
-        [("certificates", "acme"), ("core", "upstream"), ("core", "bind"), ("core", "pairing"), ("edge", "core")]
-    {
+    for (table, key) in [
+        ("certificates", "acme"),
+        ("tailscale", "certificates"),
+        ("core", "upstream"),
+        ("core", "bind"),
+        ("core", "pairing"),
+        ("edge", "core"),
+    ] {
         all.push((format!("[{table}]\n«{key}» = {{}}"), |f| matches!(f, Fault::Later { .. })));
     }
     all
@@ -204,6 +212,7 @@ fn the_reference_shows_every_key_and_yields_the_defaults() {
         &rooms::CERTIFICATES,
         &rooms::CERTIFICATE_FILE,
         &rooms::CORE,
+        &rooms::TAILSCALE,
         &rooms::LOG,
     ] {
         for key in keys.known {

@@ -96,7 +96,7 @@ pub(super) fn refuse(refusal: Refusal) -> Response<Bytes> {
 /// No address is in it but the caller's own, and no word but ours.
 async fn whoami(Extension(verified): Extension<Verified>) -> impl IntoResponse {
     let claims = verified.claims();
-    let answer = json!({
+    let mut answer = json!({
         "kind": claims.origin.kind,
         "client_ip": claims.origin.ip,
         "class": claims.origin.class,
@@ -106,6 +106,9 @@ async fn whoami(Extension(verified): Extension<Verified>) -> impl IntoResponse {
         "steps": claims.origin.steps.phrases().collect::<Vec<_>>(),
         "verified": true,
     });
+    if let (Some(identity), Some(members)) = (&claims.idn, answer.as_object_mut()) {
+        members.insert("identity".to_owned(), json!(identity));
+    }
     ([(header::CACHE_CONTROL, "no-store")], Json(answer))
 }
 

@@ -9,13 +9,14 @@ use http::{HeaderValue, Uri};
 use super::context::{Connection, SharedAssertion};
 use super::respond::Refusal;
 use crate::base::clock::{Clock, UnixMillis};
-use crate::identity::claims::{OriginClaim, RequestClaim, TlsClaim, is_shareable};
+use crate::identity::claims::{IdentityClaim, OriginClaim, RequestClaim, TlsClaim, is_shareable};
 use crate::identity::headers::{ASSERTION, strip};
 use crate::identity::signer::{Signer, Subject};
 use crate::listener;
 use crate::listener::facts::TlsFacts;
 use crate::net::host::Authority;
-use crate::origin::{self, ClientIpHeader, Origin, ProxyProtocol};
+use crate::origin::{self, Class, ClientIpHeader, Origin, ProxyProtocol};
+use crate::tailscale::Word;
 
 /// Strips `head`, makes it name `authority` alone, and signs where it comes from: `origin`, found by the settings of
 /// `listener`.
@@ -38,7 +39,7 @@ pub fn seal(
         cid: facts.id.as_str().to_owned(),
         origin: OriginClaim::of(origin, &listener.name),
         tls: facts.tls.as_ref().map(tls_claim),
-        identity: None,
+        identity: identity_of(origin, &facts.tailnet),
     };
     let token = if reads_nothing(listener) && is_shareable(&head) {
         shared(subject, authority, connection, signer, clock.steady())?
@@ -47,6 +48,11 @@ pub fn seal(
     };
     head.headers.insert(ASSERTION, token);
     Ok(head)
+}
+
+/// Who the caller is, as far as somebody verified it: the tailnet's word counts exactly where it made the class.
+fn identity_of(origin: &Origin, tailnet: &Word) -> Option<IdentityClaim> {
+    tailnet.identity().filter(|_| origin.class == Class::Tailnet).cloned()
 }
 
 /// The head without anything that could be taken for our word, and with its authority in one place.

@@ -32,7 +32,7 @@ use crate::decisions;
 use crate::listener::Serve;
 use crate::listener::head::HeadFault;
 use crate::origin::request::{check_web_origin, read_authority, read_scheme};
-use crate::origin::{Facts, Whois, resolve};
+use crate::origin::{Facts, resolve};
 
 /// Our half of pingora's proxy.
 #[derive(Debug)]
@@ -191,7 +191,7 @@ impl Edge {
             peer: facts.peer,
             proxy_header,
             owner: facts.owner,
-            tailnet: Whois::NotAsked,
+            tailnet: facts.tailnet.whois(),
             headers: &head.headers,
             authority: Some(authority),
             scheme,

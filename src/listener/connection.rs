@@ -16,14 +16,16 @@ use super::facts::{Alpn, ConnectionFacts, ConnectionId, Progress, TlsFacts};
 use super::io::EdgeIo;
 use super::live::Live;
 use super::transport::Transport;
-use super::{Protocol, owner, plain_http};
+use super::{Protocol, Serve, Settings, owner, plain_http};
 use crate::base::limits::{HANDSHAKE_WAIT, PROXY_HEADER_WAIT, PROXY_V2_BYTES_MAX};
 use crate::certificates::server_tls::ServerTls;
 use crate::identity::claims::TlsVersion;
 use crate::net::addr::PeerAddr;
 use crate::net::host::{Host, HostError};
 use crate::origin::proxy_protocol::{Decoded, Header, ProxyProtocolError, Source, decode};
+use crate::origin::tailnet::is_whois_due;
 use crate::origin::{LocalRule, Owner, ProxyProtocol};
+use crate::tailscale::{Tailscale, Word};
 
 /// A listener as its connections see it.
 #[derive(Clone, Debug)]
@@ -32,6 +34,8 @@ pub struct Door {
     pub settings: Live,
     /// How it ends TLS; none on a plain listener.
     pub tls: Option<ServerTls>,
+    /// Who says whose node a tailnet's peer is; nobody unless configured.
+    pub tailscale: Option<Tailscale>,
 }
 
 /// Why a connection did not come to its first request. All of these are the peer's doing, but `Random` and `Unconfigured`.
@@ -127,24 +131,45 @@ async fn shake_hands(
             }
         }
     }
-    let (transport, tls) = match protocol(&stream, settings.protocol).await? {
-        Protocol::Https => {
-            let stream = end_tls(stream, &rules.proxy_protocol, door).await?;
-            let facts = tls_facts(stream.get_ref().1)?;
-            (Transport::Tls(Box::new(stream)), Some(facts))
-        }
-        Protocol::Auto | Protocol::Http => (Transport::Plain(stream), None),
-    };
+    // Side by side, so that the question adds nothing to the handshake's time.
+    let question = async { Ok(whois(peer, &settings, door).await) };
+    let ((transport, tls), tailnet) = tokio::try_join!(secure(stream, &settings, door), question)?;
     let facts = ConnectionFacts {
         id: ConnectionId::random()?,
         listener: door.settings.clone(),
         peer,
         proxy_header,
         owner,
+        tailnet,
         tls,
         progress: Progress::default(),
     };
     Ok(Box::new(EdgeIo::new(transport, Arc::new(facts), seat)))
+}
+
+/// tailscaled's word on `peer`, where it is due.
+async fn whois(peer: PeerAddr, settings: &Settings, door: &Door) -> Word {
+    match &door.tailscale {
+        Some(tailscale) if settings.serve == Serve::All && is_whois_due(peer.ip(), &settings.origin) => {
+            tailscale.whois(peer).await
+        }
+        _ => Word::NotAsked,
+    }
+}
+
+async fn secure(
+    stream: TcpStream,
+    settings: &Settings,
+    door: &Door,
+) -> Result<(Transport, Option<TlsFacts>), ConnectionError> {
+    match protocol(&stream, settings.protocol).await? {
+        Protocol::Https => {
+            let stream = end_tls(stream, &settings.origin.proxy_protocol, door).await?;
+            let facts = tls_facts(stream.get_ref().1)?;
+            Ok((Transport::Tls(Box::new(stream)), Some(facts)))
+        }
+        Protocol::Auto | Protocol::Http => Ok((Transport::Plain(stream), None)),
+    }
 }
 
 /// Reads exactly the header and not a byte more: what is behind it belongs to TLS or HTTP.

@@ -15,6 +15,7 @@ use crate::net::addr::PeerAddr;
 use crate::net::host::{Host, Scheme};
 use crate::origin::Owner;
 use crate::origin::proxy_protocol::Header;
+use crate::tailscale::Word;
 
 /// One connection, from the end of its handshake to its end.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub struct ConnectionFacts {
     pub proxy_header: Option<Header>,
     /// Who owns the peer's socket, where that was asked.
     pub owner: Owner,
+    /// tailscaled's word on the peer, where it was asked.
+    pub tailnet: Word,
     /// TLS, unless the connection is plain.
     pub tls: Option<TlsFacts>,
     pub(super) progress: Progress,
@@ -79,6 +82,7 @@ impl ConnectionFacts {
             peer: PeerAddr::from_accept(peer),
             proxy_header: None,
             owner: Owner::Unknown,
+            tailnet: Word::NotAsked,
             tls: None,
             progress: Progress::default(),
         }

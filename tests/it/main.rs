@@ -24,3 +24,4 @@ mod scripts;
 mod sessions;
 mod sharing;
 mod support;
+mod tailnet;

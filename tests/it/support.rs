@@ -10,3 +10,4 @@ pub(crate) mod namespace;
 pub(crate) mod openclaw;
 pub(crate) mod peer;
 pub(crate) mod program;
+pub(crate) mod tailscaled;

@@ -1,7 +1,7 @@
 //! A caller of HTTP who may say anything: any header, any bytes before the TLS handshake or the request.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 
 const WAIT: Duration = Duration::from_secs(15);
 
@@ -18,6 +19,7 @@ pub(crate) struct Caller {
     address: SocketAddr,
     authority: Option<String>,
     preface: Vec<u8>,
+    from: Option<IpAddr>,
 }
 
 /// What came back.
@@ -31,7 +33,7 @@ pub(crate) struct Answer {
 impl Caller {
     /// Calls in plain HTTP.
     pub(crate) fn plain(address: &str) -> Self {
-        Self { address: address.parse().unwrap(), authority: None, preface: Vec::new() }
+        Self { address: address.parse().unwrap(), authority: None, preface: Vec::new(), from: None }
     }
 
     /// Calls over TLS and trusts only this authority, in PEM.
@@ -42,6 +44,11 @@ impl Caller {
     /// Sends these bytes before anything else, as one who speaks the PROXY protocol does.
     pub(crate) fn with_preface(self, preface: &[u8]) -> Self {
         Self { preface: preface.to_vec(), ..self }
+    }
+
+    /// Calls from this address of its machine.
+    pub(crate) fn from(self, from: IpAddr) -> Self {
+        Self { from: Some(from), ..self }
     }
 
     /// One GET, its `Host` our address unless `headers` hold another; an error if the connection ends without an answer.
@@ -55,7 +62,7 @@ impl Caller {
         }
         request.push_str("\r\n");
 
-        let mut socket = TcpStream::connect_timeout(&self.address, WAIT)?;
+        let mut socket = self.connect()?;
         socket.set_read_timeout(Some(WAIT))?;
         socket.set_write_timeout(Some(WAIT))?;
         socket.write_all(&self.preface)?;
@@ -68,6 +75,15 @@ impl Caller {
             }
         };
         parsed(&answer)
+    }
+
+    fn connect(&self) -> io::Result<TcpStream> {
+        let socket = Socket::new(Domain::for_address(self.address), Type::STREAM, None)?;
+        if let Some(from) = self.from {
+            socket.bind(&SocketAddr::new(from, 0).into())?;
+        }
+        socket.connect_timeout(&self.address.into(), WAIT)?;
+        Ok(socket.into())
     }
 
     /// What `/doorward/whoami` says of this caller.
