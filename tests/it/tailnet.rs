@@ -126,7 +126,7 @@ fn nobody_is_asked_about_an_address_that_bytes_on_the_wire_name() {
     let home = tailnet();
     let mut doorward = Instance::stopped(&home.host, CONFIGURATION);
     let alice = Says::Answer(node("alice@example.com", ALICE));
-    let everybody = [("100.64.0.7", alice.clone()), ("10.77.0.2", alice)];
+    let everybody = [("100.64.0.7", alice.clone()), ("100.64.0.14", alice.clone()), ("10.77.0.2", alice)];
     let fake = FakeTailscaled::start(&doorward.folder().join("tailscaled.sock"), &everybody);
     doorward.restart();
     let authority = doorward.authority();
@@ -134,7 +134,7 @@ fn nobody_is_asked_about_an_address_that_bytes_on_the_wire_name() {
     const LOGIN: &[(&str, &str)] = &[
         ("Tailscale-User-Login", "alice@example.com"),
         ("Tailscale-User-Name", "Alice"),
-        ("X-Forwarded-For", "100.64.0.7"),
+        ("X-Forwarded-For", "100.64.0.14"),
     ];
     let named = b"PROXY TCP4 100.64.0.7 100.64.0.1 4711 443\r\n";
     for (caller, from, client) in [
@@ -142,7 +142,7 @@ fn nobody_is_asked_about_an_address_that_bytes_on_the_wire_name() {
         (tls("10.77.0.1:9443").with_preface(named), "10.77.0.2", "100.64.0.7"),
         (tls("100.64.0.1:9443").with_preface(named), "100.64.0.7", "100.64.0.7"),
         (tls("100.64.0.1:9443").with_preface(b"PROXY UNKNOWN\r\n"), "100.64.0.7", "100.64.0.7"),
-        (Caller::plain("10.77.0.1:8080"), "10.77.0.2", "100.64.0.7"),
+        (Caller::plain("10.77.0.1:8080"), "10.77.0.2", "100.64.0.14"),
     ] {
         let headers = if caller.preface().is_empty() { LOGIN } else { &LOGIN[..2] };
         let answer = whoami(&home, &caller, from, headers);
