@@ -1,6 +1,8 @@
 //! Every refusal of a configuration and the place it points at; and what the defaults are.
 #![cfg(test)]
 
+mod vouchers;
+
 use http::HeaderName;
 
 use super::fault::Fault;
@@ -32,7 +34,12 @@ type Expected = fn(&Fault) -> bool;
 /// Configurations with the refused place between `«` and `»`, and what is wrong there.
 fn refusals() -> Vec<(String, Expected)> {
     let rooms = refusals_of_rooms().into_iter().map(|(text, expected)| (text.to_owned(), expected));
-    rooms.chain(refusals_of_listeners()).chain(refusals_of_ranges()).chain(refusals_of_later_keys()).collect()
+    rooms
+        .chain(refusals_of_listeners())
+        .chain(refusals_of_ranges())
+        .chain(refusals_of_later_keys())
+        .chain(vouchers::refusals())
+        .collect()
 }
 
 fn refusals_of_rooms() -> Vec<(&'static str, Expected)> {
@@ -57,9 +64,6 @@ fn refusals_of_rooms() -> Vec<(&'static str, Expected)> {
         ("[edge]\nhttps_port = «99999999999999999999»", |f| matches!(f, Fault::Number { .. })),
         ("[edge]\ndrain_seconds = «3601»", |f| matches!(f, Fault::Number { .. })),
         ("[log]\nformat = «\"jsn\"»", |f| matches!(f, Fault::UnknownValue { closest: Some("json"), .. })),
-        ("[tailscale]\nwhois = «\"yes\"»", |f| matches!(f, Fault::WrongType { .. })),
-        ("[tailscale]\nsocket = «\"\"»", |f| matches!(f, Fault::WrongType { .. })),
-        ("[tailscale]\n«who» = true", |f| matches!(f, Fault::UnknownKey { .. })),
         ("[log]\naccess = «\"yes\"»", |f| matches!(f, Fault::WrongType { .. })),
         ("«[[certificates.file]]»\ncert = \"a\"", |f| matches!(f, Fault::Missing { key: "key" })),
         ("«[[listener]]»", |f| matches!(f, Fault::Missing { key: "bind" })),
@@ -145,14 +149,9 @@ fn refusals_of_later_keys() -> Vec<(String, Expected)> {
     for table in ["limits", "admin", "store"] {
         all.push((format!("[«{table}»]"), |f| matches!(f, Fault::Later { .. })));
     }
-    for (table, key) in [
-        ("certificates", "acme"),
-        ("tailscale", "certificates"),
-        ("core", "upstream"),
-        ("core", "bind"),
-        ("core", "pairing"),
-        ("edge", "core"),
-    ] {
+    for (table, key) in
+        [("certificates", "acme"), ("core", "upstream"), ("core", "bind"), ("core", "pairing"), ("edge", "core")]
+    {
         all.push((format!("[{table}]\n«{key}» = {{}}"), |f| matches!(f, Fault::Later { .. })));
     }
     all
