@@ -1,6 +1,7 @@
 //! Every refusal of a configuration and the place it points at; and what the defaults are.
 #![cfg(test)]
 
+mod later;
 mod vouchers;
 
 use http::HeaderName;
@@ -37,7 +38,7 @@ fn refusals() -> Vec<(String, Expected)> {
     rooms
         .chain(refusals_of_listeners())
         .chain(refusals_of_ranges())
-        .chain(refusals_of_later_keys())
+        .chain(later::refusals())
         .chain(vouchers::refusals())
         .collect()
 }
@@ -140,19 +141,6 @@ fn refusals_of_ranges() -> Vec<(String, Expected)> {
             (with("10.0.0.1/24"), |f| is_range(f, RangeFault::HostBits)),
             (with("10.0.0.0/8"), |f| is_range(f, RangeFault::TooWide)),
         ]);
-    }
-    all
-}
-
-fn refusals_of_later_keys() -> Vec<(String, Expected)> {
-    let mut all: Vec<(String, Expected)> = Vec::new();
-    for table in ["limits", "admin", "store"] {
-        all.push((format!("[«{table}»]"), |f| matches!(f, Fault::Later { .. })));
-    }
-    for (table, key) in
-        [("certificates", "acme"), ("core", "upstream"), ("core", "bind"), ("core", "pairing"), ("edge", "core")]
-    {
-        all.push((format!("[{table}]\n«{key}» = {{}}"), |f| matches!(f, Fault::Later { .. })));
     }
     all
 }
