@@ -11,6 +11,7 @@ mod edge_drain;
 mod edge_limits;
 mod edge_requests;
 mod edge_sockets;
+mod fuzz_seeds;
 mod keys;
 mod kill_nine;
 mod namespaces;
