@@ -1,5 +1,6 @@
 //! Everything a stranger, an old edge or a clever library could send in place of one good assertion.
 
+mod catalogue;
 mod desk;
 mod forgeries;
 mod payloads;
