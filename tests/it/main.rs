@@ -26,3 +26,4 @@ mod sessions;
 mod sharing;
 mod support;
 mod tailnet;
+mod verify_samples;
