@@ -116,7 +116,7 @@ mod tests {
     use std::sync::Arc;
 
     use http::header::CONNECTION;
-    use http::{HeaderMap, Request};
+    use http::{HeaderMap, HeaderName, Request};
 
     use super::*;
     use crate::identity::headers::is_look_alike;
@@ -128,7 +128,8 @@ mod tests {
 
     #[test]
     fn nothing_that_looks_like_our_word_reaches_the_core() {
-        let bench = Bench::new(origin::Settings::default());
+        let named_headers = vec![HeaderName::from_static("my-client")];
+        let bench = Bench::new(origin::Settings { named_headers, ..Default::default() });
         let mut head = get("/path?query");
         for (name, value) in [
             ("x-doorward-assertion", "e30.e30.e30"),
@@ -141,6 +142,8 @@ mod tests {
             ("tailscale-user-login", "owner"),
             ("x-openclaw-scopes", "operator.admin"),
             ("connection", "x-doorward-assertion, host"),
+            ("my-client", "127.0.0.1"),
+            ("my_client", "127.0.0.1"),
             ("accept", "kept"),
         ] {
             head.headers.append(name, HeaderValue::from_static(value));
@@ -157,6 +160,7 @@ mod tests {
         assert!(!sealed.headers.contains_key(CONNECTION));
         let left: Vec<_> = sealed.headers.keys().filter(|name| is_look_alike(name) && **name != ASSERTION).collect();
         assert!(left.is_empty(), "{left:?}");
+        assert!(!sealed.headers.contains_key("my-client") && !sealed.headers.contains_key("my_client"));
     }
 
     #[test]

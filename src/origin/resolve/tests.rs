@@ -12,6 +12,8 @@ use crate::net::range::Width;
 use crate::origin::LocalRule;
 use crate::origin::proxy_protocol::Header;
 
+mod properties;
+
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
 
 #[test]
