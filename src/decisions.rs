@@ -8,6 +8,7 @@ mod request;
 mod ring;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod why;
 
 use std::sync::Arc;
 use std::sync::Mutex;

@@ -28,6 +28,7 @@ pub mod respond;
 pub mod route;
 pub mod upgrade;
 mod service;
+mod why;
 pub mod workers;
 
 #[cfg(test)]

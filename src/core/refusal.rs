@@ -96,6 +96,7 @@ impl Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decisions::why;
 
     #[test]
     fn every_refusal_has_a_reason_and_a_next_step() {
@@ -112,6 +113,7 @@ mod tests {
             assert!(body["error"]["message"].as_str().unwrap().len() > 10, "{body}");
             let refused = response.extensions().get::<Refused>().unwrap();
             assert_eq!(refused.refusal.reason(), reason);
+            assert_eq!(why::of(reason).reason, reason, "no text for people");
             assert_eq!(body["error"]["doorward"], refused.code.unwrap().to_string());
             assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
         }

@@ -4,8 +4,11 @@ use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
 use http::Version;
+use http::header::AUTHORIZATION;
+use http::header::COOKIE;
 use http::header::HOST;
 use http::header::ORIGIN;
+use http::header::PROXY_AUTHORIZATION;
 use http::request::Parts;
 
 use crate::base::limits::DECISION_LINE_BYTES_MAX;
@@ -14,7 +17,7 @@ use crate::base::limits::LOG_WORD_CHARS_MAX;
 use crate::base::printable::printable;
 use crate::net::host::Authority;
 use crate::net::host::Scheme;
-use crate::origin::forwarded::names::is_forwarding;
+use crate::origin::Settings;
 
 /// What a caller asked for.
 #[derive(Debug)]
@@ -35,7 +38,7 @@ pub struct Asked {
 
 impl Asked {
     /// What `head` asks for, without its secrets.
-    pub fn of(head: &Parts, authority: Option<&Authority>, scheme: Scheme) -> Self {
+    pub fn of(head: &Parts, authority: Option<&Authority>, scheme: Scheme, rules: &Settings) -> Self {
         Self {
             method: printable(head.method.as_str(), LOG_WORD_CHARS_MAX),
             path: printable(head.uri.path(), DECISION_PATH_CHARS_MAX),
@@ -46,7 +49,7 @@ impl Asked {
             },
             authority: authority.cloned(),
             scheme,
-            lines: Lines::of(&head.headers),
+            lines: Lines::of(&head.headers, rules),
         }
     }
 }
@@ -84,15 +87,21 @@ const WITH_VALUE: [&str; 9] = [
     "x-real-ip",
 ];
 
+/// Whether a header of this name carries a credential, whatever an operator takes it for.
+fn name_is_secret(name: &HeaderName) -> bool {
+    [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION].contains(name)
+}
+
 impl Lines {
-    /// Those of `headers`, as many as fit.
-    pub fn of(headers: &HeaderMap) -> Self {
+    /// Those of `headers` on a listener with these `rules`, as many as fit.
+    pub fn of(headers: &HeaderMap, rules: &Settings) -> Self {
+        let is_read = |name: &HeaderName| rules.client_ip_header.as_str() == name.as_str() && !name_is_secret(name);
         let (mut lines, mut room, mut kept) = (Vec::new(), DECISION_LINE_BYTES_MAX, Kept::Whole);
         for (name, value) in headers {
             let bytes = match name {
                 _ if *name == HOST || *name == ORIGIN => value.as_bytes(),
-                _ if WITH_VALUE.contains(&name.as_str()) => value.as_bytes(),
-                _ if is_forwarding(name.as_str()) => &[],
+                _ if WITH_VALUE.contains(&name.as_str()) || is_read(name) => value.as_bytes(),
+                _ if rules.is_forwarding(name) => &[],
                 _ => continue,
             };
             let Some(left) = room.checked_sub(name.as_str().len().saturating_add(bytes.len())) else {
@@ -150,7 +159,7 @@ mod tests {
         .into_iter()
         .fold(request, |request, (name, value)| request.header(name, value));
         let head = request.body(()).unwrap().into_parts().0;
-        let asked = Asked::of(&head, None, Scheme::Https);
+        let asked = Asked::of(&head, None, Scheme::Https, &Settings::default());
         let shown = format!("{asked:?}");
         assert!(!shown.contains("SECRET"), "{shown}");
         assert_eq!(asked.path, "/chat");
@@ -170,7 +179,7 @@ mod tests {
             .into_iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))
             .collect();
-        let lines = Lines::of(&headers);
+        let lines = Lines::of(&headers, &Settings::default());
         assert_eq!(lines.kept, Kept::Cut);
         assert!(
             lines.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>()
@@ -183,7 +192,7 @@ mod tests {
         let values = ["203.0.113.1", "203.0.113.2", "203.0.113.3"];
         let headers: HeaderMap =
             values.iter().map(|value| (HeaderName::from_static("x-forwarded-for"), value.into_value())).collect();
-        let again = Lines::of(&headers).headers();
+        let again = Lines::of(&headers, &Settings::default()).headers();
         assert_eq!(again.get_all("x-forwarded-for").iter().collect::<Vec<_>>(), values);
     }
 

@@ -47,7 +47,7 @@ pub(crate) fn case(peer: &str) -> Case {
         listener,
         network,
         tailnet: Whois::NotAsked,
-        asked: Asked::of(&head, None, Scheme::Http),
+        asked: Asked::of(&head, None, Scheme::Http, &origin::Settings::default()),
         origin,
     }
 }

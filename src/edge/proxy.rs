@@ -23,7 +23,7 @@ use super::record::Record;
 use super::respond::{self, Refusal};
 use super::route::{Route, https_location};
 use super::upgrade::{self, Handshake};
-use super::{assertion, body, host};
+use super::{assertion, body, host, why};
 use crate::base::code::Code;
 use crate::base::limits::{HEAD_LINES_MAX, IDLE_WAIT, REQUESTS_PER_CONNECTION_MAX};
 use crate::core;
@@ -204,6 +204,9 @@ impl Edge {
             return Ok(Outcome::Answer(respond::json(StatusCode::OK, Bytes::clone(&self.0.jwks.load()))));
         }
         let seal = |head| assertion::seal(head, authority, origin, listener, connection, &self.0.signer, &self.0.clock);
+        if route == Route::Why {
+            return Ok(Outcome::Answer(why::page(head.uri.path(), self.core().decisions())));
+        }
         if !asks_socket {
             let body = body::read(session).await?;
             let head = seal(head)?;

@@ -44,7 +44,7 @@ impl Record {
         Case {
             at: edge.0.clock.now(),
             connection: Arc::clone(facts),
-            asked: Asked::of(head, self.authority.as_ref(), scheme),
+            asked: Asked::of(head, self.authority.as_ref(), scheme, &listener.origin),
             listener,
             network,
             tailnet: self.tailnet,

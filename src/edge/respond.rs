@@ -175,6 +175,11 @@ pub fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Bytes> {
     typed(status, "text/plain; charset=utf-8", body.into())
 }
 
+/// A page that nobody keeps.
+pub fn html(status: StatusCode, body: impl Into<Bytes>) -> Response<Bytes> {
+    typed(status, "text/html; charset=utf-8", body.into())
+}
+
 /// A short JSON document that nobody keeps.
 pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Bytes> {
     typed(status, "application/json", body.into())
@@ -232,6 +237,7 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
+    use crate::decisions::why;
 
     #[test]
     fn every_refusal_has_a_reason_and_a_next_step() {
@@ -244,6 +250,7 @@ mod tests {
             let body = String::from_utf8(response.body().to_vec()).unwrap();
             assert!(body.starts_with(&format!("{}: ", refusal.reason())) && body.ends_with('\n'), "{body}");
             assert_eq!(body.lines().count(), 2);
+            assert_eq!(why::of(refusal.reason()).reason, refusal.reason(), "no text for people");
             assert!(body.ends_with(&code.told()) && code.told().contains(&code.to_string()), "{body}");
             assert_eq!(response.headers()[X_CONTENT_TYPE_OPTIONS], "nosniff");
             let status = words.entry(refusal.reason()).or_insert(response.status());

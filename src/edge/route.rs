@@ -4,6 +4,7 @@ use http::{HeaderValue, Method, Uri};
 
 use super::Settings;
 use super::respond::Refusal;
+use super::why;
 use crate::net::host::{Authority, Host};
 
 /// Who answers.
@@ -17,6 +18,8 @@ pub enum Route {
     Keys,
     /// We: whether new work is taken.
     Readiness,
+    /// We: what a refusal means.
+    Why,
 }
 
 /// The methods of the routes that we answer ourselves.
@@ -39,6 +42,7 @@ impl Route {
             "/healthz" => Self::Health,
             "/readyz" => Self::Readiness,
             "/.well-known/doorward/jwks.json" => Self::Keys,
+            path if path.starts_with(why::PREFIX) => Self::Why,
             _ => return Ok(Self::Core),
         };
         let reads = matches!(*method, Method::GET | Method::HEAD);
@@ -92,6 +96,10 @@ mod tests {
             (Method::GET, "/healthz", Some(Route::Health)),
             (Method::HEAD, "/readyz?x", Some(Route::Readiness)),
             (Method::GET, "/.well-known/doorward/jwks.json", Some(Route::Keys)),
+            (Method::GET, "/doorward/why/", Some(Route::Why)),
+            (Method::HEAD, "/doorward/why/7Q2K9M4XW1PT?x", Some(Route::Why)),
+            (Method::POST, "/doorward/why/7Q2K9M4XW1PT", None),
+            (Method::GET, "/doorward/why", Some(Route::Core)),
             (Method::GET, "/", Some(Route::Core)),
             (Method::GET, "/healthz/", Some(Route::Core)),
             (Method::GET, "/HEALTHZ", Some(Route::Core)),

@@ -1,0 +1,151 @@
+//! Why a request was refused.
+
+use super::Why;
+
+/// Sorted by reason.
+pub(super) const HTTP: &[Why] = &[
+    Why {
+        reason: "assertion-invalid",
+        what: "The part of this server that decides did not get its own proof of where this request came from.",
+        visitor: "Try again in a minute; if it stays so, tell the owner.",
+        owner: "Look at the log: two doorward instances that share an address, or a clock that jumped, cause this.",
+    },
+    Why {
+        reason: "bad-host",
+        what: "The request named no server, or more than one, or one that cannot be read.",
+        visitor: "Open the address as the owner gave it to you.",
+        owner: "A program or proxy in front sends a broken Host header: fix it there.",
+    },
+    Why {
+        reason: "bad-target",
+        what: "The request did not ask for a path.",
+        visitor: "Open the address as the owner gave it to you.",
+        owner: "A program or proxy in front sends something that is no request for a page.",
+    },
+    Why {
+        reason: "bad-websocket-handshake",
+        what: "A WebSocket was asked for in a way that is not the standard's.",
+        visitor: "Update the app.",
+        owner: "If there is a proxy in front, let it pass Connection, Upgrade and the Sec-WebSocket headers on (HTTP/1.1 towards doorward).",
+    },
+    Why {
+        reason: "body-too-large",
+        what: "The request's body is larger than is read here.",
+        visitor: "Send less at once.",
+        owner: "Nothing here takes bodies over 64 KiB.",
+    },
+    Why {
+        reason: "body-too-slow",
+        what: "The request's body did not arrive in time.",
+        visitor: "Try again over a better connection.",
+        owner: "Nothing need be changed.",
+    },
+    Why {
+        reason: "draining",
+        what: "This server is about to stop or to start anew.",
+        visitor: "Try again in a minute.",
+        owner: "Nothing need be changed.",
+    },
+    Why {
+        reason: "foreign-web-origin",
+        what: "A page of another site tried to use this server.",
+        visitor: "Open the page from this server's own address.",
+        owner: "If that other page is yours, add its origin to edge.origins.",
+    },
+    Why {
+        reason: "head-too-large",
+        what: "The request's headers are larger than is read here.",
+        visitor: "Delete this site's cookies and try again.",
+        owner: "A proxy or page in front makes headers of more than 64 KiB.",
+    },
+    Why {
+        reason: "head-too-slow",
+        what: "The request's headers did not arrive in time.",
+        visitor: "Try again over a better connection.",
+        owner: "Nothing need be changed.",
+    },
+    Why {
+        reason: "internal-error",
+        what: "Something failed on this server; nothing was decided about you.",
+        visitor: "Try again in a minute, then tell the owner.",
+        owner: "Look at the log of that time: it names the fault and what to do.",
+    },
+    Why {
+        reason: "malformed-body",
+        what: "The request's body did not have the form that it announced.",
+        visitor: "Try again; if it stays so, update the app.",
+        owner: "A program or proxy in front breaks the body.",
+    },
+    Why {
+        reason: "malformed-request",
+        what: "The request did not have the form that the standard asks for.",
+        visitor: "Try again; if it stays so, update the app.",
+        owner: "A program or proxy in front makes requests that two readers could read differently.",
+    },
+    Why {
+        reason: "method-not-allowed",
+        what: "This page cannot be used in that way.",
+        visitor: "Open it in a browser.",
+        owner: "Nothing need be changed.",
+    },
+    Why {
+        reason: "misdirected-connection",
+        what: "The browser used a connection for another name than it was opened for.",
+        visitor: "Reload the page, or close the browser and open it again.",
+        owner: "Each name needs a connection of its own; a caller without SNI must ask for an address.",
+    },
+    Why {
+        reason: "misdirected-host",
+        what: "This server does not answer under that name.",
+        visitor: "Use the address that the owner gave you.",
+        owner: "If people should reach it under that name or address, add it to edge.names.",
+    },
+    Why {
+        reason: "not-found",
+        what: "There is nothing at this place.",
+        visitor: "Begin at the first page, /.",
+        owner: "Nothing need be changed.",
+    },
+    Why {
+        reason: "not-signed",
+        what: "This server could not prove to itself where the request came from.",
+        visitor: "Try again in a minute, then tell the owner.",
+        owner: "Look at the log of that time: the signing key cannot be used.",
+    },
+    Why {
+        reason: "not-through-the-proxy",
+        what: "This door is only for the proxies in front of it; others would send secrets in clear.",
+        visitor: "Use the https address.",
+        owner: "If the caller is your proxy, add its address to trusted_proxies of this listener.",
+    },
+    Why {
+        reason: "too-many-headers",
+        what: "The request has more header lines than are read here.",
+        visitor: "Try again with fewer browser extensions.",
+        owner: "A proxy or page in front makes more than 100 header lines.",
+    },
+    Why {
+        reason: "too-many-sockets",
+        what: "Too many connections from your network wait to sign in.",
+        visitor: "Close other windows of this page, wait ten seconds and try again.",
+        owner: "If everybody behind one proxy is counted as one, set client_ip_header and trusted_proxies so that callers are told apart.",
+    },
+    Why {
+        reason: "unknown-expectation",
+        what: "The request expects something that is not offered here.",
+        visitor: "Update the app.",
+        owner: "Nothing need be changed.",
+    },
+    Why {
+        reason: "unknown-transfer-coding",
+        what: "The request's body is encoded in a way that is not taken here.",
+        visitor: "Update the app.",
+        owner: "A program or proxy in front encodes bodies otherwise than chunked.",
+    },
+    Why {
+        reason: "websocket-version",
+        what: "A WebSocket of another version was asked for.",
+        visitor: "Update the app.",
+        owner: "Nothing need be changed.",
+    },
+];
