@@ -45,7 +45,7 @@ enum Command {
     Run,
     /// Judge the configuration and the state folder without starting anything.
     Check,
-    /// Tell a decision step by step.
+    /// Tell a decision step by step: who called, how that was found, what came of it and what to change.
     Explain(explain::Arguments),
     /// List, approve and reject devices.
     #[command(subcommand)]
@@ -109,7 +109,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
         Command::Run => run::run(&context),
         Command::Check => check::check(&context),
-        Command::Explain(arguments) => explain::explain(&arguments),
+        Command::Explain(arguments) => explain::explain(&arguments, &context),
         Command::Devices(command) => devices::devices(&command, &context),
         Command::Token(command) => token::token(&command, &context),
         Command::Dashboard(arguments) => dashboard::dashboard(&arguments, &context),

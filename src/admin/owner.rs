@@ -6,10 +6,17 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use crate::base::clock::Clock;
+use crate::base::limits::DECISION_OTHERS_MAX;
+use crate::base::limits::LABEL_CHARS_MAX;
+use crate::base::owner_command::OwnerCommand;
+use crate::base::printable::printable;
 use crate::core::CoreError;
 use crate::core::Decider;
 use crate::edge::Edge;
 use crate::edge::workers::Pulse;
+use crate::explain::account;
+use crate::explain::account::Account;
 use crate::listener::caps::Caps;
 use crate::listener::live::Live;
 use crate::protocol::call::CallError;
@@ -129,6 +136,43 @@ impl Owner {
         }
         Reply::Done(answer)
     }
+
+    fn explain(&self, id: Option<&str>) -> Reply {
+        let (decisions, now) = (self.edge.core().decisions(), Clock::system().now());
+        let mut found = match id {
+            Some(id) => Vec::from_iter(decisions.find(id)),
+            None => decisions.denied(DECISION_OTHERS_MAX.saturating_add(1)),
+        }
+        .into_iter();
+        let Some(decision) = found.next() else { return unknown(id) };
+        let account = Account::of(&decision, &OwnerCommand::new(self.reloader.file().as_deref()));
+        let others: Vec<_> = found.map(|other| account::line(&other, now)).collect();
+        let mut text = account.text(now);
+        if !others.is_empty() {
+            text.push_str("\nOthers who were refused lately, to be explained by their codes\n");
+            others.iter().for_each(|other| text.extend(["  ", other, "\n"]));
+        }
+        let mut answer = json!(account);
+        if let (Value::Object(answer), None) = (&mut answer, id) {
+            answer.insert("others".into(), json!(others));
+        }
+        Reply::Done(json!({ "account": answer, "text": text }))
+    }
+}
+
+/// Nothing is remembered under this id.
+fn unknown(id: Option<&str>) -> Reply {
+    match id {
+        Some(id) => Reply::failed(
+            format!("no decision is remembered under this id: {}", printable(id, LABEL_CHARS_MAX)),
+            "only the latest are kept, in memory: newer ones may have taken its place, or doorward was started since; \
+             connections that failed before their first request (TLS, PROXY header) are in the log only",
+        ),
+        None => Reply::failed(
+            "nobody was refused since doorward was started",
+            "see `doorward status` if callers do not get here",
+        ),
+    }
 }
 
 impl Answer for Owner {
@@ -139,6 +183,7 @@ impl Answer for Owner {
                 called(core.pairings().approve(&request_id, digest.as_deref(), &owner).await)
             }
             Request::Dashboard => Reply::Done(json!({"url": self.url()})),
+            Request::Explain { id } => self.explain(id.as_deref()),
             Request::Devices => called(core.pairings().list(&owner).await.map(|lists| json!(lists))),
             Request::Keys => Reply::Done(self.keyring.list()),
             Request::Reject { request_id } => called(core.pairings().reject(&request_id, &owner).await),

@@ -23,6 +23,11 @@ pub enum Request {
     Dashboard,
     /// Pending requests and paired devices.
     Devices,
+    /// One remembered decision, step by step.
+    Explain {
+        /// Its connection, its pairing request or its code; the last refusal if none is named.
+        id: Option<String>,
+    },
     /// The signing keys.
     Keys,
     /// Reject one pending request.

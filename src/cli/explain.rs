@@ -1,28 +1,50 @@
-//! `doorward explain`: decisions told step by step, without a running instance.
+//! `doorward explain`: what the running instance decided, told step by step; and cases tried without one.
 
 use std::fs;
 use std::io::{self, BufWriter, ErrorKind, Read, Write};
 
 use clap::Args;
+use serde_json::Value;
 
+use crate::admin::request::Request;
 use crate::base::limits::BATCH_BYTES_MAX;
 use crate::explain::batch::{self, BatchError};
 
+use super::ask::ask;
 use super::failure::Failure;
+use super::{Context, Form, print, print_json};
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
+    /// The decision's connection id, pairing request id or code: they stand in the log and in the refusal.
+    #[arg(value_name = "ID", required_unless_present_any = ["batch", "last_denied"], conflicts_with_all = ["batch", "last_denied"])]
+    id: Option<String>,
+    /// Tell the last refusal, and who else was refused lately.
+    #[arg(long, conflicts_with = "batch")]
+    last_denied: bool,
     /// Read cases from FILE (`-` is standard input), as JSON lines or an object with `vectors`, and print one JSON line each.
-    #[arg(long, value_name = "FILE", required = true)]
-    batch: String,
+    #[arg(long, value_name = "FILE")]
+    batch: Option<String>,
 }
 
-pub(super) fn explain(arguments: &Arguments) -> Result<(), Failure> {
-    let input = read(&arguments.batch).map_err(|error| {
-        Failure::failed(
-            format!("the cases cannot be read ({error}): {}", arguments.batch),
-            "name a file, or - for standard input",
-        )
+pub(super) fn explain(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
+    match &arguments.batch {
+        Some(file) => batch(file),
+        None => one(arguments.id.clone(), context),
+    }
+}
+
+fn one(id: Option<String>, context: &Context) -> Result<(), Failure> {
+    let answer = ask(&Request::Explain { id }, &context.config()?, context)?;
+    match context.form {
+        Form::Json => print_json(answer.get("account").unwrap_or(&Value::Null)),
+        Form::Text => print(answer.get("text").and_then(Value::as_str).unwrap_or_default()),
+    }
+}
+
+fn batch(file: &str) -> Result<(), Failure> {
+    let input = read(file).map_err(|error| {
+        Failure::failed(format!("the cases cannot be read ({error}): {file}"), "name a file, or - for standard input")
     })?;
     let mut out = BufWriter::new(io::stdout().lock());
     let written = batch::run(&input, &mut out).and_then(|()| Ok(out.flush()?));

@@ -200,13 +200,10 @@ impl Edge {
         let network = record.network.insert(self.0.network.load_full());
         let origin = &*record.origin.insert(resolve(&said, rules, network));
         line.origin(origin);
-        if route == Route::Keys {
-            return Ok(Outcome::Answer(respond::json(StatusCode::OK, Bytes::clone(&self.0.jwks.load()))));
+        if let Some(page) = self.page(route, head.uri.path()) {
+            return Ok(Outcome::Answer(page));
         }
         let seal = |head| assertion::seal(head, authority, origin, listener, connection, &self.0.signer, &self.0.clock);
-        if route == Route::Why {
-            return Ok(Outcome::Answer(why::page(head.uri.path(), self.core().decisions())));
-        }
         if !asks_socket {
             let body = body::read(session).await?;
             let head = seal(head)?;
@@ -221,6 +218,15 @@ impl Edge {
             Ok(admission) => Outcome::Socket(handshake, admission),
             Err(response) => Outcome::Answer(response),
         })
+    }
+
+    /// What we answer ourselves, whoever asks.
+    fn page(&self, route: Route, path: &str) -> Option<Response<Bytes>> {
+        match route {
+            Route::Core | Route::Health | Route::Readiness => None,
+            Route::Keys => Some(respond::json(StatusCode::OK, Bytes::clone(&self.0.jwks.load()))),
+            Route::Why => Some(why::page(path, self.core().decisions())),
+        }
     }
 
     fn health(&self, route: Route) -> Response<Bytes> {

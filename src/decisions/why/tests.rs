@@ -1,8 +1,6 @@
 //! Every way in which a socket is refused has its text; the edge and the core ask the same of theirs.
 
 use super::*;
-use crate::protocol::connect::Audience;
-use crate::protocol::connect::Version;
 use crate::protocol::refusal::DeviceTokenHope;
 use crate::protocol::refusal::Failure;
 use crate::protocol::refusal::PairingReason;
@@ -14,6 +12,8 @@ use crate::protocol::refusal::UiFamily;
 use crate::protocol::refusal::Unauthorized;
 use crate::protocol::schema::Faults;
 use crate::protocol::scope::Role;
+use crate::protocol::version::Audience;
+use crate::protocol::version::Version;
 
 #[test]
 fn every_way_to_refuse_a_socket_has_its_text() {

@@ -1,0 +1,99 @@
+//! What to change: the exact command or configuration key, where there is one.
+
+use http::header::ORIGIN;
+
+use crate::base::limits::LABEL_CHARS_MAX;
+use crate::base::owner_command::OwnerCommand;
+use crate::base::printable::printable;
+use crate::decisions::Case;
+use crate::decisions::Decision;
+use crate::decisions::why;
+use crate::origin::ClientIpHeader;
+use crate::origin::Owner;
+use crate::origin::proxy_protocol;
+use crate::origin::trail::Step;
+
+/// The next steps, the most useful first.
+pub(super) fn steps(decision: &Decision, owner: &OwnerCommand) -> Vec<String> {
+    let mut next = Vec::new();
+    if let Some(reason) = decision.reason() {
+        next.extend(of_reason(decision, reason, owner));
+    }
+    next.extend(decision.case.origin.trail.steps().filter_map(|step| of_step(step, &decision.case)));
+    next
+}
+
+fn of_reason(decision: &Decision, reason: &str, owner: &OwnerCommand) -> Vec<String> {
+    let case = &decision.case;
+    let general = why::of(reason).owner.to_owned();
+    match (reason, decision.request_id(), &case.asked.authority) {
+        ("pairing_required", Some(id), _) => vec![
+            format!("if you know this device, approve it: {}", owner.with(&format!("devices approve {id}"))),
+            format!("if not, refuse it: {}", owner.with(&format!("devices reject {id}"))),
+        ],
+        ("misdirected-host", _, Some(authority)) => {
+            let host = printable(&authority.host.to_string(), LABEL_CHARS_MAX);
+            vec![format!("if this server should answer there, add to names in [edge]: \"{host}\"")]
+        }
+        ("foreign-web-origin", ..) => {
+            let sent = case.asked.lines.iter().find(|(name, _)| *name == ORIGIN);
+            let sent = sent.map(|(_, value)| printable(&String::from_utf8_lossy(value.as_bytes()), LABEL_CHARS_MAX));
+            vec![match sent {
+                Some(origin) => {
+                    format!(
+                        "only if that page is yours and may do whatever you may, add to origins in [edge]: \"{origin}\""
+                    )
+                }
+                None => general,
+            }]
+        }
+        ("not-through-the-proxy", ..) => vec![trust(case, &case.connection.peer.ip().to_string())],
+        ("token_missing" | "token_mismatch", ..) => {
+            vec![general, format!("the right one: {}", owner.with("token show"))]
+        }
+        _ => vec![general],
+    }
+}
+
+/// What an operator may want to change because of this step, whatever came of the request.
+fn of_step(step: Step, case: &Case) -> Option<String> {
+    let rules = &case.listener.origin;
+    let (header, listener) = (rules.client_ip_header.as_str(), &case.listener.name);
+    let speaker = match case.connection.proxy_header.map(|header| header.source) {
+        Some(proxy_protocol::Source::Address(address)) => address.ip(),
+        Some(proxy_protocol::Source::Real) | None => case.connection.peer.ip(),
+    };
+    let came = |name: &str| case.asked.lines.iter().any(|(found, _)| found.as_str() == name);
+    let forwarded = || case.asked.lines.iter().any(|(name, _)| rules.is_forwarding(name));
+    Some(match step {
+        Step::HeaderUntrusted if came(header) => trust(case, &speaker.to_string()),
+        Step::HeaderNotRead if forwarded() && rules.client_ip_header == ClientIpHeader::None => format!(
+            "forwarding headers came and none is read: if {speaker} is a proxy of yours, set client_ip_header and trusted_proxies in [[listener]] \"{listener}\""
+        ),
+        Step::HeaderAbsent => format!("let the proxy at {speaker} send {header}, or name the header that it does send in client_ip_header"),
+        Step::HopUnreadable | Step::HeaderUngrammatical | Step::HopNotPossible | Step::HeaderRepeated => {
+            format!("let the proxy at {speaker} write {header} anew, with the address of its own caller")
+        }
+        Step::ChainWithoutClient => {
+            format!("the caller itself is in trusted_proxies of [[listener]] \"{listener}\": narrow that list to your proxies")
+        }
+        Step::NatBridge | Step::NatGateway | Step::NatOwnAddress | Step::NatRuntime => {
+            "callers behind this address cannot be told apart: let what forwards them speak the PROXY protocol, or run on the host's own network".to_owned()
+        }
+        Step::LocalPortOpen | Step::LocalPortUnproven => "publish that port on the host's own 127.0.0.1 and nowhere else".to_owned(),
+        Step::LocalService => match case.connection.owner {
+            Owner::Known { uid } => format!(
+                "only if everything that runs as user {uid} is yours and no proxy, add it to local_uids in [[listener]] \"{listener}\": {uid}"
+            ),
+            Owner::Assumed | Owner::Unknown => return None,
+        },
+        _ => return None,
+    })
+}
+
+fn trust(case: &Case, ip: &str) -> String {
+    format!(
+        "only if {ip} is a proxy of yours, add it to trusted_proxies in [[listener]] \"{}\": \"{ip}\"",
+        case.listener.name
+    )
+}
