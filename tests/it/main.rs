@@ -26,5 +26,6 @@ mod scripts;
 mod sessions;
 mod sharing;
 mod support;
+mod vectors_on_sockets;
 mod tailnet;
 mod verify_samples;

@@ -10,4 +10,5 @@ pub(crate) mod namespace;
 pub(crate) mod openclaw;
 pub(crate) mod peer;
 pub(crate) mod program;
+pub(crate) mod wire;
 pub(crate) mod tailscaled;
