@@ -19,6 +19,7 @@ use thiserror::Error;
 
 use crate::base::limits::CONFIG_BYTES_MAX;
 use crate::certificates;
+use crate::core;
 use crate::edge;
 use crate::listener;
 use crate::tailscale;
@@ -40,10 +41,8 @@ pub struct Config {
     pub listeners: Vec<listener::Settings>,
     /// `[certificates]`.
     pub certificates: certificates::Settings,
-    /// `core.id`.
-    pub core_id: String,
-    /// `core.token_file`.
-    pub token_file: Option<PathBuf>,
+    /// `[core]`.
+    pub core: core::Settings,
     /// `[tailscale]`, where whois is on.
     pub tailscale: Option<tailscale::Settings>,
     /// `[log]`.

@@ -20,6 +20,7 @@ mod refusal_log;
 mod registry;
 pub mod routes;
 mod session;
+mod settings;
 #[cfg(test)]
 pub(crate) mod testing;
 mod upkeep;
@@ -76,10 +77,11 @@ pub use pairings::Listing;
 pub use pairings::Pairings;
 pub use refusal::Refusal;
 pub use refusal::Refused;
+pub use settings::Settings;
 
 /// What the core is made of.
 #[derive(Debug)]
-pub struct Settings {
+pub struct Components {
     /// Whose assertions it believes.
     pub verifier: Verifier,
     /// What it remembers.
@@ -176,8 +178,8 @@ impl Core {
     ///
     /// # Errors
     /// [`CoreError`] when there is no gateway token.
-    pub fn open(settings: Settings) -> Result<Self, CoreError> {
-        let Settings { verifier, store, token, clock, timing, owner } = settings;
+    pub fn open(components: Components) -> Result<Self, CoreError> {
+        let Components { verifier, store, token, clock, timing, owner } = components;
         let secret = ArcSwap::from_pointee(token.open()?.fingerprint());
         let rounds = timing.ping_period.as_millis() / timing.upkeep_period.as_millis().max(1);
         let inner = Arc::new(Inner {
@@ -370,7 +372,7 @@ mod tests {
         let store = Store::open(&folder.path().join("store")).await.unwrap();
         let token = TokenSource::of(None, folder.path());
         let (timing, owner) = (Timing::default(), OwnerCommand::default());
-        let core = Core::open(Settings { verifier, store, token, clock, timing, owner }).unwrap();
+        let core = Core::open(Components { verifier, store, token, clock, timing, owner }).unwrap();
         let signed = |mut head: Parts| {
             let token = signer.sign(&subject(), Some(&RequestClaim::of(&head).unwrap())).unwrap();
             head.headers.insert(ASSERTION, token.parse().unwrap());

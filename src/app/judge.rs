@@ -13,7 +13,6 @@ use crate::config::place::Environment;
 use crate::core::CoreError;
 use crate::listener::bind;
 use crate::store::keys::signing::SigningKeys;
-use crate::store::keys::token::TokenSource;
 use crate::store::{FILE_NAME, Store};
 
 use super::AppError;
@@ -28,7 +27,7 @@ pub fn judge(config: &Config, environment: &Environment) -> Vec<AppError> {
     faults.extend(standing.err().map(AppError::from));
     faults.extend(SigningKeys::judge(&config.state_dir).err().map(AppError::from));
     faults.extend(judge_store(config).err());
-    let token = TokenSource::of(config.token_file.as_deref(), &config.state_dir);
+    let token = config.core.token(&config.state_dir);
     faults.extend(token.judge().err().map(|error| AppError::Core(CoreError::Token(error))));
     let certificates = Certificates::judge(&config.certificates, Clock::system().now());
     faults.extend(certificates.into_iter().map(AppError::from));

@@ -28,7 +28,6 @@ use crate::listener::caps::{Caps, Limits};
 use crate::listener::connection::Door;
 use crate::listener::live::Live;
 use crate::store::keys::signing::SigningKeys;
-use crate::store::keys::token::TokenSource;
 use crate::store::{FILE_NAME, Store};
 use crate::tailscale::Tailscale;
 
@@ -54,7 +53,7 @@ pub(super) struct Instance {
 pub(super) async fn open(config: Config, environment: &Environment, lock: &StateLock) -> Result<Instance, AppError> {
     let clock = Clock::system();
     let keys = SigningKeys::open(&config.state_dir, clock.now())?;
-    let signer = Arc::new(Signer::new(keys.current(), &config.edge.id, &config.core_id, clock.clone())?);
+    let signer = Arc::new(Signer::new(keys.current(), &config.edge.id, &config.core.id, clock.clone())?);
     let core = open_core(&config, &keys, signer.life(), &clock).await?;
     let certificates = Arc::new(Certificates::open(config.certificates.clone(), clock.now())?);
     let (listening, listeners) = bind_all(&config, &certificates)?;
@@ -85,13 +84,13 @@ pub(super) async fn open(config: Config, environment: &Environment, lock: &State
 async fn open_core(config: &Config, keys: &SigningKeys, life: &Life, clock: &Clock) -> Result<Core, AppError> {
     let expected = Expected {
         issuer: config.edge.id.clone(),
-        audience: config.core_id.clone(),
+        audience: config.core.id.clone(),
         leeway: Leeway::SameHost,
         lives: Lives::Only(life.clone()),
     };
-    let token = TokenSource::of(config.token_file.as_deref(), &config.state_dir);
+    let token = config.core.token(&config.state_dir);
     let store = Store::open(&config.state_dir.join(FILE_NAME)).await?;
-    let settings = core::Settings {
+    let components = core::Components {
         verifier: Verifier::new(keys.public(), expected, clock.clone()),
         store,
         token: token.clone(),
@@ -99,7 +98,7 @@ async fn open_core(config: &Config, keys: &SigningKeys, life: &Life, clock: &Clo
         timing: Timing::default(),
         owner: OwnerCommand::new(config.file.as_deref()),
     };
-    let core = Core::open(settings)?;
+    let core = Core::open(components)?;
     if token.is_exposed() {
         let file = token.path().display();
         warn!(%file, "other users can read the gateway token");

@@ -181,7 +181,7 @@ mod tests {
             let keys = SigningKeys::open(state.path(), clock.now()).unwrap();
             let (issuer, audience) = ("edge".into(), "core".into());
             let expected = Expected { issuer, audience, leeway: Leeway::SameHost, lives: Lives::Any };
-            let settings = core::Settings {
+            let components = core::Components {
                 verifier: Verifier::new(keys.public(), expected, clock.clone()),
                 store: Store::open(&state.path().join(FILE_NAME)).await.unwrap(),
                 token: TokenSource::of(None, state.path()),
@@ -189,7 +189,7 @@ mod tests {
                 timing: Timing::default(),
                 owner: OwnerCommand::default(),
             };
-            let core = Core::open(settings).unwrap();
+            let core = Core::open(components).unwrap();
             let signer = Arc::new(Signer::new(keys.current(), "edge", "core", clock.clone()).unwrap());
             let (signing, public, network) = (Arc::clone(&signer), keys.public(), Network::default());
             let edge = Edge::new(config.edge, signing, &public, core, network, clock.clone());

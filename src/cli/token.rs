@@ -44,7 +44,7 @@ pub(super) fn token(command: &Command, context: &Context) -> Result<(), Failure>
 
 /// The token as it stands in its file. None is made here: the first start does that.
 pub(super) fn read(config: &Config) -> Result<Secret<String>, Failure> {
-    let source = TokenSource::of(config.token_file.as_deref(), &config.state_dir);
+    let source = config.core.token(&config.state_dir);
     if matches!(source, TokenSource::State(_)) && !source.path().exists() {
         let message = format!("there is no gateway token yet: {}", source.path().display());
         return Err(Failure::failed(message, "the first `doorward run` makes one"));
@@ -57,7 +57,7 @@ fn rotate(config: &Config, context: &Context) -> Result<(), Failure> {
         // Nobody runs, and the lock sees to it that nobody starts meanwhile.
         Err(CallError::NotRunning { .. }) => {
             let _lock = StateLock::take(&config.state_dir).map_err(|error| Failure::failed(&error, error.hint()))?;
-            let source = TokenSource::of(config.token_file.as_deref(), &config.state_dir);
+            let source = config.core.token(&config.state_dir);
             source.rotate().map_err(|error| Failure::failed(&error, error.hint()))?;
             Ok(())
         }

@@ -4,6 +4,7 @@
 //! Every room is taken apart field by field: a new key does not compile until it is decided here which of the two it is.
 
 use crate::certificates;
+use crate::core;
 use crate::edge;
 use crate::listener;
 use crate::origin;
@@ -30,27 +31,16 @@ impl Changes {
 
 /// Compares `new` with `old`, the configuration that runs.
 pub fn compare(old: &Config, new: &Config) -> Changes {
-    let Config {
-        file,
-        state_dir,
-        edge,
-        listeners,
-        certificates,
-        core_id,
-        token_file,
-        tailscale,
-        log,
-        notes: _,
-        warnings: _,
-    } = new;
+    let Config { file, state_dir, edge, listeners, certificates, core, tailscale, log, notes: _, warnings: _ } = new;
     let mut changes = Changes::default();
     changes.restarts("the file itself (--config, $DOORWARD_CONFIG or ./doorward.toml)", *file == old.file);
     changes.restarts("state_dir", *state_dir == old.state_dir);
     changes.compare_edge(&old.edge, edge);
     changes.compare_listeners(&old.listeners, listeners);
     changes.compare_certificates(&old.certificates, certificates);
-    changes.restarts("core.id", *core_id == old.core_id);
-    changes.restarts("core.token_file", *token_file == old.token_file);
+    let core::Settings { id, token_file } = core;
+    changes.restarts("core.id", *id == old.core.id);
+    changes.restarts("core.token_file", *token_file == old.core.token_file);
     changes.restarts("tailscale", *tailscale == old.tailscale);
     let telemetry::Settings { format, access } = log;
     changes.restarts("log.format", *format == old.log.format);

@@ -66,7 +66,7 @@ pub(super) fn read(text: &str, file: Option<PathBuf>, environment: &Environment)
         state_dir: state_dir.clone(),
     };
     let certificates = rooms::read_certificates(&root, &folder, certificates, &mut problems);
-    let (core_id, token_file) = rooms::read_core(&root, &folder, &mut problems);
+    let core = rooms::read_core(&root, &folder, &mut problems);
     let tailscale = rooms::read_tailscale(&root, &folder, &mut problems);
     let log = rooms::read_log(&root, &mut problems);
     if !problems.is_empty() {
@@ -78,8 +78,7 @@ pub(super) fn read(text: &str, file: Option<PathBuf>, environment: &Environment)
         edge,
         listeners,
         certificates,
-        core_id,
-        token_file,
+        core,
         tailscale,
         log,
         notes: lists.notes(),

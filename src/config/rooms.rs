@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::base::limits::{DRAIN_SECONDS, DRAIN_SECONDS_MAX, ID_CHARS_MAX};
 use crate::certificates;
 use crate::certificates::files::FilePair;
+use crate::core;
 use crate::edge;
 use crate::net::host::Host;
 use crate::net::host::WebOrigin;
@@ -93,11 +94,14 @@ pub(super) fn read_certificates(
     settings
 }
 
-pub(super) fn read_core(root: &Section<'_>, folder: &Path, problems: &mut Problems) -> (String, Option<PathBuf>) {
-    let default = "core".to_owned();
-    let Some(section) = root.table("core", &CORE, problems) else { return (default, None) };
-    let id = read_id(&section, problems).unwrap_or(default);
-    (id, section.text("token_file", problems).map(|file| folder.join(file.value)))
+pub(super) fn read_core(root: &Section<'_>, folder: &Path, problems: &mut Problems) -> core::Settings {
+    let mut settings = core::Settings::default();
+    let Some(section) = root.table("core", &CORE, problems) else { return settings };
+    if let Some(id) = read_id(&section, problems) {
+        settings.id = id;
+    }
+    settings.token_file = section.text("token_file", problems).map(|file| folder.join(file.value));
+    settings
 }
 
 /// Where tailscaled is asked who a peer is; nothing unless `whois = true`.

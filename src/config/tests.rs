@@ -220,7 +220,7 @@ fn the_reference_shows_every_key_and_yields_the_defaults() {
     let config = parse(&all).unwrap();
     assert_eq!(config.edge.names.len(), 2);
     assert_eq!(config.certificates.files.len(), 1);
-    assert_eq!(config.token_file.as_deref(), Some(Path::new("/etc/doorward/token")));
+    assert_eq!(config.core.token_file.as_deref(), Some(Path::new("/etc/doorward/token")));
 }
 
 #[test]

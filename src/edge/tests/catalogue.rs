@@ -283,7 +283,7 @@ impl Bench {
         let keys = JwkSet::new(vec![key.public().clone()]);
         let expected =
             Expected { issuer: "edge".into(), audience: "core".into(), leeway: Leeway::SameHost, lives: Lives::Any };
-        let core = Core::open(core::Settings {
+        let core = Core::open(core::Components {
             verifier: Verifier::new(keys.clone(), expected, clock.clone()),
             store: Store::open(&state.path().join("doorward.sqlite")).await.unwrap(),
             token: TokenSource::of(None, state.path()),

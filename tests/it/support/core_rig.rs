@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use doorward::base::clock::{Clock, UnixMillis};
 use doorward::base::owner_command::OwnerCommand;
-use doorward::core::{Core, Decider, Settings, Timing};
+use doorward::core::{Components, Core, Decider, Timing};
 use doorward::identity::claims::{OriginClaim, RequestClaim, is_shareable};
 use doorward::identity::headers::ASSERTION;
 use doorward::identity::jwks::JwkSet;
@@ -85,7 +85,7 @@ impl Rig {
         let token = TokenSource::of(None, state.path());
         let text = token.open().unwrap().expose().clone();
         let owner = OwnerCommand::default();
-        let core = Core::open(Settings { verifier, store, token, clock: clock.clone(), timing, owner }).unwrap();
+        let core = Core::open(Components { verifier, store, token, clock: clock.clone(), timing, owner }).unwrap();
         Self { core, clock, token: text, state, signer, next: AtomicU64::new(1) }
     }
 

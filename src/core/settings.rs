@@ -1,0 +1,28 @@
+//! What an operator says of the core; what it is made of, [`super::Components`], is put together from this.
+
+use std::path::Path;
+use std::path::PathBuf;
+
+use crate::store::keys::token::TokenSource;
+
+/// `[core]` of the configuration.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Settings {
+    /// The audience of the assertions that it takes.
+    pub id: String,
+    /// The operator's own file with the gateway token; without one, ours is under the state folder.
+    pub token_file: Option<PathBuf>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { id: "core".to_owned(), token_file: None }
+    }
+}
+
+impl Settings {
+    /// Where the gateway token stands.
+    pub fn token(&self, state_dir: &Path) -> TokenSource {
+        TokenSource::of(self.token_file.as_deref(), state_dir)
+    }
+}
