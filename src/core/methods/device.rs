@@ -26,7 +26,7 @@ pub(in crate::core) async fn list(
     peer: &Arc<Peer>,
     params: Option<&RawValue>,
 ) -> Result<Value, CallError> {
-    read("device.pair.list", params, &[], |_, _| ())?;
+    let [] = texts("device.pair.list", params, [])?;
     let listing = pairings(core).list(&decider(peer)).await?;
     Ok(json!(listing))
 }
@@ -36,9 +36,8 @@ pub(in crate::core) async fn approve(
     peer: &Arc<Peer>,
     params: Option<&RawValue>,
 ) -> Result<Value, CallError> {
-    let (id, digest) = read("device.pair.approve", params, &["digest", "requestId"], |params, faults| {
-        let id = params.required_text("requestId", LABEL_CHARS_MAX, faults);
-        (id, params.label("digest", LABEL_CHARS_MAX, faults))
+    let ([id], digest) = read("device.pair.approve", params, ["requestId"], &["digest"], |params, faults| {
+        params.label("digest", LABEL_CHARS_MAX, faults)
     })?;
     pairings(core).approve(&id, digest.as_deref(), &decider(peer)).await
 }
@@ -48,9 +47,7 @@ pub(in crate::core) async fn reject(
     peer: &Arc<Peer>,
     params: Option<&RawValue>,
 ) -> Result<Value, CallError> {
-    let id = read("device.pair.reject", params, &["requestId"], |params, faults| {
-        params.required_text("requestId", LABEL_CHARS_MAX, faults)
-    })?;
+    let [id] = texts("device.pair.reject", params, ["requestId"])?;
     pairings(core).reject(&id, &decider(peer)).await
 }
 
@@ -59,9 +56,7 @@ pub(in crate::core) async fn remove(
     peer: &Arc<Peer>,
     params: Option<&RawValue>,
 ) -> Result<Value, CallError> {
-    let device = read("device.pair.remove", params, &["deviceId"], |params, faults| {
-        params.required_text("deviceId", LABEL_CHARS_MAX, faults)
-    })?;
+    let [device] = texts("device.pair.remove", params, ["deviceId"])?;
     pairings(core).remove(&device, &decider(peer)).await
 }
 
@@ -70,10 +65,7 @@ pub(in crate::core) async fn revoke(
     peer: &Arc<Peer>,
     params: Option<&RawValue>,
 ) -> Result<Value, CallError> {
-    let (device, role) = read("device.token.revoke", params, &["deviceId", "role"], |params, faults| {
-        let device = params.required_text("deviceId", LABEL_CHARS_MAX, faults);
-        (device, params.required_text("role", LABEL_CHARS_MAX, faults))
-    })?;
+    let [device, role] = texts("device.token.revoke", params, ["deviceId", "role"])?;
     let role = Role::parse(&role).ok_or(CallError::TokenRevocationDenied)?;
     pairings(core).revoke(&device, role, &decider(peer)).await
 }
@@ -83,12 +75,7 @@ pub(in crate::core) async fn rotate(
     peer: &Arc<Peer>,
     params: Option<&RawValue>,
 ) -> Result<Value, CallError> {
-    let (device, role, scopes) =
-        read("device.token.rotate", params, &["deviceId", "role", "scopes"], |params, faults| {
-            let device = params.required_text("deviceId", LABEL_CHARS_MAX, faults);
-            let role = params.required_text("role", LABEL_CHARS_MAX, faults);
-            (device, role, scopes(params, faults))
-        })?;
+    let ([device, role], scopes) = read("device.token.rotate", params, ["deviceId", "role"], &["scopes"], scopes)?;
     let role = Role::parse(&role).ok_or(CallError::TokenRotationDenied)?;
     pairings(core).rotate(&device, role, scopes, &decider(peer)).await
 }
@@ -102,19 +89,33 @@ fn scopes(params: &Object<'_>, faults: &mut Faults) -> Option<Scopes> {
     scopes.ok()
 }
 
-/// Reads the parameters of `method`: an object with no other keys than `keys`; none at all is an empty one.
-fn read<T>(
+/// Reads the parameters of `method` that takes the texts under `keys` and nothing else.
+fn texts<const N: usize>(
     method: &'static str,
     params: Option<&RawValue>,
-    keys: &[&str],
-    fields: impl FnOnce(&Object<'_>, &mut Faults) -> T,
-) -> Result<T, CallError> {
+    keys: [&str; N],
+) -> Result<[String; N], CallError> {
+    read(method, params, keys, &[], |_, _| ()).map(|(texts, ())| texts)
+}
+
+/// Reads the parameters of `method`: an object with a text under each of `keys` and what `rest` makes of `others`, and
+/// with no other keys; none at all is an empty one.
+fn read<const N: usize, T>(
+    method: &'static str,
+    params: Option<&RawValue>,
+    keys: [&str; N],
+    others: &[&str],
+    rest: impl FnOnce(&Object<'_>, &mut Faults) -> T,
+) -> Result<([String; N], T), CallError> {
     let mut faults = Faults::default();
     let Ok(value) = json::parse(params.map_or("{}", RawValue::get)) else {
         let faults = Faults::one("", "must NOT have duplicate properties");
         return Err(CallError::ParamsInvalid { method, faults });
     };
-    let read = Object::closed(&value, "", keys, &mut faults).map(|params| fields(&params, &mut faults));
+    let read = Object::closed(&value, "", &[&keys, others].concat(), &mut faults).map(|params| {
+        let texts = keys.map(|key| params.required_text(key, LABEL_CHARS_MAX, &mut faults));
+        (texts, rest(&params, &mut faults))
+    });
     match read {
         Some(read) if faults.is_empty() => Ok(read),
         _ => Err(CallError::ParamsInvalid { method, faults }),
