@@ -6,6 +6,7 @@ mod case;
 mod cannot;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -20,15 +21,20 @@ use crate::support::instance::Instance;
 use crate::support::namespace::Namespace;
 use crate::support::wire::{Line, Reply, Then, Wire, roots};
 
-/// How a case comes.
+/// How a case comes: within TLS, but for the plain ones.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Transport {
     Http1,
     Http2,
+    PlainHttp1,
+    PlainWebSocket,
     WebSocket,
 }
 
+/// Those over which every case comes that can.
 const TRANSPORTS: [Transport; 3] = [Transport::Http1, Transport::Http2, Transport::WebSocket];
+/// Those of the cases of local listeners: plain is how an owner calls.
+const PLAIN: [Transport; 2] = [Transport::PlainHttp1, Transport::PlainWebSocket];
 
 #[test]
 fn over_http1_every_case_ends_as_it_says_and_as_in_process() {
@@ -46,11 +52,16 @@ fn over_the_websocket_upgrade_every_case_ends_as_it_says_and_as_in_process() {
 }
 
 #[test]
+fn without_tls_every_case_of_a_local_listener_ends_as_it_says_and_as_in_process() {
+    assert_eq!(PLAIN.map(run), [27; 2]);
+}
+
+#[test]
 fn what_cannot_run_is_exactly_what_its_reason_says() {
     let cases = Case::all();
     assert_eq!(cases.len(), 197);
     for case in &cases {
-        for transport in TRANSPORTS {
+        for transport in TRANSPORTS.into_iter().chain(PLAIN) {
             let reasons: Vec<_> = Reason::ALL.iter().filter(|reason| reason.holds(case, transport)).collect();
             let row = listed(&case.id, transport);
             assert_eq!(row.iter().collect::<Vec<_>>(), reasons, "{} over {transport:?}", case.id);
@@ -92,7 +103,9 @@ fn run(transport: Transport) -> usize {
     let sections: String = doors.iter().enumerate().map(|(number, door)| door.section(number)).collect();
     let doorward = Instance::start(&machine, &format!("{EDGE}{sections}"));
 
-    let can: Vec<_> = cases.into_iter().filter(|case| listed(&case.id, transport).is_none()).collect();
+    let meant = |case: &Case| TRANSPORTS.contains(&transport) || case.listener.local_listener;
+    let can = cases.into_iter().filter(|case| meant(case) && listed(&case.id, transport).is_none());
+    let can: Vec<_> = can.collect();
     let house = House { doors, token: doorward.token(), roots: roots(&doorward.authority()) };
     let authority = doorward.authority();
     let calls = can.clone();
@@ -115,13 +128,18 @@ fn run(transport: Transport) -> usize {
 }
 
 /// What a caller came to be.
-#[derive(Debug)]
 struct Seen {
     /// In the words of the cases. A closed connection is a `reject` too: the policy leaves it the choice.
     kinds: &'static [&'static str],
     ip: Option<String>,
     local: bool,
     detail: String,
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}, local {} ({})", self.kinds.join(" or "), self.ip, self.local, self.detail)
+    }
 }
 
 impl Seen {
@@ -160,18 +178,18 @@ fn judge(case: &Case, transport: Transport, seen: &Seen, in_process: &[Value]) -
     let mut wrong = Vec::new();
     let mut accepted = [&case.expect].into_iter().chain(&case.also_ok);
     if !accepted.any(|expected| seen.agrees(expected)) {
-        wrong.push(format!("{}: {seen:?}, expected {}", case.id, case.expect));
+        wrong.push(format!("{}: {seen}, expected {}", case.id, case.expect));
     }
     let never = seen.ip.as_ref().is_some_and(|ip| case.never_ip.contains(ip));
     if never || (seen.local && case.expect["local"] != true) {
-        wrong.push(format!("{}: {seen:?}, which must never be", case.id));
+        wrong.push(format!("{}: {seen}, which must never be", case.id));
     }
     let answer = in_process.iter().find(|answer| answer["id"] == case.id.as_str()).unwrap();
     let same = seen.agrees(answer);
     let different = DIFFERENT.iter().find(|(id, transports, _)| *id == case.id && transports.contains(&transport));
     match different.map(|(.., why)| why) {
-        None if !same => wrong.push(format!("{}: {seen:?}, in-process {answer}", case.id)),
-        Some(why) if same => wrong.push(format!("{}: {seen:?} as in-process, in spite of: {why}", case.id)),
+        None if !same => wrong.push(format!("{}: {seen}, in-process {answer}", case.id)),
+        Some(why) if same => wrong.push(format!("{}: {seen} as in-process, in spite of: {why}", case.id)),
         _ => {}
     }
     wrong
@@ -194,19 +212,21 @@ struct House {
 impl House {
     async fn call(&self, case: &Case, transport: Transport, owner: &mut Session) -> Seen {
         let to = case.target(&self.doors);
-        let roots = Arc::clone(&self.roots);
+        let roots = TRANSPORTS.contains(&transport).then(|| Arc::clone(&self.roots));
         let wire = Wire { from: case.peer, to, first: case.first(), name: case.name(), roots };
         if let Some(then) = unfinished(case) {
             return Seen::refused(wire.first_only(then).await);
         }
         let lines = case.lines(to);
         let reply = match transport {
-            Transport::Http1 => {
+            Transport::Http1 | Transport::PlainHttp1 => {
                 let version = if case.is_without_host() { "1.0" } else { "1.1" };
                 wire.http1(&format!("GET /doorward/whoami HTTP/{version}"), &lines).await
             }
             Transport::Http2 => wire.http2(&fields(&lines)).await,
-            Transport::WebSocket => return self.connect(&wire, &upgrade(&lines), owner).await,
+            Transport::WebSocket | Transport::PlainWebSocket => {
+                return self.connect(&wire, &upgrade(&lines), owner).await;
+            }
         };
         match reply {
             Reply::Answered { status: 200, body } => {
@@ -238,7 +258,7 @@ impl House {
         let node = Ask { client: ("node-host", "node"), role: "node", scopes: Vec::new(), ..operator };
         let (device, outcome) = self.ask(wire, lines, &node).await.unwrap();
         let seen = pending(&device, outcome, owner).await;
-        assert!(seen.local, "{wire:?} was admitted: {seen:?}");
+        assert!(seen.local, "{wire:?} was admitted: {seen}");
         seen
     }
 

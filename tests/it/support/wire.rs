@@ -1,5 +1,5 @@
 //! A caller that writes its own bytes, from any address its machine owns: header lines that a library would mend or
-//! refuse, over HTTP/1.1, HTTP/2 and the WebSocket upgrade, all of them within TLS.
+//! refuse, over HTTP/1.1, HTTP/2 and the WebSocket upgrade, within TLS or not.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -13,7 +13,6 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
@@ -35,7 +34,8 @@ pub(crate) struct Wire {
     pub(crate) first: Vec<u8>,
     /// The name TLS asks for; without one it asks for the address, which sends no SNI.
     pub(crate) name: Option<String>,
-    pub(crate) roots: Arc<RootCertStore>,
+    /// Whom TLS trusts; none for no TLS.
+    pub(crate) roots: Option<Arc<RootCertStore>>,
 }
 
 /// What came of a request.
@@ -116,10 +116,7 @@ impl Wire {
             io::Result::Ok((stream, status, rest))
         };
         match timeout(WAIT, opening).await.unwrap_or_else(|_| panic!("no answer in time: {self:?}")) {
-            Ok((stream, 101, rest)) => {
-                let stream: Box<dyn Stream> = Box::new(stream);
-                Ok(WebSocketStream::from_partially_read(stream, rest, Role::Client, None).await)
-            }
+            Ok((stream, 101, rest)) => Ok(WebSocketStream::from_partially_read(stream, rest, Role::Client, None).await),
             Ok((_, status, body)) => Err(Reply::Answered { status, body: String::from_utf8_lossy(&body).into_owned() }),
             Err(error) => Err(self.ended(&error)),
         }
@@ -141,13 +138,14 @@ impl Wire {
         stream
     }
 
-    async fn open(&self, protocol: &[u8]) -> io::Result<TlsStream<TcpStream>> {
+    async fn open(&self, protocol: &[u8]) -> io::Result<Box<dyn Stream>> {
         let mut socket = self.dial().await;
         socket.write_all(&self.first).await?;
+        let Some(roots) = &self.roots else { return Ok(Box::new(socket)) };
         let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_root_certificates(Arc::clone(&self.roots))
+            .with_root_certificates(Arc::clone(roots))
             .with_no_client_auth();
         config.alpn_protocols = vec![protocol.to_vec()];
         let name = match &self.name {
@@ -156,7 +154,7 @@ impl Wire {
         };
         let stream = TlsConnector::from(Arc::new(config)).connect(name, socket).await?;
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol));
-        Ok(stream)
+        Ok(Box::new(stream))
     }
 
     /// The other side's end; anything that is our own fault is a failure.
@@ -174,11 +172,7 @@ impl Wire {
 }
 
 /// The status, the head, and what came of the body with it.
-async fn exchange(
-    stream: &mut TlsStream<TcpStream>,
-    first: &str,
-    lines: &[Line],
-) -> io::Result<(u16, String, Vec<u8>)> {
+async fn exchange(stream: &mut Box<dyn Stream>, first: &str, lines: &[Line]) -> io::Result<(u16, String, Vec<u8>)> {
     let mut request = format!("{first}\r\n");
     lines.iter().for_each(|(name, value)| request.push_str(&format!("{name}: {value}\r\n")));
     request.push_str("\r\n");
@@ -240,7 +234,7 @@ mod h2 {
     }
 
     /// Reads frames until the stream's end.
-    pub(super) async fn answer(stream: &mut TlsStream<TcpStream>) -> io::Result<(u16, Vec<u8>)> {
+    pub(super) async fn answer(stream: &mut Box<dyn Stream>) -> io::Result<(u16, Vec<u8>)> {
         let (mut status, mut body) = (0, Vec::new());
         loop {
             let mut head = [0; 9];

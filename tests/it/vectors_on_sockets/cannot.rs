@@ -38,12 +38,15 @@ pub(super) const CANNOT: [(&str, Reason); 12] = [
 pub(super) const DIFFERENT: [(&str, &[Transport], &str); 7] = [
     ("HDR-24", &[Transport::Http2], CONNECTION),
     ("HDR-25", &[Transport::Http2], CONNECTION),
-    ("LOC-20", &TRANSPORTS, NAMES),
-    ("LOC-21", &TRANSPORTS, NAMES),
-    ("LOC-22", &[Transport::Http1, Transport::Http2], ORIGIN),
-    ("LOC-23", &[Transport::Http1, Transport::Http2], ORIGIN),
+    ("LOC-20", &ALL, NAMES),
+    ("LOC-21", &ALL, NAMES),
+    ("LOC-22", &[Transport::Http1, Transport::Http2, Transport::PlainHttp1], ORIGIN),
+    ("LOC-23", &[Transport::Http1, Transport::Http2, Transport::PlainHttp1], ORIGIN),
     ("LOC-41", &TRANSPORTS, HOST),
 ];
+
+const ALL: [Transport; 5] =
+    [Transport::Http1, Transport::Http2, Transport::PlainHttp1, Transport::PlainWebSocket, Transport::WebSocket];
 
 const CONNECTION: &str = "a Connection line is malformed in HTTP/2 and its stream is reset (RFC 9113 §8.2.2)";
 const HOST: &str = "a request without a Host is refused, 400; --batch asks whose it would be";
@@ -72,7 +75,7 @@ impl Reason {
 
     fn transports(self) -> &'static [Transport] {
         match self {
-            Self::Configuration | Self::Unspecified => &TRANSPORTS,
+            Self::Configuration | Self::Unspecified => &ALL,
             Self::LetterCase => &[Transport::Http2],
             Self::Unfinished => &[Transport::Http2, Transport::WebSocket],
         }

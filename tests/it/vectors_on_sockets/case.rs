@@ -120,7 +120,10 @@ impl Case {
         let Listener { client_ip_header, local_listener, proxy_protocol, proxy_protocol_from } = &self.listener;
         let [ipv4, ipv6] = if *local_listener { LOOPBACK } else { PUBLIC };
         let port = PORT + u16::try_from(number).unwrap();
-        let local = if *local_listener { "local = \"loopback\"\nlocal_uids = [0]\n" } else { "" };
+        let protocol = match local_listener {
+            true => "protocol = \"auto\"\nlocal = \"loopback\"\nlocal_uids = [0]\n",
+            false => "protocol = \"https\"\n",
+        };
         let trusted = match self.trusted_proxies.as_slice() {
             [] => vec!["192.0.2.254".to_owned()],
             trusted => trusted.to_vec(),
@@ -131,7 +134,7 @@ impl Case {
         };
         format!(
             "\n[[listener]]\nname = \"listener-{number}\"\nbind = [\"{ipv4}:{port}\", \"[{ipv6}]:{port}\"]\n\
-             protocol = \"https\"\n{local}proxy_protocol = {proxy_protocol:?}\n{from}\
+             {protocol}proxy_protocol = {proxy_protocol:?}\n{from}\
              client_ip_header = {client_ip_header:?}\ntrusted_proxies = {trusted:?}\ndanger_wide_trust = true\n"
         )
     }
