@@ -4,7 +4,9 @@
 mod error;
 mod judge;
 pub mod lock;
+mod network;
 mod open;
+mod probe;
 mod serve;
 mod upkeep;
 
@@ -17,7 +19,7 @@ use crate::config::Config;
 use crate::config::place::Environment;
 
 pub use error::AppError;
-pub use judge::judge;
+pub use judge::{judge, look_around};
 
 use lock::StateLock;
 

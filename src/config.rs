@@ -7,6 +7,7 @@ pub mod fault;
 pub mod place;
 mod file;
 mod listeners;
+mod local;
 mod ranges;
 mod rooms;
 mod section;

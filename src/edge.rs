@@ -99,6 +99,11 @@ impl Edge {
         self.0.settings.store(Arc::new(settings));
     }
 
+    /// What is known of this machine's network.
+    pub fn network(&self) -> Arc<Network> {
+        self.0.network.load_full()
+    }
+
     /// Judges later requests by what is known of this machine's network now.
     pub fn replace_network(&self, network: Network) {
         self.0.network.store(Arc::new(network));

@@ -17,6 +17,7 @@ pub mod connection;
 pub mod facts;
 pub mod head;
 pub mod io;
+pub mod knock;
 pub mod live;
 pub mod owner;
 mod plain_http;

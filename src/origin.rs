@@ -29,6 +29,9 @@ use self::forwarded::names::is_folded_equal;
 use self::forwarded::names::is_forwarding;
 pub use self::header::ClientIpHeader;
 pub use self::network::Network;
+pub use self::network::container;
+pub use self::network::exposure;
+pub use self::network::link;
 pub use self::resolve::ClientAddr;
 pub use self::resolve::Facts;
 pub use self::resolve::Kind;
@@ -53,6 +56,8 @@ pub struct Settings {
     pub named_headers: Vec<HeaderName>,
     /// From whom that header counts.
     pub trusted_proxies: Ranges,
+    /// Whether our own container network may be trusted here, though it hides strangers.
+    pub own_bridge: TrustOwnBridge,
 }
 
 impl Settings {
@@ -86,6 +91,16 @@ pub enum LocalRule {
         /// `local_peers`: addresses that a runtime's own machine shows in place of that gateway.
         peers: Vec<IpAddr>,
     },
+}
+
+/// Whether a listener may trust the bridge of our own container network, or its gateway: an operator's explicit word.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum TrustOwnBridge {
+    /// `danger_trust_own_bridge`.
+    Allowed,
+    /// It does not start then.
+    #[default]
+    No,
 }
 
 /// Whether a listener's connections open with a PROXY header.

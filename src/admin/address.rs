@@ -1,6 +1,6 @@
 //! The address a person types to reach the dashboard, out of what is configured.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::listener;
 use crate::listener::Protocol;
@@ -19,7 +19,11 @@ pub fn dashboard<'a>(
     let local = |listener: &&listener::Settings| listener.origin.local != LocalRule::Never;
     let serving = || listeners.clone().filter(|listener| listener.serve == Serve::All);
     let of_local = serving().filter(local).find_map(|listener| {
-        let bound = preferred(&listener.bind)?;
+        let bound = match listener.origin.local {
+            // In a container: the owner's browser is on the host.
+            LocalRule::PublishedLoopback { port, .. } => SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+            LocalRule::Loopback { .. } | LocalRule::Never => preferred(&listener.bind)?,
+        };
         // A browser calls loopback secure without TLS, and no certificate warning is in the way.
         let scheme = if listener.protocol == Protocol::Https { Scheme::Https } else { Scheme::Http };
         Some(WebOrigin { scheme, host: Host::Address(bound.ip()), port: bound.port() })
@@ -60,6 +64,9 @@ mod tests {
         assert_eq!(address(lan).as_deref(), Some("https://claw.lan/"));
         let both = format!("{lan}[[listener]]\nbind = [\"[::1]:7\"]\nlocal = \"loopback\"\n");
         assert_eq!(address(&both).as_deref(), Some("https://[::1]:7/"));
+        let published = "[[listener]]\nbind = [\"0.0.0.0:18789\"]\nprotocol = \"auto\"\n\
+                         local = \"published-loopback\"\npublished_port = 8080\n";
+        assert_eq!(address(published).as_deref(), Some("http://127.0.0.1:8080/"));
     }
 
     #[test]

@@ -19,6 +19,8 @@ use crate::explain::account;
 use crate::explain::account::Account;
 use crate::listener::caps::Caps;
 use crate::listener::live::Live;
+use crate::origin::LocalRule;
+use crate::origin::exposure::Exposure;
 use crate::protocol::call::CallError;
 
 use super::address;
@@ -95,14 +97,24 @@ impl Owner {
             (true, true) => "ready",
         };
         let status = self.edge.core().status().await;
+        let network = self.edge.network();
         let listeners = self.facts.listeners.iter().map(|listener| {
             let settings = listener.settings.load();
+            let published = match settings.origin.local {
+                LocalRule::PublishedLoopback { port, .. } => {
+                    let exposure = network.exposure(port);
+                    json!({"port": port, "found": exposure.to_string(), "closed": exposure == Exposure::Closed,
+                        "hint": exposure.hint(port)})
+                }
+                LocalRule::Loopback { .. } | LocalRule::Never => Value::Null,
+            };
             json!({
                 "name": settings.name,
                 "protocol": settings.protocol.as_str(),
                 "serve": settings.serve.as_str(),
                 "addresses": listener.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "bound": taking,
+                "published": published,
             })
         });
         let mut answer = json!({
@@ -115,6 +127,7 @@ impl Owner {
             "stateDir": self.facts.state_dir,
             "dashboard": self.url(),
             "connections": self.caps.open(),
+            "container": network.container().map(|proof| proof.to_string()),
             "listeners": listeners.collect::<Vec<_>>(),
         });
         if let Value::Object(fields) = &mut answer {

@@ -12,11 +12,13 @@ use crate::config::Config;
 use crate::config::place::Environment;
 use crate::core::CoreError;
 use crate::listener::bind;
+use crate::listener::knock::Knocks;
 use crate::store::keys::signing::SigningKeys;
 use crate::store::{FILE_NAME, Store};
 
 use super::AppError;
 use super::lock::{self, Standing};
+use super::{network, probe};
 
 /// What stands in the way of a start besides the configuration's own text, in the order of a start. A running instance
 /// does not: what it has taken is not asked for.
@@ -31,6 +33,10 @@ pub fn judge(config: &Config, environment: &Environment) -> Vec<AppError> {
     faults.extend(token.judge().err().map(|error| AppError::Core(CoreError::Token(error))));
     let certificates = Certificates::judge(&config.certificates, Clock::system().now());
     faults.extend(certificates.into_iter().map(AppError::from));
+    match network::read() {
+        Ok(network) => faults.extend(network::judge(&config.listeners, &network)),
+        Err(error) => faults.push(AppError::Network(error)),
+    }
     if is_free {
         let addresses: Vec<SocketAddr> =
             config.listeners.iter().flat_map(|listener| listener.bind.iter().copied()).collect();
@@ -38,6 +44,24 @@ pub fn judge(config: &Config, environment: &Environment) -> Vec<AppError> {
         faults.extend(server::judge(&config.socket_folder(environment).join(SOCKET)).err().map(AppError::from));
     }
     faults
+}
+
+/// What stands in the way of nothing but shows only from here: ports that are published wider than their listener says.
+/// Dials them, as a start would.
+pub fn look_around(config: &Config) -> Vec<String> {
+    let ports = probe::published(&config.listeners);
+    let Some((network, runtime)) = network::read().ok().zip(Builder::new_current_thread().enable_all().build().ok())
+    else {
+        return Vec::new();
+    };
+    let mut shown = Vec::new();
+    for port in ports {
+        let exposure = runtime.block_on(probe::probe(&network, port, &Knocks::default()));
+        if let Some(hint) = exposure.hint(port) {
+            shown.push(format!("published port {port} is {exposure}, so nobody is local there; {hint}"));
+        }
+    }
+    shown
 }
 
 fn judge_store(config: &Config) -> Result<(), AppError> {

@@ -26,6 +26,7 @@ use crate::listener::Protocol;
 use crate::listener::bind::{self, Bound};
 use crate::listener::caps::{Caps, Limits};
 use crate::listener::connection::Door;
+use crate::listener::knock::Knocks;
 use crate::listener::live::Live;
 use crate::store::keys::signing::SigningKeys;
 use crate::store::{FILE_NAME, Store};
@@ -33,7 +34,8 @@ use crate::tailscale::Tailscale;
 
 use super::AppError;
 use super::lock::StateLock;
-use super::upkeep::{Upkeep, network};
+use super::network;
+use super::upkeep::Upkeep;
 
 /// What a connection may speak after TLS, in order of preference.
 const ALPN: [&str; 2] = ["h2", "http/1.1"];
@@ -56,15 +58,20 @@ pub(super) async fn open(config: Config, environment: &Environment, lock: &State
     let signer = Arc::new(Signer::new(keys.current(), &config.edge.id, &config.core.id, clock.clone())?);
     let core = open_core(&config, &keys, signer.life(), &clock).await?;
     let certificates = Arc::new(Certificates::open(config.certificates.clone(), clock.now())?);
-    let (listening, listeners) = bind_all(&config, &certificates)?;
+    let network = network::read().map_err(AppError::Network)?;
+    if let Some(fault) = network::judge(&config.listeners, &network).into_iter().next() {
+        return Err(fault);
+    }
+    let knocks = Knocks::default();
+    let (listening, listeners) = bind_all(&config, &certificates, &knocks)?;
 
-    let network = network().map_err(AppError::Network)?;
     let edge = Edge::new(config.edge.clone(), Arc::clone(&signer), &keys.public(), core, network, clock.clone());
     let admin = Server::bind(&config.socket_folder(environment).join(SOCKET))?;
     lock.announce(admin.path()).map_err(AppError::Runtime)?;
     let caps = Caps::new(Limits::within_descriptors());
     let workers = Workers::start(edge.clone(), listening, caps.clone())?;
-    let live = listeners.iter().map(|listener| listener.settings.clone()).collect();
+    let live: Vec<Live> = listeners.iter().map(|listener| listener.settings.clone()).collect();
+    let doors = live.clone();
     let reloader = Arc::new(Reloader::new(
         config.clone(),
         environment.clone(),
@@ -77,7 +84,7 @@ pub(super) async fn open(config: Config, environment: &Environment, lock: &State
     let facts = Facts { listeners, state_dir: config.state_dir.clone() };
     let (pulse, reloading) = (workers.pulse(), Arc::clone(&reloader));
     let owner = Arc::new(Owner::new(edge.clone(), caps, pulse, facts, reloading, Arc::clone(&keyring)));
-    let upkeep = Upkeep { certificates, clock, edge: edge.clone(), keyring };
+    let upkeep = Upkeep { certificates, clock, doors, edge: edge.clone(), keyring, knocks };
     Ok(Instance { admin, config, edge, owner, reloader, upkeep, workers })
 }
 
@@ -107,7 +114,11 @@ async fn open_core(config: &Config, keys: &SigningKeys, life: &Life, clock: &Clo
 }
 
 /// Binds every address of every listener, or none. Answers with what each listener came to have, for `status`.
-fn bind_all(config: &Config, certificates: &Certificates) -> Result<(Vec<Listening>, Vec<BoundListener>), AppError> {
+fn bind_all(
+    config: &Config,
+    certificates: &Certificates,
+    knocks: &Knocks,
+) -> Result<(Vec<Listening>, Vec<BoundListener>), AppError> {
     let addresses: Vec<SocketAddr> =
         config.listeners.iter().flat_map(|listener| listener.bind.iter().copied()).collect();
     let tailscale = config.tailscale.clone().map(Tailscale::new);
@@ -122,7 +133,8 @@ fn bind_all(config: &Config, certificates: &Certificates) -> Result<(Vec<Listeni
         let addresses = own.iter().map(|bound| bound.address).collect();
         let live = Live::new(settings.clone());
         shown.push(BoundListener { settings: live.clone(), addresses });
-        listening.push(Listening { door: Door { settings: live, tls, tailscale: tailscale.clone() }, bound: own });
+        let door = Door { settings: live, knocks: knocks.clone(), tls, tailscale: tailscale.clone() };
+        listening.push(Listening { door, bound: own });
     }
     Ok((listening, shown))
 }

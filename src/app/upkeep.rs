@@ -1,8 +1,6 @@
 //! What a running instance does now and then, each cheap when nothing is due: routes, signing keys, certificates.
 
 use std::convert::Infallible;
-use std::fs;
-use std::io;
 use std::sync::Arc;
 
 use tokio::time::{MissedTickBehavior, interval};
@@ -13,14 +11,22 @@ use crate::base::clock::Clock;
 use crate::base::limits::{MAINTENANCE_PERIOD, NETWORK_PERIOD};
 use crate::certificates::{Certificates, Renewal};
 use crate::edge::Edge;
+use crate::listener;
+use crate::listener::knock::Knocks;
+use crate::listener::live::Live;
 use crate::origin::Network;
+use crate::origin::exposure::Exposure;
+
+use super::{network, probe};
 
 /// What is kept fresh.
 pub(super) struct Upkeep {
     pub(super) certificates: Arc<Certificates>,
     pub(super) clock: Clock,
+    pub(super) doors: Vec<Live>,
     pub(super) edge: Edge,
     pub(super) keyring: Arc<Keyring>,
+    pub(super) knocks: Knocks,
 }
 
 impl Upkeep {
@@ -33,7 +39,7 @@ impl Upkeep {
         }
         loop {
             tokio::select! {
-                _ = network_due.tick() => self.look_at_network(),
+                _ = network_due.tick() => self.look_at_network().await,
                 _ = maintenance_due.tick() => {
                     self.rotate_keys();
                     self.renew_certificates().await;
@@ -42,11 +48,26 @@ impl Upkeep {
         }
     }
 
-    fn look_at_network(&self) {
-        match network() {
-            Ok(network) => self.edge.replace_network(network),
+    async fn look_at_network(&self) {
+        let read = match network::read() {
+            Ok(read) => read,
             // What was known is nearer to the truth than nothing: a gateway that is forgotten looks like a neighbour.
-            Err(error) => warn!(%error, "routes cannot be read; those read before stand"),
+            Err(error) => return warn!(%error, "routes cannot be read; those read before stand"),
+        };
+        let known = self.edge.network();
+        if Network::clone(&known).without_exposures() != read {
+            // On another network, what was found of the old one proves nothing.
+            self.edge.replace_network(read.clone());
+        }
+        let doors: Vec<Arc<listener::Settings>> = self.doors.iter().map(Live::load).collect();
+        let mut probed = read;
+        for port in probe::published(doors.iter().map(Arc::as_ref)) {
+            let exposure = probe::probe(&probed, port, &self.knocks).await;
+            tell(port, known.exposure(port), exposure);
+            probed = probed.with_exposure(port, exposure);
+        }
+        if *self.edge.network() != probed {
+            self.edge.replace_network(probed);
         }
     }
 
@@ -67,17 +88,12 @@ impl Upkeep {
     }
 }
 
-/// What this machine's network looks like now: its default gateways hide callers behind them.
-pub(super) fn network() -> io::Result<Network> {
-    let own_uid = rustix::process::geteuid().as_raw();
-    Ok(Network::from_routes(&table("/proc/net/route")?, &table("/proc/net/ipv6_route")?, own_uid))
-}
-
-/// A routing table of the kernel; a kernel without that protocol has none, and so no route by it.
-fn table(file: &str) -> io::Result<String> {
-    match fs::read_to_string(file) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        read => read.map_err(|error| io::Error::new(error.kind(), format!("{error}: {file}"))),
+/// Says what a probe found, if it is news.
+fn tell(port: u16, before: Exposure, now: Exposure) {
+    match now.hint(port) {
+        _ if before == now => {}
+        Some(hint) => warn!(port, found = %now, hint, "nobody is local through the published port"),
+        None => info!(port, found = %now, "the host's own callers can be local through the published port"),
     }
 }
 
@@ -196,7 +212,8 @@ mod tests {
             let files = certificates::Settings { state_dir: state.path().into(), ..config.certificates };
             let certificates = Arc::new(Certificates::open(files, clock.now()).unwrap());
             let keyring = Arc::new(Keyring::new(keys, Arc::clone(&signer), edge.clone(), clock.clone()));
-            let upkeep = Upkeep { certificates, clock: clock.clone(), edge, keyring };
+            let (doors, knocks) = (Vec::new(), Knocks::default());
+            let upkeep = Upkeep { certificates, clock: clock.clone(), doors, edge, keyring, knocks };
             Self { clock, signer, state, upkeep }
         }
 

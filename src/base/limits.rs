@@ -102,6 +102,16 @@ pub const TRAIL_STEPS_MAX: usize = 15;
 pub const GATEWAYS_MAX: usize = 32;
 /// Addresses of this machine's own interfaces that are remembered.
 pub const LINK_ADDRESSES_MAX: usize = 256;
+/// Links of this machine; more are not told apart.
+pub const LINKS_MAX: usize = 4_096;
+/// Parts of one answer of the kernel that are read.
+pub const NETLINK_ANSWERS_MAX: usize = 10_000;
+/// A dial of the published port is refused within this time, or nothing is proven.
+pub const PROBE_WAIT: Duration = Duration::from_secs(2);
+/// Our own listener has heard the probe within this time.
+pub const PROBE_HEARD_WAIT: Duration = Duration::from_secs(1);
+/// Addresses of the host that one probe dials.
+pub const PROBE_ADDRESSES_MAX: usize = 8;
 /// Bytes of a Host, SNI or Origin value that are read at all.
 pub const AUTHORITY_BYTES_MAX: usize = 300;
 
@@ -299,6 +309,8 @@ pub const DRAIN_SECONDS: u64 = 30;
 pub const DRAIN_SECONDS_MAX: i64 = 3_600;
 /// Characters of the name of an edge, a core or a listener: it stands in every assertion.
 pub const ID_CHARS_MAX: usize = 64;
+/// Addresses in one `local_peers`.
+pub const LOCAL_PEERS_MAX: usize = 16;
 /// Characters of a refused value that are repeated; its line stands below anyway.
 pub const CONFIG_SHOWN_CHARS_MAX: usize = 80;
 /// Bytes of the lock's file that are read: a pid and a path.

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::app::AppError;
-use crate::app::judge;
+use crate::app::{judge, look_around};
 use crate::config::Config;
 use crate::listener;
 use crate::listener::bind::BindError;
@@ -16,7 +16,8 @@ use super::failure::Failure;
 use super::{Context, Form, print, print_json};
 
 pub(super) fn check(context: &Context) -> Result<(), Failure> {
-    let config = context.config()?;
+    let mut config = context.config()?;
+    config.warnings.extend(look_around(&config));
     let (may_come, problems): (Vec<_>, Vec<_>) = judge(&config, &context.environment).into_iter().partition(may_come);
     let absent = may_come.iter().map(|error| format!("{error}: a start is refused until it has; {}", error.hint()));
     let warnings: Vec<String> = config.warnings.iter().cloned().chain(absent).collect();

@@ -53,6 +53,13 @@ fn shown(status: &Value) -> String {
             addresses.join(" "),
             if bound { "" } else { "  NOT BOUND" }
         );
+        if let Some(published) = listener.get("published").filter(|published| published.is_object()) {
+            let of = |key: &str| devices::text(published.get(key));
+            let _ = writeln!(shown, "  published port {}: {}", of("port"), of("found"));
+            if published.get("closed").and_then(Value::as_bool) == Some(false) {
+                let _ = writeln!(shown, "  nobody is local there; hint: {}", of("hint"));
+            }
+        }
     }
     shown
 }

@@ -87,7 +87,8 @@ impl Changes {
     fn compare_listener(&mut self, old: &listener::Settings, new: &listener::Settings) {
         let listener::Settings { name, bind, protocol, serve, origin } = new;
         // The named headers follow from the `client_ip_header` of all listeners.
-        let origin::Settings { local, proxy_protocol, client_ip_header, named_headers: _, trusted_proxies } = origin;
+        let origin::Settings { local, proxy_protocol, client_ip_header, named_headers: _, trusted_proxies, own_bridge } =
+            origin;
         let key = |key: &str| format!("listener {name}: {key}");
         self.restarts(key("bind"), *bind == old.bind);
         self.restarts(key("protocol"), *protocol == old.protocol);
@@ -101,6 +102,7 @@ impl Changes {
         }
         self.lives(key("client_ip_header"), *client_ip_header == old.origin.client_ip_header);
         self.lives(key("trusted_proxies"), *trusted_proxies == old.origin.trusted_proxies);
+        self.lives(key("danger_trust_own_bridge"), *own_bridge == old.origin.own_bridge);
     }
 
     fn compare_certificates(&mut self, old: &certificates::Settings, new: &certificates::Settings) {

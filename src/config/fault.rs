@@ -60,8 +60,11 @@ pub enum Fault {
     #[error("`local = \"loopback\"` needs a listener bound to loopback only, and this one is bound to {0}")]
     LocalNeedsLoopback(SocketAddr),
     /// `local` and a PROXY header exclude each other.
-    #[error("a caller behind a PROXY header is never local, so `local = \"loopback\"` means nothing here")]
+    #[error("a caller behind a PROXY header is never local, so `local` means nothing here")]
     LocalBehindProxy,
+    /// Not a single address of a caller.
+    #[error("not an address of one machine: {}", shown(.0))]
+    LocalPeer(String),
     /// A key that must be there.
     #[error("a key is missing: {key}")]
     Missing {
@@ -98,6 +101,11 @@ pub enum Fault {
     /// A required PROXY header that nobody may send.
     #[error("proxy_protocol = \"required\", but proxy_protocol_from names nobody who may send it")]
     ProxyNeedsFrom,
+    /// A port that is published leads to an address that others can reach, or to none.
+    #[error(
+        "`local = \"published-loopback\"` needs a listener that the container's runtime can reach, and this one is bound to loopback"
+    )]
+    PublishedNeedsOutside,
     /// A range of addresses that is not taken.
     #[error("{cause}: {}", shown(text))]
     Range {
@@ -139,6 +147,14 @@ pub enum Fault {
     /// Not TOML.
     #[error("not valid toml: {}", shown(.0))]
     Syntax(String),
+    /// A list with too many entries.
+    #[error("{key} has more than {max} entries")]
+    TooMany {
+        /// The key.
+        key: &'static str,
+        /// The most.
+        max: usize,
+    },
     /// A key nobody reads.
     #[error("unknown key: {}", shown(key))]
     UnknownKey {
@@ -202,6 +218,9 @@ impl Fault {
                     .into()
             }
             Self::LocalBehindProxy => "write `local = \"never\"`, or a listener of its own for local callers".into(),
+            Self::LocalPeer(_) => {
+                "write the one address that the runtime shows for the host, as \"192.168.65.1\"; no range, no loopback".into()
+            }
             Self::Missing { key } => format!("add `{key}` here"),
             Self::Name(_) => format!("1 to {ID_CHARS_MAX} of the letters a-z, digits, `-` and `_`"),
             Self::NameTaken(_) => "names tell listeners apart in logs and assertions: choose another".into(),
@@ -210,6 +229,10 @@ impl Fault {
             Self::Origin { .. } => "write scheme, host and port only, as `https://claw.example.com:8443`".into(),
             Self::ProxyNeedsFrom => {
                 "list the load balancer's own addresses: `proxy_protocol_from = [\"192.0.2.1\"]`".into()
+            }
+            Self::PublishedNeedsOutside => {
+                "in a container bind to \"0.0.0.0:18789\" and publish -p 127.0.0.1:18789:18789; elsewhere use `local = \"loopback\"`"
+                    .into()
             }
             Self::Range { cause, .. } => range_hint(*cause),
             Self::RangeFile { .. } => {
@@ -233,6 +256,7 @@ impl Fault {
             Self::Syntax(_) => {
                 "see https://toml.io for the format; text stands in \"quotes\", lists in [brackets]".into()
             }
+            Self::TooMany { .. } => "keep the entries that are needed".into(),
             Self::UnknownKey { key, .. } if key == "state_dir" => {
                 "it stands at the top of the file, before the first [table]".into()
             }

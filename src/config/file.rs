@@ -163,6 +163,11 @@ fn warnings(config: &Config, root: &Section<'_>) -> Vec<String> {
                 "listener {name}: danger_wide_trust lets every address of a wide range say who is calling"
             ));
         }
+        if section.flag("danger_trust_own_bridge", ignored).is_some_and(|own| own.value) {
+            warnings.push(format!(
+                "listener {name}: danger_trust_own_bridge lets whoever comes through our own container network's gateway say who is calling"
+            ));
+        }
         if config.edge.names.is_empty() && listener.origin.local == LocalRule::Never {
             warnings.push(format!(
                 "listener {name} answers nobody: edge.names is empty, and only local callers need no name"

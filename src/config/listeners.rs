@@ -14,8 +14,10 @@ use crate::origin;
 use crate::origin::ClientIpHeader;
 use crate::origin::LocalRule;
 use crate::origin::ProxyProtocol;
+use crate::origin::TrustOwnBridge;
 
 use super::fault::Fault;
+use super::local;
 use super::ranges::Lists;
 use super::section::{Keys, Placed, Problems, Section};
 
@@ -27,32 +29,21 @@ pub(super) const KEYS: Keys = Keys {
         "serve",
         "local",
         "local_uids",
+        "published_port",
+        "local_peers",
         "proxy_protocol",
         "proxy_protocol_from",
         "client_ip_header",
         "trusted_proxies",
         "danger_wide_trust",
+        "danger_trust_own_bridge",
     ],
-    later: &[
-        ("published_port", "it belongs to `local = \"published-loopback\"`; remove it"),
-        ("local_peers", "it belongs to `local = \"published-loopback\"`; remove it"),
-    ],
+    later: &[],
 };
 
 /// Words of which a header's name may not be a slip of the keyboard: it would be read, and nobody would send it.
 const HEADER_WORDS: [&str; 4] = ["forwarded", "none", "x-forwarded-for", "x-real-ip"];
 const HEADER_SLIP: usize = 2;
-
-const LATER_LOCAL: [(&str, &str); 1] = [(
-    "published-loopback",
-    "use `local = \"never\"` here: callers through a published port pair by approval, which is safe",
-)];
-
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum Local {
-    Loopback,
-    Never,
-}
 
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Proxy {
@@ -65,6 +56,7 @@ enum Proxy {
 pub(super) struct Taken {
     names: Vec<String>,
     addresses: Vec<(SocketAddr, String)>,
+    pub(super) published: Vec<u16>,
 }
 
 /// Reads one listener, the `number`-th of the file.
@@ -81,9 +73,7 @@ pub(super) fn read(
 
     let protocols = [("https", Protocol::Https), ("http", Protocol::Http), ("auto", Protocol::Auto)];
     let protocol = section.word("protocol", &protocols, &[], problems);
-    if let (Some(Placed { value: Protocol::Auto, span }), Some(address)) = (&protocol, outside) {
-        problems.add(Fault::AutoNeedsLoopback(address), span);
-    }
+    let auto = protocol.as_ref().filter(|protocol| protocol.value == Protocol::Auto).map(|auto| auto.span.clone());
     let protocol = protocol.map_or(Protocol::Https, |protocol| protocol.value);
 
     let width = match section.flag("danger_wide_trust", problems) {
@@ -93,7 +83,15 @@ pub(super) fn read(
     let trusted = read_ranges(section, "trusted_proxies", width, lists, problems);
     let proxy_protocol = read_proxy_protocol(section, width, lists, problems);
     let client_ip_header = read_header(section, &trusted, problems);
-    let local = read_local(section, outside, &proxy_protocol, problems);
+    let local = local::read(section, outside, &proxy_protocol, &mut taken.published, problems);
+    let published = matches!(local, LocalRule::PublishedLoopback { .. });
+    if let (Some(span), Some(address), false) = (auto, outside, published) {
+        problems.add(Fault::AutoNeedsLoopback(address), &span);
+    }
+    let own_bridge = match section.flag("danger_trust_own_bridge", problems) {
+        Some(Placed { value: true, .. }) => TrustOwnBridge::Allowed,
+        _ => TrustOwnBridge::No,
+    };
 
     let words = [("all", Serve::All), ("redirect", Serve::Redirect)];
     let serve = section.word("serve", &words, &[], problems);
@@ -115,7 +113,14 @@ pub(super) fn read(
 
     // What the other listeners read is known when all of them are.
     let named_headers = Vec::new();
-    let origin = origin::Settings { local, proxy_protocol, client_ip_header, named_headers, trusted_proxies: trusted };
+    let origin = origin::Settings {
+        local,
+        proxy_protocol,
+        client_ip_header,
+        named_headers,
+        trusted_proxies: trusted,
+        own_bridge,
+    };
     Settings { name, bind, protocol, serve, origin }
 }
 
@@ -240,32 +245,4 @@ fn read_header(section: &Section<'_>, trusted: &Ranges, problems: &mut Problems)
         problems.add(Fault::HeaderNeedsTrust, &text.span);
     }
     header
-}
-
-fn read_local(
-    section: &Section<'_>,
-    outside: Option<SocketAddr>,
-    proxy: &ProxyProtocol,
-    problems: &mut Problems,
-) -> LocalRule {
-    let words = [("never", Local::Never), ("loopback", Local::Loopback)];
-    let local = section.word("local", &words, &LATER_LOCAL, problems);
-    let uids = section.numbers("local_uids", &(0..=i64::from(u32::MAX)), problems);
-    match (local, uids) {
-        (Some(Placed { value: Local::Loopback, span }), uids) => {
-            if let Some(address) = outside {
-                problems.add(Fault::LocalNeedsLoopback(address), &span);
-            }
-            if matches!(proxy, ProxyProtocol::Required { .. }) {
-                problems.add(Fault::LocalBehindProxy, &span);
-            }
-            let uids = uids.map(|uids| uids.value).unwrap_or_default();
-            LocalRule::Loopback { uids: uids.into_iter().filter_map(|uid| u32::try_from(uid).ok()).collect() }
-        }
-        (_, Some(uids)) => {
-            problems.add(Fault::Useless { key: "local_uids", needs: "local = \"loopback\"" }, &uids.span);
-            LocalRule::Never
-        }
-        _ => LocalRule::Never,
-    }
 }

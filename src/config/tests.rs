@@ -92,8 +92,22 @@ fn refusals_of_listeners() -> Vec<(String, Expected)> {
         (outside("protocol = \"http\"\nserve = «\"all\"»"), |f| matches!(f, Fault::ServeAllExposed)),
         (outside("serve = «\"redirect\"»"), |f| matches!(f, Fault::RedirectNeedsHttp)),
         (outside("local = «\"loopback\"»"), |f| matches!(f, Fault::LocalNeedsLoopback(_))),
-        (outside("local = «\"published-loopback\"»"), |f| matches!(f, Fault::Later { .. })),
-        (outside("«published_port» = 1"), |f| matches!(f, Fault::Later { .. })),
+        (outside("local = «\"published-loopback\"»"), |f| matches!(f, Fault::Missing { key: "published_port" })),
+        (outside("published_port = «1»"), |f| matches!(f, Fault::Useless { key: "published_port", .. })),
+        (outside("local_peers = «[\"192.168.65.1\"]»"), |f| matches!(f, Fault::Useless { key: "local_peers", .. })),
+        (outside("local = \"published-loopback\"\npublished_port = «0»"), |f| matches!(f, Fault::Number { .. })),
+        (outside("local = \"published-loopback\"\npublished_port = 1\nlocal_peers = [«\"10.0.0.0/8\"»]"), |f| {
+            matches!(f, Fault::LocalPeer(_))
+        }),
+        (outside("local = \"published-loopback\"\npublished_port = 1\nlocal_peers = [«\"127.0.0.1\"»]"), |f| {
+            matches!(f, Fault::LocalPeer(_))
+        }),
+        (outside("local = \"published-loopback\"\npublished_port = 1\nlocal_uids = «[33]»"), |f| {
+            matches!(f, Fault::Useless { key: "local_uids", .. })
+        }),
+        (inside("local = «\"published-loopback\"»\npublished_port = 1"), |f| {
+            matches!(f, Fault::PublishedNeedsOutside)
+        }),
         (outside("local_uids = «[33]»"), |f| matches!(f, Fault::Useless { .. })),
         (inside("local = \"loopback\"\nlocal_uids = [33, «-1»]"), |f| matches!(f, Fault::Number { .. })),
         (outside("proxy_protocol = «\"required\"»"), |f| matches!(f, Fault::ProxyNeedsFrom)),

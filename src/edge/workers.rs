@@ -351,7 +351,8 @@ mod tests {
             origin: origin::Settings::default(),
         };
         let bound = bind::bind(&settings.bind, 1).unwrap().remove(0);
-        (Door { settings: listener::live::Live::new(settings), tls: None, tailscale: None }, bound)
+        let settings = listener::live::Live::new(settings);
+        (Door { settings, knocks: Default::default(), tls: None, tailscale: None }, bound)
     }
 
     /// A service that can be cloned so often: once for its accept loop, then for each connection there.

@@ -14,6 +14,7 @@ use tokio_rustls::server::TlsStream;
 use super::caps::{CapError, Seat};
 use super::facts::{Alpn, ConnectionFacts, ConnectionId, Progress, TlsFacts};
 use super::io::EdgeIo;
+use super::knock::{Heard, Knocks};
 use super::live::Live;
 use super::transport::Transport;
 use super::{Protocol, Serve, Settings, owner, plain_http};
@@ -32,6 +33,8 @@ use crate::tailscale::{Tailscale, Word};
 pub struct Door {
     /// Its settings, as they are now.
     pub settings: Live,
+    /// The probe of our own published port, if one is under way.
+    pub knocks: Knocks,
     /// How it ends TLS; none on a plain listener.
     pub tls: Option<ServerTls>,
     /// Who says whose node a tailnet's peer is; nobody unless configured.
@@ -56,6 +59,9 @@ pub enum ConnectionError {
     /// Text on a TLS port that is no HTTP either.
     #[error("neither tls nor http on a tls port")]
     PlainText,
+    /// Our own probe: the published port leads here from beyond the host's loopback.
+    #[error("our own probe")]
+    Knock,
     /// Not a PROXY header as this listener requires it.
     #[error("bad proxy header: {0}")]
     ProxyHeader(#[from] ProxyProtocolError),
@@ -124,6 +130,11 @@ async fn shake_hands(
             // Asked before anything is awaited: the caller may be gone the next moment.
             if matches!(rules.local, LocalRule::Loopback { .. }) && peer.ip().is_loopback() {
                 owner = owner::owner(peer, stream.local_addr()?).await;
+            }
+            if matches!(rules.local, LocalRule::PublishedLoopback { .. })
+                && door.knocks.hear(&stream).await? == Heard::Knock
+            {
+                return Err(ConnectionError::Knock);
             }
             // A proxy's connection carries many clients.
             if !rules.trusted_proxies.contains(peer.ip()) {

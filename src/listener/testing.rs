@@ -59,7 +59,8 @@ impl Rig {
         let socket = TcpListener::from_std(bound.sockets.remove(0)).unwrap();
         let caps = Caps::new(limits);
         let (closing, closed) = watch::channel(false);
-        let door = Door { settings: Live::new(settings), tls, tailscale: None };
+        let (settings, knocks) = (Live::new(settings), super::knock::Knocks::default());
+        let door = Door { settings, knocks, tls, tailscale: None };
         tokio::spawn(accept(socket, door, caps.clone(), service(closed.clone()), closed));
         Self { address: bound.address, caps, authority, _closing: closing, _state: state }
     }

@@ -58,6 +58,11 @@ impl Ranges {
         other.0.iter().all(|range| self.0.iter().any(|own| own.contains(range)))
     }
 
+    /// The ranges, as they were merged.
+    pub fn iter(&self) -> impl Iterator<Item = IpNet> + '_ {
+        self.0.iter().copied()
+    }
+
     /// Whether there is no range at all.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -7,6 +7,7 @@ mod commands;
 mod core_http;
 mod core_pairing;
 mod core_sockets;
+mod docker;
 mod edge_drain;
 mod edge_limits;
 mod edge_requests;

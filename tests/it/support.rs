@@ -2,6 +2,7 @@
 
 pub(crate) mod caller;
 pub(crate) mod core_rig;
+pub(crate) mod docker;
 pub(crate) mod gateway_client;
 pub(crate) mod instance;
 pub(crate) mod keep;

@@ -32,6 +32,7 @@ use crate::origin::Network;
 use crate::origin::Owner;
 use crate::origin::ProxyProtocol;
 use crate::origin::Settings;
+use crate::origin::TrustOwnBridge;
 use crate::origin::Whois;
 use crate::origin::proxy_protocol;
 use crate::origin::proxy_protocol::Decoded;
@@ -132,7 +133,14 @@ fn settings(case: &Case) -> Result<Settings, Refusal> {
         false => LocalRule::Never,
     };
     let trusted_proxies = ranges("trusted_proxies", &case.trusted_proxies)?;
-    Ok(Settings { local, proxy_protocol, client_ip_header, named_headers: Vec::new(), trusted_proxies })
+    Ok(Settings {
+        local,
+        proxy_protocol,
+        client_ip_header,
+        named_headers: Vec::new(),
+        trusted_proxies,
+        own_bridge: TrustOwnBridge::No,
+    })
 }
 
 fn ranges(key: &str, entries: &[String]) -> Result<Ranges, Refusal> {

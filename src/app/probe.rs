@@ -1,0 +1,118 @@
+//! The self-probe of a port that is to be published on the host's loopback only: dialled from inside, on every address
+//! of the host that our container networks have. Only a refusal at each of them proves it closed: a firewall that drops
+//! our packets may let a stranger's pass (INV-20).
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::base::limits::{PROBE_ADDRESSES_MAX, PROBE_HEARD_WAIT, PROBE_WAIT};
+use crate::listener;
+use crate::listener::knock::Knocks;
+use crate::origin::exposure::{Answerer, Exposure};
+use crate::origin::{LocalRule, Network};
+
+/// The ports that `listeners` say are published on loopback only.
+pub(super) fn published<'a>(listeners: impl IntoIterator<Item = &'a listener::Settings>) -> Vec<u16> {
+    let port = |listener: &listener::Settings| match listener.origin.local {
+        LocalRule::PublishedLoopback { port, .. } => Some(port),
+        LocalRule::Loopback { .. } | LocalRule::Never => None,
+    };
+    listeners.into_iter().filter_map(port).collect()
+}
+
+/// How far `port` of the host reaches, seen from a container with this `network`.
+pub(super) async fn probe(network: &Network, port: u16, knocks: &Knocks) -> Exposure {
+    let hosts = network.host_addresses();
+    let mut found = if hosts.is_empty() { Exposure::Unproven { at: None } } else { Exposure::Closed };
+    for (count, host) in hosts.into_iter().enumerate() {
+        let at = SocketAddr::new(host, port);
+        if count >= PROBE_ADDRESSES_MAX {
+            return Exposure::Unproven { at: Some(at) };
+        }
+        match dial(at, knocks).await {
+            Dialled::Answered(by) => return Exposure::Open { at, by },
+            Dialled::Refused => {}
+            Dialled::Unclear => found = Exposure::Unproven { at: Some(at) },
+        }
+    }
+    found
+}
+
+/// What became of one dial.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Dialled {
+    Answered(Answerer),
+    Refused,
+    Unclear,
+}
+
+async fn dial(at: SocketAddr, knocks: &Knocks) -> Dialled {
+    // Awaited before the dial: our listener may have the connection before we know of it.
+    let Ok(word) = knocks.expect() else { return Dialled::Unclear };
+    let stream = match timeout(PROBE_WAIT, TcpStream::connect(at)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => return Dialled::Refused,
+        // No route, a firewall's "prohibited", no descriptor: none of these says that others are refused.
+        Ok(Err(_)) | Err(_) => return Dialled::Unclear,
+    };
+    let knocked = timeout(PROBE_HEARD_WAIT, knock(stream, &word)).await;
+    // Whoever took the connection answers; that it was ourselves only makes the log surer.
+    let heard = knocks.end();
+    Dialled::Answered(if knocked.is_ok() && heard { Answerer::Ourselves } else { Answerer::Somebody })
+}
+
+/// Says a word that only this process knows, and waits for the end: our own listener hangs up on it.
+async fn knock(mut stream: TcpStream, word: &[u8]) {
+    if stream.write_all(word).await.is_ok() {
+        let _ = stream.read(&mut [0]).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn free_port() -> (std::net::TcpListener, SocketAddr) {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = taken.local_addr().unwrap();
+        (taken, at)
+    }
+
+    #[tokio::test]
+    async fn a_refusal_proves_it_closed_and_any_answer_open() {
+        let knocks = Knocks::default();
+        let (taken, at) = free_port();
+        drop(taken);
+        assert_eq!(dial(at, &knocks).await, Dialled::Refused);
+        let (_taken, at) = free_port();
+        assert_eq!(dial(at, &knocks).await, Dialled::Answered(Answerer::Somebody), "a backlog is an answer");
+    }
+
+    #[tokio::test]
+    async fn our_own_listener_is_known_by_the_word() {
+        let knocks = Knocks::default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let ear = knocks.clone();
+        let server = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            ear.hear(&stream).await.unwrap()
+        });
+        assert_eq!(dial(at, &knocks).await, Dialled::Answered(Answerer::Ourselves));
+        assert_eq!(server.await.unwrap(), crate::listener::knock::Heard::Knock);
+    }
+
+    #[tokio::test]
+    async fn without_a_host_to_dial_nothing_is_proven() {
+        let found = probe(&Network::new(["127.0.0.1".parse::<IpAddr>().unwrap()], 0), 1, &Knocks::default()).await;
+        assert_eq!(found, Exposure::Unproven { at: None });
+    }
+}
