@@ -18,6 +18,7 @@ use crate::net::host::{Host, WebOrigin};
 use crate::origin::Network;
 
 pub mod access_log;
+mod advice;
 pub mod assertion;
 pub mod body;
 pub mod context;
@@ -33,6 +34,8 @@ pub mod workers;
 
 #[cfg(test)]
 mod tests;
+
+use advice::Advisor;
 
 /// `[edge]` of the configuration.
 #[derive(Clone, Debug)]
@@ -61,6 +64,7 @@ struct Shared {
     clock: Clock,
     jwks: ArcSwap<Bytes>,
     draining: AtomicBool,
+    advisor: Advisor,
 }
 
 impl Edge {
@@ -81,6 +85,7 @@ impl Edge {
             clock,
             jwks: ArcSwap::from_pointee(Bytes::from(keys.to_json())),
             draining: AtomicBool::new(false),
+            advisor: Advisor::default(),
         }))
     }
 

@@ -19,6 +19,7 @@ pub mod head;
 pub mod io;
 pub mod knock;
 pub mod live;
+pub mod own_bridge;
 pub mod owner;
 mod plain_http;
 mod refusal;

@@ -18,6 +18,7 @@ use crate::config::place::Environment;
 use crate::config::{Config, ConfigError};
 use crate::edge::Edge;
 use crate::listener::live::Live;
+use crate::listener::own_bridge::{self, OwnBridgeError};
 
 /// Takes the configuration anew; one for the whole instance.
 #[derive(Debug)]
@@ -86,6 +87,7 @@ impl Reloader {
         if !changes.restart.is_empty() {
             return Err(ReloadError::NeedsRestart(changes.restart));
         }
+        own_bridge::judge(&config.listeners, &self.edge.network())?;
         // The last that can fail, and it changes nothing then.
         self.certificates.replace(&config.certificates, self.clock.now())?;
         for listener in &config.listeners {
@@ -175,6 +177,9 @@ pub enum ReloadError {
     /// It changes what only a restart can change.
     #[error("only a restart can change this, so nothing of the file was taken:\n  {}", .0.join("\n  "))]
     NeedsRestart(Vec<String>),
+    /// A listener would trust what hides strangers.
+    #[error(transparent)]
+    OwnBridge(#[from] OwnBridgeError),
 }
 
 impl ReloadError {
@@ -187,6 +192,7 @@ impl ReloadError {
                 error.hint().unwrap_or("mend the file and reload again; the old configuration holds").to_owned()
             }
             Self::NeedsRestart(_) => "restart doorward, or take these lines back and reload again".to_owned(),
+            Self::OwnBridge(error) => error.hint().to_owned(),
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::core::CoreError;
 use crate::edge::workers::StartError;
 use crate::identity::signer::SigningKeyError;
 use crate::listener::bind::BindError;
+use crate::listener::own_bridge::OwnBridgeError;
 use crate::store::StoreError;
 use crate::store::keys::signing::SigningKeysError;
 
@@ -43,17 +44,8 @@ pub enum AppError {
     #[error("this machine's routes cannot be read: {0}")]
     Network(io::Error),
     /// A listener trusts what hides strangers.
-    #[error("listener {listener} trusts {entry} in {list}, and that takes in {bridge} of our own container network")]
-    OwnBridge {
-        /// The listener.
-        listener: String,
-        /// The key.
-        list: &'static str,
-        /// What it trusts.
-        entry: String,
-        /// What of our own network that is.
-        bridge: String,
-    },
+    #[error(transparent)]
+    OwnBridge(#[from] OwnBridgeError),
     /// The desk's runtime or a signal handler.
     #[error("cannot run: {0}")]
     Runtime(io::Error),
@@ -84,12 +76,7 @@ impl AppError {
             Self::Keys(error) => error.hint(),
             Self::Lock(error) => error.hint(),
             Self::Network(_) => "let this user read /proc/net/route and /proc/net/ipv6_route".to_owned(),
-            Self::OwnBridge { .. } => {
-                "the runtime shows strangers with that address, and each could then claim to be anybody: trust your \
-                 proxy's own address alone (docker inspect names it); if nobody else can come that way, set \
-                 danger_trust_own_bridge = true"
-                    .to_owned()
-            }
+            Self::OwnBridge(error) => error.hint().to_owned(),
             Self::Runtime(_) | Self::Start(_) => {
                 "see the limits of threads, memory and open files (ulimit -a)".to_owned()
             }
@@ -109,7 +96,7 @@ mod tests {
     fn every_refusal_to_start_says_what_to_do() {
         let cause = || io::Error::from(io::ErrorKind::PermissionDenied);
         let held = LockError::Held { state_dir: "/s".into(), holder: Holder { pid: Some(7), socket: None } };
-        let errors: [(AppError, &str); 11] = [
+        let errors: [(AppError, &str); 10] = [
             (BindError::Taken { address: "127.0.0.1:1".parse().unwrap(), holder: None }.into(), "end that process"),
             (AppError::Core(CoreError::Token(TokenError::TooShort("/t".into()))), "openssl rand -hex 32 > /t"),
             (AppError::Core(CoreError::Stopped), "start again"),
@@ -119,15 +106,6 @@ mod tests {
             (held.into(), "`kill 7`"),
             (AppError::Network(cause()), "/proc/net/route"),
             (AppError::Runtime(cause()), "ulimit -a"),
-            (
-                AppError::OwnBridge {
-                    listener: "web".into(),
-                    list: "trusted_proxies",
-                    entry: "172.18.0.0/16".into(),
-                    bridge: "172.18.0.1".into(),
-                },
-                "danger_trust_own_bridge = true",
-            ),
             (SocketError::Taken("/a".into()).into(), "$RUNTIME_DIRECTORY"),
         ];
         for (error, act) in errors {

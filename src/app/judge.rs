@@ -13,6 +13,7 @@ use crate::config::place::Environment;
 use crate::core::CoreError;
 use crate::listener::bind;
 use crate::listener::knock::Knocks;
+use crate::listener::own_bridge;
 use crate::store::keys::signing::SigningKeys;
 use crate::store::{FILE_NAME, Store};
 
@@ -34,7 +35,7 @@ pub fn judge(config: &Config, environment: &Environment) -> Vec<AppError> {
     let certificates = Certificates::judge(&config.certificates, Clock::system().now());
     faults.extend(certificates.into_iter().map(AppError::from));
     match network::read() {
-        Ok(network) => faults.extend(network::judge(&config.listeners, &network)),
+        Ok(network) => faults.extend(own_bridge::judge(&config.listeners, &network).err().map(AppError::from)),
         Err(error) => faults.push(AppError::Network(error)),
     }
     if is_free {

@@ -28,6 +28,7 @@ use crate::listener::caps::{Caps, Limits};
 use crate::listener::connection::Door;
 use crate::listener::knock::Knocks;
 use crate::listener::live::Live;
+use crate::listener::own_bridge;
 use crate::store::keys::signing::SigningKeys;
 use crate::store::{FILE_NAME, Store};
 use crate::tailscale::Tailscale;
@@ -59,9 +60,7 @@ pub(super) async fn open(config: Config, environment: &Environment, lock: &State
     let core = open_core(&config, &keys, signer.life(), &clock).await?;
     let certificates = Arc::new(Certificates::open(config.certificates.clone(), clock.now())?);
     let network = network::read().map_err(AppError::Network)?;
-    if let Some(fault) = network::judge(&config.listeners, &network).into_iter().next() {
-        return Err(fault);
-    }
+    own_bridge::judge(&config.listeners, &network)?;
     let knocks = Knocks::default();
     let (listening, listeners) = bind_all(&config, &certificates, &knocks)?;
 

@@ -110,6 +110,10 @@ pub const NETLINK_ANSWERS_MAX: usize = 10_000;
 pub const PROBE_WAIT: Duration = Duration::from_secs(2);
 /// Our own listener has heard the probe within this time.
 pub const PROBE_HEARD_WAIT: Duration = Duration::from_secs(1);
+/// Sources of a kind, nearby or of the world, of whom the log advises something in one [`ADVICE_PERIOD`].
+pub const ADVICE_SOURCES_PER_SHARE_MAX: usize = 32;
+/// After this, it may advise the same again.
+pub const ADVICE_PERIOD: Duration = Duration::from_secs(24 * 3600);
 /// Addresses of the host that one probe dials.
 pub const PROBE_ADDRESSES_MAX: usize = 8;
 /// Bytes of a Host, SNI or Origin value that are read at all.

@@ -200,6 +200,7 @@ impl Edge {
         let network = record.network.insert(self.0.network.load_full());
         let origin = &*record.origin.insert(resolve(&said, rules, network));
         line.origin(origin);
+        self.0.advisor.heed(origin, &head.headers, listener, self.0.clock.now());
         if let Some(page) = self.page(route, head.uri.path()) {
             return Ok(Outcome::Answer(page));
         }
