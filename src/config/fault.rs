@@ -219,7 +219,8 @@ impl Fault {
             }
             Self::LocalBehindProxy => "write `local = \"never\"`, or a listener of its own for local callers".into(),
             Self::LocalPeer(_) => {
-                "write the one address that the runtime shows for the host, as \"192.168.65.1\"; no range, no loopback".into()
+                "write the one address that the runtime shows for the host, as \"192.168.65.1\"; no range, no loopback"
+                    .into()
             }
             Self::Missing { key } => format!("add `{key}` here"),
             Self::Name(_) => format!("1 to {ID_CHARS_MAX} of the letters a-z, digits, `-` and `_`"),
@@ -230,10 +231,7 @@ impl Fault {
             Self::ProxyNeedsFrom => {
                 "list the load balancer's own addresses: `proxy_protocol_from = [\"192.0.2.1\"]`".into()
             }
-            Self::PublishedNeedsOutside => {
-                "in a container bind to \"0.0.0.0:18789\" and publish -p 127.0.0.1:18789:18789; elsewhere use `local = \"loopback\"`"
-                    .into()
-            }
+            Self::PublishedNeedsOutside => PUBLISHED_HINT.into(),
             Self::Range { cause, .. } => range_hint(*cause),
             Self::RangeFile { .. } => {
                 "name a text file of ranges, one a line; its path counts from this file's folder".into()
@@ -274,6 +272,8 @@ impl Fault {
         }
     }
 }
+
+const PUBLISHED_HINT: &str = "in a container bind to \"0.0.0.0:18789\" and publish -p 127.0.0.1:18789:18789; elsewhere use `local = \"loopback\"`";
 
 fn shown(text: &str) -> String {
     printable(text, CONFIG_SHOWN_CHARS_MAX)

@@ -99,12 +99,6 @@ fn refusals_of_listeners() -> Vec<(String, Expected)> {
         (outside("local = \"published-loopback\"\npublished_port = 1\nlocal_peers = [«\"10.0.0.0/8\"»]"), |f| {
             matches!(f, Fault::LocalPeer(_))
         }),
-        (outside("local = \"published-loopback\"\npublished_port = 1\nlocal_peers = [«\"127.0.0.1\"»]"), |f| {
-            matches!(f, Fault::LocalPeer(_))
-        }),
-        (outside("local = \"published-loopback\"\npublished_port = 1\nlocal_uids = «[33]»"), |f| {
-            matches!(f, Fault::Useless { key: "local_uids", .. })
-        }),
         (inside("local = «\"published-loopback\"»\npublished_port = 1"), |f| {
             matches!(f, Fault::PublishedNeedsOutside)
         }),

@@ -179,8 +179,7 @@ impl Edge {
             return Err(Refusal::Unproxied);
         }
         host::check(authority, facts.tls.as_ref(), listener, &settings)?;
-        let rules = &listener.origin;
-        let proxy_header = facts.proxy_header.as_ref();
+        let (rules, proxy_header) = (&listener.origin, facts.proxy_header.as_ref());
         let scheme = read_scheme(facts.scheme(), &head.headers, facts.peer, proxy_header, rules);
         record.scheme = Some(scheme);
         let asks_socket = upgrade::is_asked(&head);
@@ -197,7 +196,7 @@ impl Edge {
             scheme,
         };
         record.tailnet = said.tailnet;
-        let network = record.network.insert(self.0.network.load_full());
+        let network = record.network.insert(self.network());
         let origin = &*record.origin.insert(resolve(&said, rules, network));
         line.origin(origin);
         self.0.advisor.heed(origin, &head.headers, listener, self.0.clock.now());
