@@ -17,10 +17,15 @@ pub(super) fn ask(request: &Request, config: &Config, context: &Context) -> Resu
     Ok(call(request, config, context)?)
 }
 
-/// As [`ask`], where the file may be wrong: the instance that runs is found all the same.
+/// As [`ask`], where the file may be wrong: the instance that runs is found all the same. Where none runs, what is wrong
+/// with the file is what there is to tell.
 pub(super) fn ask_anyway(request: &Request, context: &Context) -> Result<Value, Failure> {
     let state_dir = Config::find_state(context.named.as_deref(), &context.environment)?;
-    Ok(call_at(request, &state_dir, context)?)
+    let answer = call_at(request, &state_dir, context);
+    if matches!(answer, Err(client::CallError::NotRunning { .. })) {
+        context.config()?;
+    }
+    Ok(answer?)
 }
 
 /// As [`ask`], with the error of the call itself.
