@@ -20,7 +20,7 @@ pub(super) const CONNECT: &[Why] = &[
         reason: "connect_expected",
         what: "The first message was not the one that opens a session.",
         visitor: "Update the app.",
-        owner: "This program does not speak the gateway protocol.",
+        owner: "This program does not speak the gateway protocol as it is spoken here: update it.",
     },
     Why {
         reason: "connect_invalid",
@@ -80,7 +80,7 @@ pub(super) const CONNECT: &[Why] = &[
         reason: "device_required",
         what: "This place takes only devices that prove who they are, and this one sent no proof.",
         visitor: "Open the page over https, or on localhost: elsewhere a browser makes no device key.",
-        owner: "Only a command line on the gateway's own machine comes in without a device.",
+        owner: "Only on this machine a command line may come without a device: openclaw system presence sends one. A browser makes its key over https or on localhost only.",
     },
     Why {
         reason: "device_token_mismatch",
@@ -152,13 +152,13 @@ pub(super) const CONNECT: &[Why] = &[
         reason: "protocol_mismatch",
         what: "The app speaks a version of the protocol that is not spoken here.",
         visitor: "Update the app.",
-        owner: "Versions 3 and 4 of the gateway protocol are spoken here.",
+        owner: "Versions 3 and 4 of the gateway protocol are spoken here: update the client.",
     },
     Why {
         reason: "rate_limited",
         what: "Too many wrong secrets came from your network, so none is looked at for a while.",
         visitor: "Wait five minutes, then use the right one.",
-        owner: "If it was not you: somebody is guessing, and is held off. The wait ends by itself.",
+        owner: "If it was you: wait five minutes, then use the right one. If not, somebody is guessing and is held off.",
     },
     Why {
         reason: "restart",
@@ -170,7 +170,7 @@ pub(super) const CONNECT: &[Why] = &[
         reason: "role_invalid",
         what: "The app asked for a role that does not exist here.",
         visitor: "Update the app.",
-        owner: "This program speaks the gateway protocol otherwise.",
+        owner: "This program speaks the gateway protocol otherwise: update it or doorward.",
     },
     Why {
         reason: "slow_consumer",
