@@ -14,6 +14,7 @@ mod edge_requests;
 mod edge_sockets;
 mod explain;
 mod fuzz_seeds;
+mod header_catalogue;
 mod keys;
 mod kill_nine;
 mod namespaces;
