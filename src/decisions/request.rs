@@ -52,6 +52,18 @@ impl Asked {
             lines: Lines::of(&head.headers, rules),
         }
     }
+
+    /// What is known of a head that was refused before it was read.
+    pub fn unread(scheme: Scheme) -> Self {
+        Self {
+            method: NONE.to_owned(),
+            path: NONE.to_owned(),
+            protocol: "http/1.1",
+            authority: None,
+            scheme,
+            lines: Lines { lines: Box::default(), kept: Kept::Unread },
+        }
+    }
 }
 
 /// The header lines on which an origin rests: `Host`, `Origin` and the forwarding family.
@@ -64,11 +76,16 @@ pub struct Lines {
     pub kept: Kept,
 }
 
+/// What stands where nothing is known.
+const NONE: &str = "-";
+
 /// Whether all lines that count were kept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Kept {
     /// There were more than fit.
     Cut,
+    /// The head was refused before any was read.
+    Unread,
     /// They were.
     Whole,
 }

@@ -12,8 +12,7 @@ use tracing::info;
 use crate::base::code::Code;
 use crate::base::limits::{LABEL_CHARS_MAX, LOG_PATH_CHARS_MAX, LOG_WORD_CHARS_MAX};
 use crate::base::printable::printable;
-use crate::listener::facts::ConnectionFacts;
-use crate::listener::head::HeadFault;
+use crate::listener::facts::{ConnectionFacts, HeadRefusal};
 use crate::net::host::Authority;
 use crate::origin::Origin;
 use crate::telemetry::ACCESS;
@@ -108,8 +107,9 @@ impl Line {
 }
 
 /// The line of a head that did not become a request.
-pub fn head_refused(fault: HeadFault, facts: &ConnectionFacts) {
+pub fn head_refused(HeadRefusal { fault, code }: HeadRefusal, origin: &Origin, facts: &ConnectionFacts) {
     let mut line = Line::without_head(facts);
-    line.refused(fault.reason(), None);
+    line.refused(fault.reason(), code);
+    line.origin(origin);
     line.finish(fault.status(), Some(0));
 }

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use http::HeaderMap;
 use http::request::Parts;
 
 use super::Edge;
 use super::context::Connection;
 use crate::decisions::{Asked, Case};
 use crate::listener::Settings;
+use crate::listener::facts::ConnectionFacts;
 use crate::net::host::{Authority, Scheme};
-use crate::origin::{Facts, Network, Origin, Whois, resolve};
+use crate::origin::{self, Facts, Network, Origin, Whois, resolve};
 
 /// The findings so far.
 #[derive(Debug, Default)]
@@ -25,7 +27,24 @@ pub(super) struct Record {
 impl Record {
     /// The case of the request with this head. Who called is found out now, if the request never came so far.
     pub(super) fn case(self, head: &Parts, connection: &Connection, edge: &Edge) -> Case {
-        let facts = connection.facts();
+        self.decided_by(&head.headers, connection.facts(), edge, |authority, scheme, rules| {
+            Asked::of(head, authority, scheme, rules)
+        })
+    }
+
+    /// The case of a head that was not read: who called is what the connection alone says.
+    pub(super) fn unread(facts: &Arc<ConnectionFacts>, edge: &Edge) -> Case {
+        let record = Self { tailnet: facts.tailnet.whois(), ..Self::default() };
+        record.decided_by(&HeaderMap::new(), facts, edge, |_, scheme, _| Asked::unread(scheme))
+    }
+
+    fn decided_by(
+        self,
+        headers: &HeaderMap,
+        facts: &Arc<ConnectionFacts>,
+        edge: &Edge,
+        asked: impl FnOnce(Option<&Authority>, Scheme, &origin::Settings) -> Asked,
+    ) -> Case {
         let listener = self.listener.unwrap_or_else(|| facts.listener.load());
         let network = self.network.unwrap_or_else(|| edge.0.network.load_full());
         let scheme = self.scheme.unwrap_or_else(|| facts.scheme());
@@ -35,7 +54,7 @@ impl Record {
                 proxy_header: facts.proxy_header.as_ref(),
                 owner: facts.owner,
                 tailnet: self.tailnet,
-                headers: &head.headers,
+                headers,
                 authority: self.authority.as_ref(),
                 scheme,
             };
@@ -44,7 +63,7 @@ impl Record {
         Case {
             at: edge.0.clock.now(),
             connection: Arc::clone(facts),
-            asked: Asked::of(head, self.authority.as_ref(), scheme, &listener.origin),
+            asked: asked(self.authority.as_ref(), scheme, &listener.origin),
             listener,
             network,
             tailnet: self.tailnet,

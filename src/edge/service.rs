@@ -8,11 +8,14 @@ use pingora_proxy::{HttpProxy, ProxyHttp};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::Edge;
 use super::access_log::head_refused;
 use super::context::Connection;
+use super::record::Record;
 use crate::base::limits::ANSWER_WAIT;
+use crate::decisions::Outcome;
 use crate::listener::accept::Serve;
-use crate::listener::facts::ConnectionFacts;
+use crate::listener::facts::{ConnectionFacts, HeadRefusal};
 use crate::listener::io::EdgeIo;
 
 /// Hands connections to this event loop's proxy.
@@ -40,9 +43,45 @@ where
         } else {
             self.proxy.process_new(io, &self.closing).await;
         }
-        if let Some(fault) = facts.head_fault() {
-            head_refused(fault, &facts);
+    }
+}
+
+/// A service whose connections are remembered where they end in a head that is no request.
+pub(super) struct Remembering<P> {
+    pub(super) service: Service<P>,
+    pub(super) edge: Edge,
+}
+
+impl<P> Clone for Remembering<P> {
+    fn clone(&self) -> Self {
+        Self { service: self.service.clone(), edge: self.edge.clone() }
+    }
+}
+
+impl<P> Serve for Remembering<P>
+where
+    P: ProxyHttp + Send + Sync + 'static,
+    P::CTX: Send + Sync,
+{
+    async fn serve(&self, io: Box<EdgeIo>) {
+        let facts = Arc::clone(io.facts());
+        self.service.serve(io).await;
+        if let Some(refusal) = facts.head_refusal() {
+            self.edge.remember(refusal, &facts);
         }
+    }
+}
+
+impl Edge {
+    /// Keeps that a head was refused, with what was known of its sender without it, and writes its line.
+    fn remember(&self, refusal: HeadRefusal, facts: &Arc<ConnectionFacts>) {
+        let HeadRefusal { fault, code } = refusal;
+        let case = Record::unread(facts, self);
+        let origin = case.origin.clone();
+        let (reason, status) = (fault.reason(), Some(fault.status().as_u16()));
+        let outcome = Outcome::Refused { reason, cause: Some(fault.to_string()), status, connect: None };
+        self.core().decisions().keep(case.decided(code, outcome));
+        head_refused(refusal, &origin, facts);
     }
 }
 

@@ -18,7 +18,7 @@ use tracing::warn;
 
 use super::Edge;
 use super::proxy;
-use super::service::Service;
+use super::service::{Remembering, Service};
 use crate::base::limits::DRAIN_RESERVE;
 use crate::listener::accept::{Serve, accept};
 use crate::listener::bind::Bound;
@@ -209,11 +209,12 @@ impl EventLoop {
     fn serve(self) {
         let Self { runtime, sockets, edge, caps, closing, mut stop, life } = self;
         runtime.run(async {
-            let service = Service { proxy: Arc::new(proxy::build(edge)), closing: closing.clone() };
+            let service = Service { proxy: Arc::new(proxy::build(edge.clone())), closing: closing.clone() };
+            let service = Remembering { service, edge };
             match attend(sockets, caps, service.clone(), closing, stop.clone()).await {
                 Over::Broken => tracing::error!("an accept loop ended by itself: this event loop serves no more"),
                 Over::Closing => {
-                    service.proxy.cleanup().await;
+                    service.service.proxy.cleanup().await;
                     // Fails only when the workers are gone, which is a stop too.
                     let _ = stop.wait_for(|stop| *stop).await;
                 }

@@ -11,6 +11,7 @@ use tracing::{debug, info, warn};
 
 use super::caps::Caps;
 use super::connection::{ConnectionError, Door, establish};
+use super::facts::ConnectionId;
 use super::io::EdgeIo;
 use crate::base::limits::{ACCEPT_PAUSE, WARN_PERIOD};
 use crate::net::addr::PeerAddr;
@@ -50,8 +51,10 @@ pub async fn accept<S: Serve>(socket: TcpListener, door: Door, caps: Caps, servi
 }
 
 fn greet<S: Serve>(stream: TcpStream, peer: PeerAddr, told: &Arc<Gate>, door: &Door, caps: &Caps, service: &S) {
-    let seat = match caps.admit(peer) {
-        Ok(seat) => seat,
+    // Named before anything of it is read, so that every line about it can be found by that name.
+    let admitted = caps.admit(peer).map_err(ConnectionError::from);
+    let (seat, id) = match admitted.and_then(|seat| Ok((seat, ConnectionId::random()?))) {
+        Ok(admitted) => admitted,
         Err(error) => {
             debug!(peer = %peer.socket(), %error, "connection refused");
             return;
@@ -59,24 +62,24 @@ fn greet<S: Serve>(stream: TcpStream, peer: PeerAddr, told: &Arc<Gate>, door: &D
     };
     let (door, service, told) = (door.clone(), service.clone(), Arc::clone(told));
     tokio::spawn(async move {
-        match establish(stream, peer, seat, &door).await {
+        match establish(stream, &id, peer, seat, &door).await {
             Ok(io) => service.serve(io).await,
-            Err(error) => tell(&error, peer, &door, &told),
+            Err(error) => tell(&error, &id, peer, &door, &told),
         }
     });
 }
 
 /// The line of a connection that came to no request.
-fn tell(error: &ConnectionError, peer: PeerAddr, door: &Door, told: &Gate) {
+fn tell(error: &ConnectionError, conn: &ConnectionId, peer: PeerAddr, door: &Door, told: &Gate) {
     let (settings, peer) = (door.settings.load(), peer.socket());
     let listener = &settings.name;
     // A person may sit there and wonder.
     let is_puzzling = matches!(error, ConnectionError::PlainHttp);
     match is_puzzling.then(|| told.pass(std::time::Instant::now())).flatten() {
         Some(held_back) => {
-            info!(%listener, %peer, %error, held_back, next = "use https:// there, not http://", "connection refused");
+            info!(%conn, %listener, %peer, %error, held_back, next = "use https:// there, not http://", "connection refused");
         }
-        None => debug!(%listener, %peer, %error, "connection refused"),
+        None => debug!(%conn, %listener, %peer, %error, "connection refused"),
     }
 }
 

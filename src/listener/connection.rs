@@ -88,21 +88,23 @@ pub enum ConnectionError {
     UnknownAlpn,
 }
 
-/// Brings a fresh connection from `peer` to its first request.
+/// Brings a fresh connection from `peer`, by the name of `id`, to its first request.
 ///
 /// # Errors
 /// [`ConnectionError`]: the connection is closed, and nothing of it was believed.
 pub async fn establish(
     stream: TcpStream,
+    id: &ConnectionId,
     peer: PeerAddr,
     seat: Seat,
     door: &Door,
 ) -> Result<Box<EdgeIo>, ConnectionError> {
-    timeout(HANDSHAKE_WAIT, shake_hands(stream, peer, seat, door)).await.map_err(|_| ConnectionError::Deadline)?
+    timeout(HANDSHAKE_WAIT, shake_hands(stream, id, peer, seat, door)).await.map_err(|_| ConnectionError::Deadline)?
 }
 
 async fn shake_hands(
     mut stream: TcpStream,
+    id: &ConnectionId,
     peer: PeerAddr,
     mut seat: Seat,
     door: &Door,
@@ -146,7 +148,7 @@ async fn shake_hands(
     let question = async { Ok(whois(peer, &settings, door).await) };
     let ((transport, tls), tailnet) = tokio::try_join!(secure(stream, &settings, door), question)?;
     let facts = ConnectionFacts {
-        id: ConnectionId::random()?,
+        id: id.clone(),
         listener: door.settings.clone(),
         peer,
         proxy_header,

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use super::head::HeadFault;
 use super::live::Live;
+use crate::base::code::Code;
 use crate::base::limits::REQUESTS_PER_CONNECTION_MAX;
 use crate::identity::claims::TlsVersion;
 use crate::net::addr::PeerAddr;
@@ -43,7 +44,16 @@ pub(super) struct Progress {
     taken: AtomicU64,
     done: AtomicU64,
     used_up: Notify,
-    fault: OnceLock<HeadFault>,
+    refusal: OnceLock<HeadRefusal>,
+}
+
+/// Why a head did not become a request, and the code that its sender was given.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadRefusal {
+    /// Why.
+    pub fault: HeadFault,
+    /// The code in the answer.
+    pub code: Option<Code>,
 }
 
 /// The name of a connection: 64 random bits in hexadecimal.
@@ -117,8 +127,8 @@ impl ConnectionFacts {
     }
 
     /// Why the last head of this connection did not become a request.
-    pub fn head_fault(&self) -> Option<HeadFault> {
-        self.progress.fault.get().copied()
+    pub fn head_refusal(&self) -> Option<HeadRefusal> {
+        self.progress.refusal.get().copied()
     }
 
     pub(super) fn heads_taken(&self) -> u64 {
@@ -129,9 +139,9 @@ impl ConnectionFacts {
         self.progress.done.load(Ordering::Acquire)
     }
 
-    pub(super) fn set_head_fault(&self, fault: HeadFault) {
-        // The first fault ends the connection; a second one is only its echo.
-        let _ = self.progress.fault.set(fault);
+    pub(super) fn set_head_refusal(&self, refusal: HeadRefusal) {
+        // The first one ends the connection; a second one is only its echo.
+        let _ = self.progress.refusal.set(refusal);
     }
 }
 

@@ -21,10 +21,11 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::caps::Seat;
-use super::facts::ConnectionFacts;
+use super::facts::{ConnectionFacts, HeadRefusal};
 use super::head::{Head, HeadFault, Seen};
 use super::refusal::Refusal;
 use super::transport::Transport;
+use crate::base::code::Code;
 use crate::base::limits::{CORK_BYTES_MAX, FIRST_HEAD_WAIT, HEAD_WAIT, IDLE_WAIT};
 
 /// One connection, as pingora and then a WebSocket see it.
@@ -152,8 +153,9 @@ impl EdgeIo {
     }
 
     fn refuse(&mut self, fault: HeadFault) {
-        self.facts.set_head_fault(fault);
-        self.stage = Stage::Refusing(Refusal::of(fault));
+        let refusal = HeadRefusal { fault, code: Code::random() };
+        self.facts.set_head_refusal(refusal);
+        self.stage = Stage::Refusing(Refusal::of(refusal));
     }
 
     /// Whether whoever writes now is the parser: the head passed here, and the edge never got it.

@@ -8,8 +8,9 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use super::head::HeadFault;
+use super::facts::HeadRefusal;
 use super::transport::Transport;
+use crate::base::code::Code;
 use crate::base::limits::{LINGER_BYTES_MAX, LINGER_PIECE_BYTES, LINGER_WAIT};
 
 /// A refusal under way.
@@ -40,9 +41,9 @@ impl Refusal {
         Self { answer, sent, ..Self::silent() }
     }
 
-    /// Answers `fault`, then closes.
-    pub(super) fn of(fault: HeadFault) -> Self {
-        Self { answer: answer(fault), ..Self::silent() }
+    /// Answers what is wrong with a head, then closes.
+    pub(super) fn of(refusal: HeadRefusal) -> Self {
+        Self { answer: answer(refusal), ..Self::silent() }
     }
 
     /// Ready when nothing is left to do, done or given up.
@@ -94,11 +95,12 @@ impl Refusal {
 }
 
 /// An answer like the edge's own refusals: at this point nothing is known but the fault.
-fn answer(fault: HeadFault) -> Vec<u8> {
+fn answer(HeadRefusal { fault, code }: HeadRefusal) -> Vec<u8> {
     let (status, reason, next) = (fault.status(), fault.reason(), fault.next());
+    let told = code.map(Code::told).unwrap_or_default();
     format!(
         "HTTP/1.1 {status}\r\nconnection: close\r\ncache-control: no-store\r\n\
-         content-type: text/plain; charset=utf-8\r\nx-content-type-options: nosniff\r\n\r\n{reason}: {next}\n"
+         content-type: text/plain; charset=utf-8\r\nx-content-type-options: nosniff\r\n\r\n{reason}: {next}\n{told}"
     )
     .into_bytes()
 }

@@ -1,6 +1,8 @@
 //! Promise: every refusal has a code, and by that code, its pairing request or its connection the owner is told the whole
 //! decision; the one who was refused is told what the reason means; and no secret is in any of it.
 
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
 use crate::support::caller::{Answer, Caller};
@@ -121,6 +123,36 @@ fn every_http_refusal_carries_a_code_that_the_owner_can_ask_about() {
 }
 
 #[test]
+fn bytes_that_are_no_request_are_told_too() {
+    let home = Household::new();
+    let doorward = Instance::start(&home.host, HOUSEHOLD);
+    let caller = Caller::trusting("10.77.0.1:8443", &doorward.authority());
+    let refused = home.lan.on(move || caller.get("/two words", &[("X-Forwarded-For", "127.0.0.1")]).unwrap());
+    assert!(refused.status == 400 && refused.body.starts_with("malformed-request: "), "{refused:?}");
+    let code = refused.body.lines().nth(1).unwrap().split(' ').nth(1).unwrap();
+    let line = logged(&doorward, code);
+    let told = doorward.json(&["explain", code]);
+    assert_eq!((&told["reason"], &told["status"]), (&"malformed-request".into(), &400.into()), "{told:#}");
+    assert_eq!((&told["origin"]["clientIp"], &told["origin"]["local"]), (&"10.77.0.2".into(), &false.into()));
+    assert_eq!((&told["request"]["path"], &told["request"]["host"]), (&"-".into(), &Value::Null), "{told:#}");
+    assert_eq!(doorward.json(&["explain", &text(&told["connection"])]), told);
+    let words = doorward.words(&["explain", code]);
+    assert!(words.contains("the head was refused before it was read"), "{words}");
+    assert!(line.contains(&text(&told["connection"])) && line.contains("client=10.77.0.2"), "{line}");
+}
+
+#[test]
+fn a_connection_that_came_to_no_request_has_its_name_in_the_log() {
+    let home = Household::new();
+    let doorward = Instance::start(&home.host, &format!("{HOUSEHOLD}\n[log]\naccess = false\n"));
+    let plain = Caller::plain("10.77.0.1:8443");
+    assert_eq!(home.lan.on(move || plain.get("/", &[]).unwrap()).status, 400);
+    let line = logged(&doorward, "plain http on a tls port");
+    let conn = line.split("conn=").nth(1).and_then(|rest| rest.split(' ').next());
+    assert!(conn.is_some_and(|conn| conn.len() == 16 && conn.bytes().all(|byte| byte.is_ascii_hexdigit())), "{line}");
+}
+
+#[test]
 fn what_was_let_in_is_told_too() {
     let home = Household::new();
     let doorward = Instance::start(&home.host, HOUSEHOLD);
@@ -172,6 +204,19 @@ fn refused_on_the_lan(home: &Household, doorward: &Instance<'_>) -> (Device, Ref
 fn wrong_host(home: &Household, doorward: &Instance<'_>) -> Answer {
     let caller = Caller::trusting("10.77.0.1:8443", &doorward.authority());
     home.lan.on(move || caller.get("/", &[("Host", "other.example")]).unwrap())
+}
+
+/// The line with these words; it may come a moment after the answer.
+fn logged(doorward: &Instance<'_>, words: &str) -> String {
+    let start = Instant::now();
+    loop {
+        let log = doorward.log();
+        if let Some(line) = log.lines().find(|line| line.contains(words)) {
+            return line.to_owned();
+        }
+        assert!(start.elapsed() < Duration::from_secs(10), "{words} is not in\n{log}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 fn text(value: &Value) -> String {

@@ -14,6 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use self::rows::{HOSTS, Outcome, PROTECTED, ROWS, TRAILERS};
+use super::super::service::Remembering;
 use super::super::{Edge, Settings};
 use super::*;
 use crate::base::clock::Clock;
@@ -301,7 +302,10 @@ impl Bench {
         };
         let signer = Arc::new(Signer::new(Arc::new(key), "edge", "core", clock.clone()).unwrap());
         let edge = Edge::new(settings, signer, &keys, core.clone(), Network::new([], 0), clock);
-        let service = |closing| Service { proxy: Arc::new(proxy::build(edge)), closing };
+        let service = |closing| {
+            let service = Service { proxy: Arc::new(proxy::build(edge.clone())), closing };
+            Remembering { service, edge }
+        };
         let limits = Limits { total: 100, reserve: 0, per_client: 100 };
         Self { rig: Rig::start(Protocol::Auto, origin, limits, service), core, _state: state }
     }

@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 
 use super::*;
+use crate::base::code::Code;
 use crate::base::limits::{BODY_BYTES_MAX, FIRST_HEAD_WAIT, HANDSHAKE_WAIT, HEAD_WAIT, IDLE_WAIT, LINGER_WAIT};
 
 #[tokio::test]
@@ -111,6 +112,8 @@ async fn heads_with_two_readings_are_refused() {
             answer.starts_with("HTTP/1.1 400 ") && answer.contains("\r\n\r\nmalformed-request: "),
             "{head:?}: {answer}"
         );
+        let code = answer.lines().last().and_then(|line| line.strip_prefix("code: ")?.split(' ').next());
+        assert!(code.is_some_and(|code| Code::parse(code).is_some()), "{head:?}: {answer}");
     }
 }
 

@@ -7,6 +7,7 @@ use crate::base::owner_command::OwnerCommand;
 use crate::base::printable::printable;
 use crate::decisions::Case;
 use crate::decisions::Decision;
+use crate::decisions::Kept;
 use crate::decisions::why;
 use crate::origin::ClientIpHeader;
 use crate::origin::Owner;
@@ -18,6 +19,10 @@ pub(super) fn steps(decision: &Decision, owner: &OwnerCommand) -> Vec<String> {
     let mut next = Vec::new();
     if let Some(reason) = decision.reason() {
         next.extend(of_reason(decision, reason, owner));
+    }
+    // What a head lacked that was never read is nobody's to mend.
+    if decision.case.asked.lines.kept == Kept::Unread {
+        return next;
     }
     next.extend(decision.case.origin.trail.steps().filter_map(|step| of_step(step, &decision.case)));
     next

@@ -91,7 +91,9 @@ fn header(account: &Account) -> Vec<(&'static str, String)> {
     if !walk.present.is_empty() {
         lines.push(("came", walk.present.join(", ")));
     }
-    if !walk.complete {
+    if walk.unread {
+        lines.push(("note", "the head was refused before it was read: nothing it may have said counts".to_owned()));
+    } else if !walk.complete {
         lines.push(("note", "more came than is kept: how we know stands below, as it was found then".to_owned()));
     }
     let elements = walk.elements.iter();

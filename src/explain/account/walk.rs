@@ -25,6 +25,9 @@ pub(super) struct Walk {
     pub(super) present: Vec<String>,
     /// Whether the lines that were kept lead to the same end as those that came; else the elements are not shown.
     pub(super) complete: bool,
+    /// Whether the head was refused before any line of it was read.
+    #[serde(skip)]
+    pub(super) unread: bool,
 }
 
 /// One element.
@@ -60,6 +63,7 @@ impl Walk {
             elements: if complete { recorder.elements } else { Vec::new() },
             present: present.map(ToString::to_string).collect(),
             complete,
+            unread: case.asked.lines.kept == Kept::Unread,
         }
     }
 }
