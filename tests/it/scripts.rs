@@ -1,6 +1,6 @@
 //! The scripts tell what they do before they do anything, and trouble the package manager once.
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
@@ -61,6 +61,30 @@ fn package_lists_are_read_once_and_everything_is_installed_at_once() {
         assert!(install.contains(&package), "{package} is not in {install:?}");
     }
     assert_eq!(folder.path().read_dir().unwrap().count(), 0, "the policy file is gone");
+}
+
+#[test]
+fn what_the_run_script_is_given_is_found_where_its_user_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let tree = folder.path().join("tree");
+    for part in ["deploy", "target/release", "elsewhere"] {
+        std::fs::create_dir_all(tree.join(part)).unwrap();
+    }
+    std::fs::copy(root().join("deploy/run"), tree.join("deploy/run")).unwrap();
+    // Nothing is built here: what would be is a program that says where it was started, and with what.
+    let toolchain = root().join("deploy/toolchain.sh");
+    let ready = format!(". '{}'\nfind_toolchain() {{ :; }}\ncargo() {{ :; }}\n", toolchain.display());
+    std::fs::write(tree.join("deploy/toolchain.sh"), ready).unwrap();
+    let binary = tree.join("target/release/doorward");
+    std::fs::write(&binary, "#!/bin/sh\necho \"$(cat \"$3\") $*\"\n").unwrap();
+    std::fs::set_permissions(&binary, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::write(tree.join("elsewhere/mine.toml"), "mine").unwrap();
+
+    let mut command = Command::new("/bin/bash");
+    command.args(["../deploy/run", "--config", "mine.toml"]).current_dir(tree.join("elsewhere"));
+    let output = command.env_remove("CARGO_TARGET_DIR").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "mine run --config mine.toml\n");
 }
 
 fn root() -> &'static Path {
