@@ -17,7 +17,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::support::caller::Caller;
-use crate::support::instance::Instance;
+use crate::support::instance::{Instance, owners_and};
 use crate::support::namespace::Namespace;
 
 const ADDRESS: &str = "127.0.0.1:18789";
@@ -131,10 +131,7 @@ fn what_does_not_end_is_cut_when_the_window_is_over() {
 }
 
 fn configuration(drain_seconds: u64) -> String {
-    format!(
-        "[edge]\ndrain_seconds = {drain_seconds}\n[[listener]]\nname = \"local\"\nbind = [\"{ADDRESS}\"]\n\
-         protocol = \"auto\"\nlocal = \"loopback\"\n"
-    )
+    owners_and(&format!("[edge]\ndrain_seconds = {drain_seconds}\n"))
 }
 
 fn ping(flags: u8, payload: &[u8]) -> Vec<u8> {

@@ -15,19 +15,10 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::support::caller::Caller;
-use crate::support::instance::Instance;
+use crate::support::instance::{Instance, OWNERS};
 use crate::support::lan::{HOUSEHOLD, Household};
 use crate::support::namespace::Namespace;
 use crate::support::program;
-
-const CONFIGURATION: &str = r#"
-[[listener]]
-name = "local"
-bind = ["127.0.0.1:18789"]
-protocol = "auto"
-local = "loopback"
-local_uids = [0]
-"#;
 
 const WAIT: Duration = Duration::from_secs(30);
 
@@ -80,7 +71,7 @@ fn one_address_may_shake_hands_3000_times_at_once() {
 fn want_of_descriptors_does_not_spin_and_passes() {
     const CALLERS: usize = 200;
     let machine = Namespace::new();
-    let instance = Instance::start(&machine, CONFIGURATION);
+    let instance = Instance::start(&machine, OWNERS);
     let id = instance.id();
     let (_, idle) = spent_in(id, Duration::from_secs(2));
     let held = fs::read_dir(format!("/proc/{id}/fd")).unwrap().count();

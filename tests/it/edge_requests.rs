@@ -6,20 +6,13 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::support::caller::Caller;
-use crate::support::instance::Instance;
+use crate::support::instance::{Instance, owners_and};
 use crate::support::namespace::Namespace;
 
-const CONFIGURATION: &str = r#"
+const REST: &str = r#"
 [edge]
 names = ["claw.example.com", "127.0.0.1"]
 origins = ["https://app.example.com"]
-
-[[listener]]
-name = "local"
-bind = ["127.0.0.1:18789"]
-protocol = "auto"
-local = "loopback"
-local_uids = [0]
 
 [[listener]]
 name = "public"
@@ -37,7 +30,7 @@ const SOCKET: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket
 #[test]
 fn refusals_are_stable_words_with_a_next_step() {
     let machine = Namespace::new();
-    let _instance = Instance::start(&machine, CONFIGURATION);
+    let _instance = Instance::start(&machine, &owners_and(REST));
     let head = |first: &str, rest: &str| format!("{first} HTTP/1.1\r\nHost: 127.0.0.1:18789\r\n{rest}\r\n");
     for (request, status, reason) in [
         ("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n".to_owned(), 421, "misdirected-host"),
@@ -75,7 +68,7 @@ fn refusals_are_stable_words_with_a_next_step() {
 #[test]
 fn an_h2c_upgrade_is_answered_in_http_1() {
     let machine = Namespace::new();
-    let _instance = Instance::start(&machine, CONFIGURATION);
+    let _instance = Instance::start(&machine, &owners_and(REST));
     let upgrade = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n";
     let request = format!("GET /healthz HTTP/1.1\r\nHost: a\r\n{upgrade}\r\n");
     assert!(exchange(&machine, "127.0.0.1:18789", &request, Ends::Caller).starts_with("HTTP/1.1 200 "));
@@ -84,7 +77,7 @@ fn an_h2c_upgrade_is_answered_in_http_1() {
 #[test]
 fn health_knows_no_names_and_whoami_does() {
     let machine = Namespace::new();
-    let instance = Instance::start(&machine, CONFIGURATION);
+    let instance = Instance::start(&machine, &owners_and(REST));
     let authority = instance.authority();
     let (plain, tls) = (Caller::plain("127.0.0.1:18789"), Caller::trusting("127.0.0.1:8443", &authority));
     let redirect = Caller::plain("127.0.0.1:8080");
@@ -108,7 +101,7 @@ fn health_knows_no_names_and_whoami_does() {
 #[test]
 fn what_a_caller_claims_of_itself_changes_nothing() {
     let machine = Namespace::new();
-    let _instance = Instance::start(&machine, CONFIGURATION);
+    let _instance = Instance::start(&machine, &owners_and(REST));
     let caller = Caller::plain("127.0.0.1:18789");
     machine.on(move || {
         let honest = caller.whoami(&[]);
@@ -137,7 +130,7 @@ fn what_a_caller_claims_of_itself_changes_nothing() {
 #[test]
 fn a_plain_request_is_led_to_our_own_names_only() {
     let machine = Namespace::new();
-    let _instance = Instance::start(&machine, CONFIGURATION);
+    let _instance = Instance::start(&machine, &owners_and(REST));
     let caller = Caller::plain("127.0.0.1:8080");
     machine.on(move || {
         let led = caller.get("//evil.example/%2e%2e?token=SECRET&a=b", &[("Host", "claw.example.com")]).unwrap();
@@ -152,7 +145,7 @@ fn a_plain_request_is_led_to_our_own_names_only() {
 #[test]
 fn the_access_log_has_one_line_for_each_request_and_no_secret() {
     let machine = Namespace::new();
-    let instance = Instance::start(&machine, CONFIGURATION);
+    let instance = Instance::start(&machine, &owners_and(REST));
     let caller = Caller::plain("127.0.0.1:18789");
     machine.on(move || {
         let agent = "x\" status=500 reason=\"forged \u{202e}";

@@ -6,20 +6,11 @@ use std::time::{Duration, Instant};
 
 use crate::support::caller::Caller;
 use crate::support::gateway_client::{Ask, Device, Session, connect};
-use crate::support::instance::Instance;
+use crate::support::instance::{Instance, owners_and};
 use crate::support::namespace::Namespace;
 
-const CONFIGURATION: &str = r#"
-[edge]
-drain_seconds = 6
-
-[[listener]]
-name = "local"
-bind = ["127.0.0.1:18789"]
-protocol = "auto"
-local = "loopback"
-local_uids = [0]
-"#;
+/// The time in which the sockets are told, one by one.
+const EDGE: &str = "[edge]\ndrain_seconds = 6\n";
 
 #[test]
 fn five_thousand_sockets_all_live() {
@@ -27,7 +18,7 @@ fn five_thousand_sockets_all_live() {
     /// At most so many are on their way at once: the core lets 32 of one client wait for their hello.
     const AT_ONCE: usize = 16;
     let machine = Namespace::new();
-    let instance = Instance::start(&machine, CONFIGURATION);
+    let instance = Instance::start(&machine, &owners_and(EDGE));
     let token = instance.token();
     machine.block_on(move || async move {
         let device = Device::new();
@@ -54,7 +45,7 @@ fn five_thousand_sockets_all_live() {
 #[test]
 fn a_quiet_socket_outlives_seventy_seconds() {
     let machine = Namespace::new();
-    let instance = Instance::start(&machine, CONFIGURATION);
+    let instance = Instance::start(&machine, &owners_and(EDGE));
     let (token, authority) = (instance.token(), instance.authority());
     machine.block_on(move || async move {
         let device = Device::new();
@@ -74,7 +65,7 @@ fn a_quiet_socket_outlives_seventy_seconds() {
 #[test]
 fn at_the_end_every_socket_is_told_and_nobody_new_gets_in() {
     let machine = Namespace::new();
-    let mut instance = Instance::start(&machine, CONFIGURATION);
+    let mut instance = Instance::start(&machine, &owners_and(EDGE));
     let token = instance.token();
     let (all_in, ready) = std::sync::mpsc::channel();
     let (closes, refused, took, status) = std::thread::scope(|scope| {

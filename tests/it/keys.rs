@@ -8,24 +8,15 @@ use serde_json::{Value, json};
 
 use crate::support::caller::Caller;
 use crate::support::gateway_client::{Ask, Device, connect};
-use crate::support::instance::Instance;
+use crate::support::instance::{Instance, OWNERS};
 use crate::support::keep::Kept;
 use crate::support::namespace::Namespace;
-
-const CONFIGURATION: &str = r#"
-[[listener]]
-name = "local"
-bind = ["127.0.0.1:18789"]
-protocol = "auto"
-local = "loopback"
-local_uids = [0]
-"#;
 
 #[test]
 fn a_rotation_under_traffic_refuses_no_good_request() {
     const ROTATIONS: usize = 8;
     let machine = Namespace::new();
-    let mut instance = Instance::start(&machine, CONFIGURATION);
+    let mut instance = Instance::start(&machine, OWNERS);
     let (token, over, answered) = (instance.token(), Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let traffic = machine.spawn({
         let (over, answered) = (Arc::clone(&over), Arc::clone(&answered));

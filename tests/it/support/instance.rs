@@ -14,6 +14,21 @@ use super::namespace::Namespace;
 const START_WAIT: Duration = Duration::from_secs(30);
 const STOP_WAIT: Duration = Duration::from_secs(40);
 
+/// One listener on 127.0.0.1:18789, for TLS and plain HTTP, to whom the machine's owner is local.
+pub(crate) const OWNERS: &str = r#"
+[[listener]]
+name = "local"
+bind = ["127.0.0.1:18789"]
+protocol = "auto"
+local = "loopback"
+local_uids = [0]
+"#;
+
+/// [`OWNERS`], and the tables of `rest`.
+pub(crate) fn owners_and(rest: &str) -> String {
+    format!("{OWNERS}\n{rest}")
+}
+
 /// A running doorward; it is killed when dropped, and its folder removed.
 #[derive(Debug)]
 pub(crate) struct Instance<'a> {
