@@ -8,9 +8,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+#[path = "tidy/fields.rs"]
+mod fields;
 #[path = "tidy/source.rs"]
 mod source;
 
+use fields::fields;
 use source::{code_only, functions, imported, is_test, modules_in_order, room_of};
 
 const FILE_LINES_MAX: usize = 400;
@@ -171,6 +174,26 @@ fn limits_stand_in_one_place() {
         }
     }
     assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+#[test]
+fn log_lines_have_no_other_fields_than_telemetry_names() {
+    let telemetry = read(Path::new("src/telemetry.rs"));
+    let (_, list) = telemetry.split_once("pub const FIELDS").unwrap();
+    let (_, list) = list.split_once("= [").unwrap();
+    let list = list.split_once("];").unwrap().0;
+    let mut unused: Vec<&str> = list.split('"').skip(1).step_by(2).collect();
+    let named = unused.clone();
+    let mut wrong = String::new();
+    for file in rust_files(Path::new("src")) {
+        for (line, field) in fields(&code_only(&read(&file))) {
+            if !named.contains(&field.as_str()) {
+                let _ = writeln!(wrong, "{}:{line}: {field}: misspelt, or new in telemetry::FIELDS", file.display());
+            }
+            unused.retain(|name| *name != field);
+        }
+    }
+    assert!(wrong.is_empty() && unused.is_empty(), "\n{wrong}no line has: {unused:?}");
 }
 
 #[test]
