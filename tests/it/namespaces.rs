@@ -112,7 +112,8 @@ fn strange_host_or_web_origin_is_refused_before_the_101() {
     assert!(doorward.pending().is_empty() && doorward.paired().is_empty());
 }
 
-/// A container behind Docker's NAT: a bridge 172.18.0.1 that hides every caller, IPv4 and IPv6.
+/// The household with a container on its host behind Docker's NAT: a bridge 172.18.0.1 that hides every caller, IPv4
+/// and IPv6.
 struct Docker {
     host: Namespace,
     container: Namespace,
@@ -121,7 +122,7 @@ struct Docker {
 
 impl Docker {
     fn new() -> Self {
-        let (host, container, lan) = (Namespace::new(), Namespace::new(), Namespace::new());
+        let (Household { host, lan }, container) = (Household::new(), Namespace::new());
         host.ip("link add br0 type bridge");
         host.address("br0", "172.18.0.1/24");
         host.address("br0", "fd18::1/64");
@@ -130,13 +131,6 @@ impl Docker {
         for (address, gateway) in [("172.18.0.2/24", "172.18.0.1"), ("fd18::2/64", "fd18::1")] {
             container.address("eth0", address);
             container.ip(&format!("route add default via {gateway}"));
-        }
-        host.cable("lan0", &lan, "eth0");
-        for address in ["10.77.0.1/24", "fd77::1/64"] {
-            host.address("lan0", address);
-        }
-        for address in ["10.77.0.2/24", "fd77::2/64"] {
-            lan.address("eth0", address);
         }
         host.sysctl("net.ipv4.ip_forward=1");
         host.sysctl("net.ipv6.conf.all.forwarding=1");
