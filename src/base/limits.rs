@@ -106,6 +106,8 @@ pub const LINK_ADDRESSES_MAX: usize = 256;
 pub const LINKS_MAX: usize = 4_096;
 /// Parts of one answer of the kernel that are read.
 pub const NETLINK_ANSWERS_MAX: usize = 10_000;
+/// Processes we descend from that are looked at.
+pub const ANCESTORS_MAX: usize = 32;
 /// A dial of the published port is refused within this time, or nothing is proven.
 pub const PROBE_WAIT: Duration = Duration::from_secs(2);
 /// Our own listener has heard the probe within this time.

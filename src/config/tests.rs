@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod later;
+mod locals;
 mod vouchers;
 
 use http::HeaderName;
@@ -39,6 +40,7 @@ fn refusals() -> Vec<(String, Expected)> {
         .chain(refusals_of_listeners())
         .chain(refusals_of_ranges())
         .chain(later::refusals())
+        .chain(locals::refusals())
         .chain(vouchers::refusals())
         .collect()
 }
@@ -79,7 +81,6 @@ fn outside(rest: &str) -> String {
 
 fn refusals_of_listeners() -> Vec<(String, Expected)> {
     let listener = |rest: &str| format!("[[listener]]\n{rest}");
-    let inside = |rest: &str| format!("[[listener]]\nbind = [\"127.0.0.1:1\", \"[::1]:1\"]\n{rest}");
     vec![
         (listener("bind = «[]»"), |f| matches!(f, Fault::Missing { key: "bind" })),
         (listener("bind = [«\"localhost:1\"»]"), |f| matches!(f, Fault::Bind(_))),
@@ -91,19 +92,6 @@ fn refusals_of_listeners() -> Vec<(String, Expected)> {
         (outside("protocol = «\"auto\"»"), |f| matches!(f, Fault::AutoNeedsLoopback(_))),
         (outside("protocol = \"http\"\nserve = «\"all\"»"), |f| matches!(f, Fault::ServeAllExposed)),
         (outside("serve = «\"redirect\"»"), |f| matches!(f, Fault::RedirectNeedsHttp)),
-        (outside("local = «\"loopback\"»"), |f| matches!(f, Fault::LocalNeedsLoopback(_))),
-        (outside("local = «\"published-loopback\"»"), |f| matches!(f, Fault::Missing { key: "published_port" })),
-        (outside("published_port = «1»"), |f| matches!(f, Fault::Useless { key: "published_port", .. })),
-        (outside("local_peers = «[\"192.168.65.1\"]»"), |f| matches!(f, Fault::Useless { key: "local_peers", .. })),
-        (outside("local = \"published-loopback\"\npublished_port = «0»"), |f| matches!(f, Fault::Number { .. })),
-        (outside("local = \"published-loopback\"\npublished_port = 1\nlocal_peers = [«\"10.0.0.0/8\"»]"), |f| {
-            matches!(f, Fault::LocalPeer(_))
-        }),
-        (inside("local = «\"published-loopback\"»\npublished_port = 1"), |f| {
-            matches!(f, Fault::PublishedNeedsOutside)
-        }),
-        (outside("local_uids = «[33]»"), |f| matches!(f, Fault::Useless { .. })),
-        (inside("local = \"loopback\"\nlocal_uids = [33, «-1»]"), |f| matches!(f, Fault::Number { .. })),
         (outside("proxy_protocol = «\"required\"»"), |f| matches!(f, Fault::ProxyNeedsFrom)),
         (outside("proxy_protocol = «\"optional\"»"), |f| matches!(f, Fault::UnknownValue { .. })),
         (outside("proxy_protocol_from = «[\"10.0.0.2\"]»"), |f| matches!(f, Fault::Useless { .. })),
@@ -121,10 +109,6 @@ fn refusals_of_listeners() -> Vec<(String, Expected)> {
         (outside("client_ip_header = «\"x-forwarded-fro\"»\ntrusted_proxies = [\"10.0.0.2\"]"), |f| {
             matches!(f, Fault::UnknownValue { closest: Some("x-forwarded-for"), .. })
         }),
-        (
-            inside("local = «\"loopback\"»\nproxy_protocol = \"required\"\nproxy_protocol_from = [\"127.0.0.1\"]"),
-            |f| matches!(f, Fault::LocalBehindProxy),
-        ),
     ]
 }
 
