@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::config::place::Environment;
 
 pub use error::AppError;
-pub use judge::{judge, look_around};
+pub use judge::{exposed, judge, look_around};
 
 use lock::StateLock;
 

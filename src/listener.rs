@@ -8,7 +8,9 @@ use std::net::SocketAddr;
 
 use crate::net::addr::PeerAddr;
 use crate::origin;
+use crate::origin::Network;
 use crate::origin::ProxyProtocol;
+use crate::origin::exposure::Exposure;
 
 pub mod accept;
 pub mod bind;
@@ -54,7 +56,18 @@ impl Settings {
         let past_a_proxy = matches!(self.origin.proxy_protocol, ProxyProtocol::Required { .. });
         let plain = self.protocol == Protocol::Http && self.serve == Serve::All && !past_a_proxy;
         let outside = self.bind.iter().any(|address| !address.ip().is_loopback());
-        !(plain && outside) || peer.ip().is_loopback() || self.origin.trusted_proxies.contains(peer.ip())
+        !(plain && outside) || self.is_trusted_way(peer)
+    }
+
+    /// Whether `peer` may ask in plain HTTP, as far as `network` knows who can come here: a published port that is not
+    /// proven closed to strangers would let them, and an owner who takes it for closed, send secrets in clear.
+    pub fn serves_plain(&self, peer: PeerAddr, network: &Network) -> bool {
+        let port = self.origin.local.published_port();
+        port.is_none_or(|port| network.exposure(port) == Exposure::Closed) || self.is_trusted_way(peer)
+    }
+
+    fn is_trusted_way(&self, peer: PeerAddr) -> bool {
+        peer.ip().is_loopback() || self.origin.trusted_proxies.contains(peer.ip())
     }
 }
 
@@ -123,6 +136,34 @@ mod serving {
             let name = "plain".to_owned();
             let settings = Settings { name, bind: vec![bind.parse().unwrap()], protocol, serve, origin };
             assert_eq!(settings.serves(PeerAddr::from_accept(peer.parse().unwrap())), served, "{bind} {peer}");
+        }
+    }
+
+    #[test]
+    fn a_published_port_speaks_plain_http_to_strangers_only_when_it_is_proven_closed() {
+        let at = "172.18.0.1:18789".parse().unwrap();
+        let unproven = Exposure::Unproven { at, from: "172.18.0.0/16".parse().unwrap() };
+        let open = Exposure::Open { at, by: crate::origin::exposure::Answerer::Somebody };
+        let published = || origin::LocalRule::PublishedLoopback { port: 18_789, peers: Vec::new() };
+        for (local, exposure, peer, served) in [
+            (published(), Exposure::Closed, "172.18.0.1:1", true),
+            (published(), Exposure::Pending, "172.18.0.1:1", false),
+            (published(), Exposure::NoHost, "172.18.0.1:1", false),
+            (published(), unproven, "172.18.0.1:1", false),
+            (published(), open, "172.18.0.1:1", false),
+            (published(), open, "203.0.113.9:1", false),
+            (published(), open, "10.0.0.2:1", true),
+            (published(), open, "127.0.0.1:1", true),
+            (origin::LocalRule::Never, open, "172.18.0.1:1", true),
+            (origin::LocalRule::Loopback { uids: Vec::new() }, open, "172.18.0.1:1", true),
+        ] {
+            let trusted_proxies = Ranges::parse(&["10.0.0.2"], Width::Narrow).unwrap();
+            let origin = origin::Settings { local, trusted_proxies, ..origin::Settings::default() };
+            let (name, protocol, serve) = ("published".to_owned(), Protocol::Auto, Serve::All);
+            let settings = Settings { name, bind: Vec::new(), protocol, serve, origin };
+            let network = Network::default().with_exposure(18_789, exposure);
+            let peer = PeerAddr::from_accept(peer.parse().unwrap());
+            assert_eq!(settings.serves_plain(peer, &network), served, "{peer:?} {exposure}");
         }
     }
 }

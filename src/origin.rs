@@ -93,6 +93,16 @@ pub enum LocalRule {
     },
 }
 
+impl LocalRule {
+    /// The port of the host's that the rule rests on, if it rests on one.
+    pub fn published_port(&self) -> Option<u16> {
+        match self {
+            Self::PublishedLoopback { port, .. } => Some(*port),
+            Self::Loopback { .. } | Self::Never => None,
+        }
+    }
+}
+
 /// Whether a listener may trust the bridge of our own container network, or its gateway: an operator's explicit word.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum TrustOwnBridge {

@@ -19,7 +19,6 @@ use crate::explain::account;
 use crate::explain::account::Account;
 use crate::listener::caps::Caps;
 use crate::listener::live::Live;
-use crate::origin::LocalRule;
 use crate::origin::exposure::Exposure;
 use crate::protocol::call::CallError;
 
@@ -100,14 +99,11 @@ impl Owner {
         let network = self.edge.network();
         let listeners = self.facts.listeners.iter().map(|listener| {
             let settings = listener.settings.load();
-            let published = match settings.origin.local {
-                LocalRule::PublishedLoopback { port, .. } => {
-                    let exposure = network.exposure(port);
-                    json!({"port": port, "found": exposure.to_string(), "closed": exposure == Exposure::Closed,
-                        "hint": exposure.hint(port)})
-                }
-                LocalRule::Loopback { .. } | LocalRule::Never => Value::Null,
-            };
+            let published = settings.origin.local.published_port().map(|port| {
+                let exposure = network.exposure(port);
+                json!({"port": port, "found": exposure.to_string(), "closed": exposure == Exposure::Closed,
+                    "hint": exposure.hint(port)})
+            });
             json!({
                 "name": settings.name,
                 "protocol": settings.protocol.as_str(),

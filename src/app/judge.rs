@@ -48,9 +48,10 @@ pub fn judge(config: &Config, environment: &Environment) -> Vec<AppError> {
 }
 
 /// What stands in the way of nothing but shows only from here: ports that are published wider than their listener says.
-/// Dials them, as a start would.
-pub fn look_around(config: &Config) -> Vec<String> {
-    let ports = probe::published(&config.listeners);
+/// Dials them, as a start would, but for those whose reach is `known`: a running instance would take our dial for a stranger's.
+pub fn look_around(config: &Config, known: &[u16]) -> Vec<String> {
+    let mut ports = probe::published(&config.listeners);
+    ports.retain(|port| !known.contains(port));
     let Some((network, runtime)) = network::read().ok().zip(Builder::new_current_thread().enable_all().build().ok())
     else {
         return Vec::new();
@@ -59,10 +60,15 @@ pub fn look_around(config: &Config) -> Vec<String> {
     for port in ports {
         let exposure = runtime.block_on(probe::probe(&network, port, &Knocks::default()));
         if let Some(hint) = exposure.hint(port) {
-            shown.push(format!("published port {port} is {exposure}, so nobody is local there; {hint}"));
+            shown.push(exposed(port, &exposure.to_string(), &hint));
         }
     }
     shown
+}
+
+/// That nobody is local through this port, and what to do about it.
+pub fn exposed(port: u16, found: &str, hint: &str) -> String {
+    format!("published port {port} is {found}, so nobody is local there; {hint}")
 }
 
 fn judge_store(config: &Config) -> Result<(), AppError> {

@@ -12,31 +12,27 @@ use tokio::time::timeout;
 use crate::base::limits::{PROBE_ADDRESSES_MAX, PROBE_HEARD_WAIT, PROBE_WAIT};
 use crate::listener;
 use crate::listener::knock::Knocks;
+use crate::origin::Network;
 use crate::origin::exposure::{Answerer, Exposure};
-use crate::origin::{LocalRule, Network};
 
 /// The ports that `listeners` say are published on loopback only.
 pub(super) fn published<'a>(listeners: impl IntoIterator<Item = &'a listener::Settings>) -> Vec<u16> {
-    let port = |listener: &listener::Settings| match listener.origin.local {
-        LocalRule::PublishedLoopback { port, .. } => Some(port),
-        LocalRule::Loopback { .. } | LocalRule::Never => None,
-    };
-    listeners.into_iter().filter_map(port).collect()
+    listeners.into_iter().filter_map(|listener| listener.origin.local.published_port()).collect()
 }
 
 /// How far `port` of the host reaches, seen from a container with this `network`.
 pub(super) async fn probe(network: &Network, port: u16, knocks: &Knocks) -> Exposure {
     let hosts = network.host_addresses();
-    let mut found = if hosts.is_empty() { Exposure::Unproven { at: None } } else { Exposure::Closed };
-    for (count, host) in hosts.into_iter().enumerate() {
+    let mut found = if hosts.is_empty() { Exposure::NoHost } else { Exposure::Closed };
+    for (count, (host, from)) in hosts.into_iter().enumerate() {
         let at = SocketAddr::new(host, port);
         if count >= PROBE_ADDRESSES_MAX {
-            return Exposure::Unproven { at: Some(at) };
+            return Exposure::Unproven { at, from };
         }
         match dial(at, knocks).await {
             Dialled::Answered(by) => return Exposure::Open { at, by },
             Dialled::Refused => {}
-            Dialled::Unclear => found = Exposure::Unproven { at: Some(at) },
+            Dialled::Unclear => found = Exposure::Unproven { at, from },
         }
     }
     found
@@ -113,6 +109,6 @@ mod tests {
     #[tokio::test]
     async fn without_a_host_to_dial_nothing_is_proven() {
         let found = probe(&Network::new(["127.0.0.1".parse::<IpAddr>().unwrap()], 0), 1, &Knocks::default()).await;
-        assert_eq!(found, Exposure::Unproven { at: None });
+        assert_eq!(found, Exposure::NoHost);
     }
 }

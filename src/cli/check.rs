@@ -5,19 +5,22 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::admin::request::Request;
 use crate::app::AppError;
-use crate::app::{judge, look_around};
+use crate::app::{exposed, judge, look_around};
 use crate::config::Config;
 use crate::listener;
 use crate::listener::bind::BindError;
 use crate::origin::{ClientIpHeader, LocalRule, ProxyProtocol};
 
+use super::ask;
 use super::failure::Failure;
 use super::{Context, Form, print, print_json};
 
 pub(super) fn check(context: &Context) -> Result<(), Failure> {
     let mut config = context.config()?;
-    config.warnings.extend(look_around(&config));
+    let (known, exposed) = ask_of_ports(&config, context);
+    config.warnings.extend(exposed.into_iter().chain(look_around(&config, &known)));
     let (may_come, problems): (Vec<_>, Vec<_>) = judge(&config, &context.environment).into_iter().partition(may_come);
     let absent = may_come.iter().map(|error| format!("{error}: a start is refused until it has; {}", error.hint()));
     let warnings: Vec<String> = config.warnings.iter().cloned().chain(absent).collect();
@@ -33,6 +36,23 @@ pub(super) fn check(context: &Context) -> Result<(), Failure> {
         Form::Text => print(&shown(&config, &problems, &warnings))?,
     }
     if problems.is_empty() { Ok(()) } else { Err(Failure::told()) }
+}
+
+/// The published ports that a running instance looks after, and what it found of those that are not proven closed.
+fn ask_of_ports(config: &Config, context: &Context) -> (Vec<u16>, Vec<String>) {
+    let status = ask::call(&Request::Status, config, context).unwrap_or_default();
+    let listeners = status.get("listeners").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let (mut known, mut shown) = (Vec::new(), Vec::new());
+    for published in listeners.iter().filter_map(|listener| listener.get("published")) {
+        let port = published.get("port").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok());
+        let text = |key: &str| published.get(key).and_then(Value::as_str);
+        let Some((port, found)) = port.zip(text("found")) else { continue };
+        known.push(port);
+        if published.get("closed") != Some(&Value::Bool(true)) {
+            shown.push(exposed(port, found, text("hint").unwrap_or_default()));
+        }
+    }
+    (known, shown)
 }
 
 /// An address that this machine does not have may come with a cable, a lease or a tunnel.

@@ -29,10 +29,12 @@ use crate::base::limits::{HEAD_LINES_MAX, IDLE_WAIT, REQUESTS_PER_CONNECTION_MAX
 use crate::core;
 use crate::core::Admission;
 use crate::decisions;
+use crate::listener;
 use crate::listener::Serve;
+use crate::listener::facts::ConnectionFacts;
 use crate::listener::head::HeadFault;
 use crate::origin::request::{check_web_origin, read_authority, read_scheme};
-use crate::origin::{Facts, resolve};
+use crate::origin::{Facts, Network, resolve};
 
 /// Our half of pingora's proxy.
 #[derive(Debug)]
@@ -142,6 +144,11 @@ impl Edge {
         if verdict.is_some() || (record.origin.is_some() && connection.is_new()) {
             let (code, outcome) = outcome_of(status, verdict);
             let case = record.case(session.req_header(), connection, self);
+            if reason_of(&outcome) == Some(Refusal::Unproxied.reason()) {
+                // It may be the very proxy that somebody forgot to list.
+                let headers = &session.req_header().headers;
+                self.0.advisor.heed(&case.origin, headers, &case.listener, self.0.clock.now());
+            }
             self.core().decisions().keep(case.decided(code, outcome));
         }
         let written = respond::write(session, response, &method).await;
@@ -175,9 +182,8 @@ impl Edge {
             let location = https_location(authority, &head.uri, &settings)?;
             return Ok(Outcome::Answer(respond::redirect(location)));
         }
-        if !listener.serves(facts.peer) {
-            return Err(Refusal::Unproxied);
-        }
+        let network = record.network.insert(self.network());
+        check_way(facts, listener, network)?;
         host::check(authority, facts.tls.as_ref(), listener, &settings)?;
         let (rules, proxy_header) = (&listener.origin, facts.proxy_header.as_ref());
         let scheme = read_scheme(facts.scheme(), &head.headers, facts.peer, proxy_header, rules);
@@ -196,7 +202,6 @@ impl Edge {
             scheme,
         };
         record.tailnet = said.tailnet;
-        let network = record.network.insert(self.network());
         let origin = &*record.origin.insert(resolve(&said, rules, network));
         line.origin(origin);
         self.0.advisor.heed(origin, &head.headers, listener, self.0.clock.now());
@@ -237,6 +242,17 @@ impl Edge {
     }
 }
 
+/// Whether this caller may say here what nobody else should hear.
+fn check_way(facts: &ConnectionFacts, listener: &listener::Settings, network: &Network) -> Result<(), Refusal> {
+    if !listener.serves(facts.peer) {
+        return Err(Refusal::Unproxied);
+    }
+    if facts.tls.is_none() && !listener.serves_plain(facts.peer, network) {
+        return Err(Refusal::PortNotClosed);
+    }
+    Ok(())
+}
+
 /// Why a request was refused, the code in the answer, and the exact cause.
 type Verdict = (&'static str, Option<Code>, Option<String>);
 
@@ -251,6 +267,13 @@ fn outcome_of(status: StatusCode, verdict: Option<Verdict>) -> (Option<Code>, de
     let status = status.as_u16();
     let Some((reason, code, cause)) = verdict else { return (None, decisions::Outcome::Served { status }) };
     (code, decisions::Outcome::Refused { reason, cause, status: Some(status), connect: None })
+}
+
+fn reason_of(outcome: &decisions::Outcome) -> Option<&'static str> {
+    match outcome {
+        decisions::Outcome::Refused { reason, .. } => Some(reason),
+        _ => None,
+    }
 }
 
 /// Methods that change nothing (RFC 9110 §9.2.1).

@@ -68,6 +68,9 @@ pub enum Refusal {
     /// A page of another site.
     #[error("web origin: {0}")]
     Origin(#[from] OriginRefusal),
+    /// Plain HTTP through a published port that is not proven closed to strangers.
+    #[error("the published port is not proven closed beyond the host's loopback")]
+    PortNotClosed,
     /// The assertion could not be signed.
     #[error("sign: {0}")]
     Sign(#[from] SignError),
@@ -124,6 +127,12 @@ impl Refusal {
                 StatusCode::FORBIDDEN,
                 "foreign-web-origin",
                 "open the page from this server's own address; its owner allows others in edge.origins",
+            ),
+            Self::PortNotClosed => (
+                StatusCode::FORBIDDEN,
+                "port-not-closed",
+                "use https; plain http waits until this port is proven closed to others: its owner publishes it on 127.0.0.1 \
+                 only, and doorward status says what was found",
             ),
             Self::Sign(_) => (StatusCode::INTERNAL_SERVER_ERROR, "not-signed", "see the server's log"),
             Self::Target => (StatusCode::BAD_REQUEST, "bad-target", "ask for a path"),
@@ -279,7 +288,8 @@ mod tests {
             Refusal::Method { .. } => Refusal::Misdirected,
             Refusal::Misdirected => Refusal::MisdirectedByTls,
             Refusal::MisdirectedByTls => Refusal::Origin(OriginRefusal::Foreign),
-            Refusal::Origin(_) => Refusal::Sign(SignError::TooLong),
+            Refusal::Origin(_) => Refusal::PortNotClosed,
+            Refusal::PortNotClosed => Refusal::Sign(SignError::TooLong),
             Refusal::Sign(_) => Refusal::Target,
             Refusal::Target => Refusal::TransferCoding,
             Refusal::TransferCoding => Refusal::Unproxied,

@@ -153,17 +153,19 @@ impl Network {
         self.is_contained() && self.is_gateway(ip) && self.bridges.iter().any(|bridge| bridge.range.contains(&ip))
     }
 
-    /// Where the host can be reached on our own container networks: default gateways there, and each network's
-    /// first address. Empty outside of a container, or where it shares its host's network.
-    pub fn host_addresses(&self) -> Vec<IpAddr> {
+    /// Where the host can be reached on our own container networks, each with that network: default gateways there, and
+    /// each network's first address. Empty outside of a container, or where it shares its host's network.
+    pub fn host_addresses(&self) -> Vec<(IpAddr, IpNet)> {
         if !self.is_contained() {
             return Vec::new();
         }
-        let inside = |ip: &IpAddr| self.bridges.iter().any(|bridge| bridge.range.contains(ip));
-        let mut hosts: Vec<IpAddr> = self.gateways.iter().copied().filter(inside).collect();
-        hosts.extend(self.bridges.iter().filter_map(|bridge| bridge.host));
+        let mut hosts = Vec::new();
+        for bridge in &self.bridges {
+            let gateways = self.gateways.iter().copied().filter(|ip| bridge.range.contains(ip));
+            hosts.extend(gateways.chain(bridge.host).map(|host| (host, bridge.range)));
+        }
         hosts.sort_unstable();
-        hosts.dedup();
+        hosts.dedup_by_key(|(host, _)| *host);
         hosts
     }
 

@@ -127,7 +127,9 @@ impl Step {
             Self::LocalPeer => "not local: the peer is not loopback",
             Self::LocalPeerNoForwarder => "not local: the peer is not this container's gateway, nor in local_peers",
             Self::LocalPortOpen => "not local: the published port is open beyond the host's loopback",
-            Self::LocalPortUnproven => "not local: the published port is not proven closed beyond the host's loopback",
+            Self::LocalPortUnproven => {
+                "not local: the published port is not proven closed beyond the host's loopback (doorward status says why)"
+            }
             Self::LocalProxyHeader => "not local: the connection opened with a PROXY header",
             Self::LocalService => "not local: the peer's socket belongs to a service account",
             Self::LocalTrustedProxy => "not local: the peer is a trusted proxy",

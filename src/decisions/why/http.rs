@@ -119,6 +119,12 @@ pub(super) const HTTP: &[Why] = &[
         owner: "If the caller is your proxy, add its address to trusted_proxies of this listener.",
     },
     Why {
+        reason: "port-not-closed",
+        what: "This door is meant for the machine it runs on, and others may be able to come in by it; they would send secrets in clear.",
+        visitor: "Use the https address. If the server was just started, try again in a few seconds.",
+        owner: "Publish the port on the host's own loopback only, -p 127.0.0.1:18789:18789; doorward status says what was found.",
+    },
+    Why {
         reason: "too-many-headers",
         what: "The request has more header lines than are read here.",
         visitor: "Try again with fewer browser extensions.",

@@ -53,6 +53,7 @@ fn of_reason(decision: &Decision, reason: &str, owner: &OwnerCommand) -> Vec<Str
             }]
         }
         ("not-through-the-proxy", ..) => vec![trust(case, &case.connection.peer.ip().to_string())],
+        ("port-not-closed", ..) => vec![port_hint(case).unwrap_or(general)],
         ("token_missing" | "token_mismatch", ..) => {
             vec![general, format!("the right one: {}", owner.with("token show"))]
         }
@@ -85,7 +86,7 @@ fn of_step(step: Step, case: &Case) -> Option<String> {
         Step::NatBridge | Step::NatGateway | Step::NatOwnAddress | Step::NatRuntime => {
             "callers behind this address cannot be told apart: let what forwards them speak the PROXY protocol, or run on the host's own network".to_owned()
         }
-        Step::LocalPortOpen | Step::LocalPortUnproven => "publish that port on the host's own 127.0.0.1 and nowhere else".to_owned(),
+        Step::LocalPortOpen | Step::LocalPortUnproven => return port_hint(case),
         Step::LocalService => match case.connection.owner {
             Owner::Known { uid } => format!(
                 "only if everything that runs as user {uid} is yours and no proxy, add it to local_uids in [[listener]] \"{listener}\": {uid}"
@@ -94,6 +95,12 @@ fn of_step(step: Step, case: &Case) -> Option<String> {
         },
         _ => return None,
     })
+}
+
+/// What to do about the port that is published for this listener, as it was when this was decided.
+fn port_hint(case: &Case) -> Option<String> {
+    let port = case.listener.origin.local.published_port()?;
+    case.network.exposure(port).hint(port)
 }
 
 fn trust(case: &Case, ip: &str) -> String {

@@ -130,7 +130,7 @@ fn through_a_port_published_on_loopback_the_gateway_is_local() {
 
 #[test]
 fn each_condition_alone_can_refuse_a_published_port() {
-    let at = "172.18.0.1:18789".parse().unwrap();
+    let (at, from) = ("172.18.0.1:18789".parse().unwrap(), "172.18.0.0/16".parse().unwrap());
     let found = |exposure| Try { exposure, ..published("172.18.0.1") };
     let header = |headers| Try { headers, ..published("172.18.0.1") };
     let host = |host| Try { host, ..published("172.18.0.1") };
@@ -143,8 +143,8 @@ fn each_condition_alone_can_refuse_a_published_port() {
         (Try { container: None, ..published("172.18.0.1") }, Step::LocalNoContainer),
         (Try { container: None, ..published("192.168.65.1") }, Step::LocalNoContainer),
         (found(Exposure::Pending), Step::LocalPortUnproven),
-        (found(Exposure::Unproven { at: Some(at) }), Step::LocalPortUnproven),
-        (found(Exposure::Unproven { at: None }), Step::LocalPortUnproven),
+        (found(Exposure::Unproven { at, from }), Step::LocalPortUnproven),
+        (found(Exposure::NoHost), Step::LocalPortUnproven),
         (found(Exposure::Open { at, by: Answerer::Ourselves }), Step::LocalPortOpen),
         (found(Exposure::Open { at, by: Answerer::Somebody }), Step::LocalPortOpen),
         (Try { port: 18_790, ..published("172.18.0.1") }, Step::LocalPortUnproven),

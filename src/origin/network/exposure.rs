@@ -4,11 +4,15 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use ipnet::IpNet;
+
 /// What the last probe of a published port came to.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Exposure {
-    /// Refused at every gateway: the port is published on the host's loopback, or not at all.
+    /// Refused at every address of the host that we have: the port is published on its loopback, or not at all.
     Closed,
+    /// There is nothing to dial: we are on no container network whose host we could reach.
+    NoHost,
     /// Somebody answers there: others than the host's own loopback can connect.
     Open {
         /// Where.
@@ -19,10 +23,13 @@ pub enum Exposure {
     /// No probe has ended yet.
     #[default]
     Pending,
-    /// No answer, or an unclear one; without an address, there was no gateway to dial.
+    /// No answer, or an unclear one. A firewall that drops our packets (ufw does by default) drops them whether the port
+    /// is open to others or not, for what the runtime publishes passes such a firewall by: it proves nothing.
     Unproven {
         /// Where.
-        at: Option<SocketAddr>,
+        at: SocketAddr,
+        /// Our own container network, from which it was dialled.
+        from: IpNet,
     },
 }
 
@@ -39,15 +46,20 @@ impl Exposure {
     /// What to do about it, where something is to be done.
     pub fn hint(self, port: u16) -> Option<String> {
         match self {
-            Self::Closed | Self::Pending => None,
-            Self::Open { .. } => Some(format!("publish it on the host's loopback only: -p 127.0.0.1:{port}:{port}")),
-            Self::Unproven { at: Some(at) } => Some(format!(
-                "let this container reach {at} through the host's firewall: a port that is published on loopback only \
-                 refuses there"
-            )),
-            Self::Unproven { at: None } => {
+            Self::Closed => None,
+            Self::NoHost => {
                 Some("run this on a bridge network of Docker or Podman, or set local = \"never\"".to_owned())
             }
+            Self::Open { .. } => Some(format!("publish it on the host's loopback only: -p 127.0.0.1:{port}:{port}")),
+            Self::Pending => Some("look again in a few seconds".to_owned()),
+            // A rule that rejects would say "refused" in the port's place, open or not.
+            Self::Unproven { at, from } => Some(format!(
+                "the host's firewall keeps this container from seeing whether the port is closed: let it through to {at}, \
+                 where nothing listens if the port is published on loopback only (with ufw, on the host: sudo ufw allow \
+                 proto tcp from {from} to {} port {}); do not reject there, that would look closed when it is not",
+                at.ip(),
+                at.port()
+            )),
         }
     }
 }
@@ -56,6 +68,7 @@ impl fmt::Display for Exposure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed => f.write_str("not reachable beyond the host's loopback"),
+            Self::NoHost => f.write_str("not proven closed: no container network with a gateway"),
             Self::Open { at, by: Answerer::Ourselves } => {
                 write!(f, "open beyond the host's loopback: this very listener answers at {at}")
             }
@@ -63,8 +76,7 @@ impl fmt::Display for Exposure {
                 write!(f, "open beyond the host's loopback: something answers at {at}")
             }
             Self::Pending => f.write_str("not probed yet"),
-            Self::Unproven { at: Some(at) } => write!(f, "not proven closed: no clear answer from {at}"),
-            Self::Unproven { at: None } => f.write_str("not proven closed: no container network with a gateway"),
+            Self::Unproven { at, .. } => write!(f, "not proven closed: no clear answer from {at}"),
         }
     }
 }

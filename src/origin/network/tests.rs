@@ -154,7 +154,8 @@ fn only_a_containers_own_gateway_forwards_for_the_host() {
 
 #[test]
 fn the_host_is_dialled_at_every_bridge_we_are_on_and_nowhere_else() {
-    let expected: Vec<IpAddr> = ["172.18.0.1", "172.19.0.1", "fd18::1"].iter().map(|ip| ip.parse().unwrap()).collect();
+    let expected = [("172.18.0.1", "172.18.0.0/16"), ("172.19.0.1", "172.19.0.0/16"), ("fd18::1", "fd18::/64")];
+    let expected = expected.map(|(host, on)| (host.parse().unwrap(), on.parse().unwrap()));
     assert_eq!(docker().host_addresses(), expected);
     for none in [host(DOCKER), host(None), machine(&["172.18.0.1"])] {
         assert!(none.host_addresses().is_empty(), "{none:?}");
@@ -201,6 +202,9 @@ fn a_port_is_pending_until_a_probe_has_ended() {
     let network = network.with_exposure(18789, open).with_exposure(18790, Exposure::Closed);
     assert_eq!((network.exposure(18789), network.exposure(18790)), (open, Exposure::Closed));
     assert!(open.hint(18789).unwrap().contains("-p 127.0.0.1:18789:18789"));
+    let unproven = Exposure::Unproven { at, from: "172.18.0.0/16".parse().unwrap() };
+    let command = "sudo ufw allow proto tcp from 172.18.0.0/16 to 172.18.0.1 port 18789)";
+    assert!(unproven.hint(18789).unwrap().contains(command), "{:?}", unproven.hint(18789));
     let network = network.with_exposure(18789, Exposure::Closed);
     assert_eq!(network.exposure(18789), Exposure::Closed);
     assert_eq!(network.without_exposures(), docker());

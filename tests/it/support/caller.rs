@@ -5,9 +5,11 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme, StreamOwned};
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
@@ -17,9 +19,17 @@ const WAIT: Duration = Duration::from_secs(15);
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     address: SocketAddr,
-    authority: Option<String>,
+    trust: Trust,
     preface: Vec<u8>,
     from: Option<IpAddr>,
+}
+
+/// How it speaks TLS, if it does.
+#[derive(Clone, Debug)]
+enum Trust {
+    Authority(String),
+    Blind,
+    Plain,
 }
 
 /// What came back.
@@ -33,12 +43,17 @@ pub(crate) struct Answer {
 impl Caller {
     /// Calls in plain HTTP.
     pub(crate) fn plain(address: &str) -> Self {
-        Self { address: address.parse().unwrap(), authority: None, preface: Vec::new(), from: None }
+        Self { address: address.parse().unwrap(), trust: Trust::Plain, preface: Vec::new(), from: None }
     }
 
     /// Calls over TLS and trusts only this authority, in PEM.
     pub(crate) fn trusting(address: &str, authority: &str) -> Self {
-        Self { authority: Some(authority.to_owned()), ..Self::plain(address) }
+        Self { trust: Trust::Authority(authority.to_owned()), ..Self::plain(address) }
+    }
+
+    /// Calls over TLS and believes any certificate, as one who asks only how he is seen.
+    pub(crate) fn blind(address: &str) -> Self {
+        Self { trust: Trust::Blind, ..Self::plain(address) }
     }
 
     /// Sends these bytes before anything else, as one who speaks the PROXY protocol does.
@@ -105,17 +120,61 @@ impl Caller {
 
     /// How it speaks TLS, if it does.
     pub(crate) fn tls(&self) -> Option<Arc<ClientConfig>> {
-        let authority = self.authority.as_ref()?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config =
+            ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().unwrap();
+        let authority = match &self.trust {
+            Trust::Plain => return None,
+            Trust::Blind => {
+                let config = config.dangerous().with_custom_certificate_verifier(Arc::new(Blind(provider)));
+                return Some(Arc::new(config.with_no_client_auth()));
+            }
+            Trust::Authority(authority) => authority,
+        };
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(authority.as_bytes()) {
             roots.add(certificate.unwrap()).unwrap();
         }
-        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Some(Arc::new(config))
+        Some(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
+    }
+}
+
+/// Takes any certificate, but checks that its key signed the handshake.
+#[derive(Debug)]
+struct Blind(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Blind {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 

@@ -96,12 +96,27 @@ impl<'a> Engine<'a> {
         self.said(&["import", &tar.display().to_string(), IMAGE]);
     }
 
-    /// A container that runs doorward with this configuration; `options` are those of `docker run`.
-    pub(crate) fn run(&'a self, configuration: &str, options: &[&str]) -> Container<'a> {
+    /// What doorward says in a container with this configuration when it refuses to start.
+    pub(crate) fn refuses(&self, configuration: &str) -> String {
+        let volume = self.configured(configuration);
+        let run = ["run", "--rm", "--env", "DOORWARD_CONFIG=/conf/doorward.toml", "--volume", &volume];
+        let output = self.docker(&[&run[..], &[IMAGE, "/doorward", "run"]].concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        said
+    }
+
+    /// Where this configuration lies, as a volume for `docker run`.
+    fn configured(&self, configuration: &str) -> String {
         let folder = self.folder.path().join("conf");
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("doorward.toml"), configuration).unwrap();
-        let volume = format!("{}:/conf:ro", folder.display());
+        format!("{}:/conf:ro", folder.display())
+    }
+
+    /// A container that runs doorward with this configuration; `options` are those of `docker run`.
+    pub(crate) fn run(&'a self, configuration: &str, options: &[&str]) -> Container<'a> {
+        let volume = self.configured(configuration);
         let run = ["run", "--detach", "--env", "DOORWARD_CONFIG=/conf/doorward.toml", "--volume", &volume];
         let id = self.said(&[&run, options, &[IMAGE, "/doorward", "run"]].concat());
         let container = Container { engine: self, id };
