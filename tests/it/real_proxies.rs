@@ -198,6 +198,56 @@ fn stranger_who_comes_past_the_proxy_sends_no_secret_in_clear() {
     assert!(doorward.pending().is_empty());
 }
 
+#[test]
+fn the_log_says_once_which_proxy_to_mend_and_which_address_to_trust() {
+    let chain = Chain::new();
+    let doorward = Instance::start(&chain.edge, EDGE);
+    let tls = Caller::trusting("10.78.2.1:9443", &doorward.authority());
+    let (direct, past) = (Caller::plain("10.78.1.1:8080"), Caller::plain("10.78.2.1:8080"));
+    let forwarded = [("X-Forwarded-For", "203.0.113.9")];
+    let silent: [(&str, &str); 0] = [];
+    let told = |listener: &str, source: &str| {
+        let log = doorward.log();
+        let of = |line: &&str| {
+            let named = line.contains(&format!("listener={listener} ")) && line.contains(&format!("source={source} "));
+            named && line.contains("a forwarding header does not count")
+        };
+        log.lines().filter(of).map(str::to_owned).collect::<Vec<_>>()
+    };
+    // What is as it should be calls for no advice.
+    for (machine, caller, headers) in [
+        (&chain.proxy, &direct, &forwarded[..]),
+        (&chain.stranger, &tls, &silent[..]),
+        (&chain.stranger, &past, &silent[..]),
+    ] {
+        let (caller, headers) = (caller.clone(), headers.to_vec());
+        machine.on(move || caller.get("/doorward/whoami", &headers)).unwrap();
+    }
+    assert!(!doorward.log().contains("a forwarding header does not count"), "{}", doorward.log());
+
+    let list = "trusted_proxies = [\"10.78.1.2\", \"10.78.2.2\"]";
+    for (machine, caller, headers, listener, source, part) in [
+        (
+            &chain.proxy,
+            &direct,
+            &silent[..],
+            "forwarded",
+            "10.78.1.2",
+            "is in trusted_proxies of listener forwarded but sends no",
+        ),
+        (&chain.stranger, &tls, &forwarded[..], "reencrypted", "10.78.2.2", list),
+        (&chain.stranger, &past, &forwarded[..], "forwarded", "10.78.2.2", list),
+    ] {
+        for _ in 0..3 {
+            let (caller, headers) = (caller.clone(), headers.to_vec());
+            machine.on(move || caller.get("/doorward/whoami", &headers)).unwrap();
+            let told = told(listener, source);
+            assert_eq!(told.len(), 1, "{listener} {source}: {told:#?}\n{}", doorward.log());
+            assert!(told[0].contains(part), "{}", told[0]);
+        }
+    }
+}
+
 /// A device of the client behind the proxy waits under the client's own address, and is let in once approved.
 fn client_is_seen(chain: &Chain, doorward: &Instance<'_>, caller: &Caller, address: &str, listener: &str) {
     let seen = chain.client.on({
