@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::limits::ANCESTORS_MAX;
 use crate::origin::Network;
-use crate::origin::container::{Container, Mark, Traces};
+use crate::origin::container::{Container, Mark, Traces, Users};
 
 /// The network of now.
 ///
@@ -22,7 +22,16 @@ pub(super) fn read() -> io::Result<Network> {
         tracing::debug!(%error, "links cannot be read");
         Vec::new()
     });
-    Ok(network.on(&links, container()))
+    Ok(network.on(&links, container()).with_users(users()))
+}
+
+fn users() -> Users {
+    match fs::read_to_string("/proc/self/uid_map") {
+        Ok(map) => Users::of(&map),
+        // A kernel that maps nobody's users.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && Path::new("/proc/self").exists() => Users::Machine,
+        Err(_) => Users::Mapped,
+    }
 }
 
 fn container() -> Option<Container> {

@@ -13,6 +13,7 @@ use crate::base::limits::{PROBE_ADDRESSES_MAX, PROBE_HEARD_WAIT, PROBE_WAIT};
 use crate::listener;
 use crate::listener::knock::Knocks;
 use crate::origin::Network;
+use crate::origin::container::Users;
 use crate::origin::exposure::{Answerer, Exposure};
 
 /// The ports that `listeners` say are published on loopback only.
@@ -22,6 +23,9 @@ pub(super) fn published<'a>(listeners: impl IntoIterator<Item = &'a listener::Se
 
 /// How far `port` of the host reaches, seen from a container with this `network`.
 pub(super) async fn probe(network: &Network, port: u16, knocks: &Knocks) -> Exposure {
+    if network.users() == Users::Mapped {
+        return Exposure::Unprovable;
+    }
     let hosts = network.host_addresses();
     let mut found = if hosts.is_empty() { Exposure::NoHost } else { Exposure::Closed };
     for (count, (host, from)) in hosts.into_iter().enumerate() {
@@ -51,9 +55,15 @@ async fn dial(at: SocketAddr, knocks: &Knocks) -> Dialled {
     let Ok(word) = knocks.expect() else { return Dialled::Unclear };
     let stream = match timeout(PROBE_WAIT, TcpStream::connect(at)).await {
         Ok(Ok(stream)) => stream,
-        Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => return Dialled::Refused,
-        // No route, a firewall's "prohibited", no descriptor: none of these says that others are refused.
-        Ok(Err(_)) | Err(_) => return Dialled::Unclear,
+        failed => {
+            // Nobody will say the word: while it is awaited, our listeners wait for the first bytes of every caller.
+            knocks.end();
+            return match failed {
+                Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => Dialled::Refused,
+                // No route, a firewall's "prohibited", no descriptor: none of these says that others are refused.
+                _ => Dialled::Unclear,
+            };
+        }
     };
     let knocked = timeout(PROBE_HEARD_WAIT, knock(stream, &word)).await;
     // Whoever took the connection answers; that it was ourselves only makes the log surer.
@@ -75,6 +85,8 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::origin::container::Container;
+    use crate::origin::link::{Link, LinkKind};
 
     fn free_port() -> (std::net::TcpListener, SocketAddr) {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -93,6 +105,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn no_word_is_awaited_after_a_refusal() {
+        let knocks = Knocks::default();
+        let (taken, closed) = free_port();
+        drop(taken);
+        assert_eq!(dial(closed, &knocks).await, Dialled::Refused);
+        let (listener, at) = free_port();
+        listener.set_nonblocking(true).unwrap();
+        let listener = TcpListener::from_std(listener).unwrap();
+        let _silent = TcpStream::connect(at).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let heard = timeout(PROBE_WAIT, knocks.hear(&stream)).await;
+        assert_eq!(heard.unwrap().unwrap(), crate::listener::knock::Heard::Other);
+    }
+
+    #[tokio::test]
     async fn our_own_listener_is_known_by_the_word() {
         let knocks = Knocks::default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -104,6 +131,15 @@ mod tests {
         });
         assert_eq!(dial(at, &knocks).await, Dialled::Answered(Answerer::Ourselves));
         assert_eq!(server.await.unwrap(), crate::listener::knock::Heard::Knock);
+    }
+
+    #[tokio::test]
+    async fn a_rootless_runtime_proves_nothing_by_refusing() {
+        let links =
+            [Link { name: "eth0".to_owned(), kind: LinkKind::Veth, addresses: vec!["172.17.0.2/16".parse().unwrap()] }];
+        let network = Network::new(["172.17.0.1".parse::<IpAddr>().unwrap()], 0).on(&links, Some(Container::Mount));
+        let rootless = network.with_users(Users::of("0 1000 1\n1 100000 65536\n"));
+        assert_eq!(probe(&rootless, 1, &Knocks::default()).await, Exposure::Unprovable);
     }
 
     #[tokio::test]

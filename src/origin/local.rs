@@ -80,7 +80,9 @@ fn judge_way(owner: Owner, rule: &LocalRule, network: &Network) -> Result<(), St
         LocalRule::PublishedLoopback { port, .. } => match network.exposure(*port) {
             Exposure::Closed => Ok(()),
             Exposure::Open { .. } => Err(Step::LocalPortOpen),
-            Exposure::NoHost | Exposure::Pending | Exposure::Unproven { .. } => Err(Step::LocalPortUnproven),
+            Exposure::NoHost | Exposure::Pending | Exposure::Unprovable | Exposure::Unproven { .. } => {
+                Err(Step::LocalPortUnproven)
+            }
         },
     }
 }

@@ -14,6 +14,7 @@ use std::net::Ipv6Addr;
 use ipnet::IpNet;
 
 use self::container::Container;
+use self::container::Users;
 use self::exposure::Exposure;
 use self::link::Link;
 use self::link::LinkKind;
@@ -31,6 +32,7 @@ pub struct Network {
     own: Vec<IpAddr>,
     exposures: Vec<(u16, Exposure)>,
     own_uid: u32,
+    users: Users,
 }
 
 /// Whose network we are on.
@@ -110,6 +112,12 @@ impl Network {
         Self { standing, bridges, own, ..self }
     }
 
+    /// The same machine, where the users of our namespace are these.
+    #[must_use]
+    pub fn with_users(self, users: Users) -> Self {
+        Self { users, ..self }
+    }
+
     /// The same machine, whose published `port` reaches this far.
     #[must_use]
     pub fn with_exposure(mut self, port: u16, exposure: Exposure) -> Self {
@@ -177,6 +185,11 @@ impl Network {
         let host = hosts.map(IpNet::from).find(|host| range.contains(host));
         let whole = || self.bridges.iter().map(|bridge| bridge.range).find(|whole| range.contains(whole));
         host.or_else(whole)
+    }
+
+    /// Whose the users of our namespace are.
+    pub fn users(&self) -> Users {
+        self.users
     }
 
     /// The user we run as.

@@ -143,6 +143,7 @@ fn each_condition_alone_can_refuse_a_published_port() {
         (Try { container: None, ..published("172.18.0.1") }, Step::LocalNoContainer),
         (Try { container: None, ..published("192.168.65.1") }, Step::LocalNoContainer),
         (found(Exposure::Pending), Step::LocalPortUnproven),
+        (found(Exposure::Unprovable), Step::LocalPortUnproven),
         (found(Exposure::Unproven { at, from }), Step::LocalPortUnproven),
         (found(Exposure::NoHost), Step::LocalPortUnproven),
         (found(Exposure::Open { at, by: Answerer::Ourselves }), Step::LocalPortOpen),

@@ -69,6 +69,25 @@ impl fmt::Display for Container {
     }
 }
 
+/// Whose the users of our namespace are, by `/proc/self/uid_map`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Users {
+    /// The machine's own: root here is root there.
+    #[default]
+    Machine,
+    /// Others stand for them there, as under a rootless runtime: what forwards ports to us may then stand in a network that
+    /// we cannot reach.
+    Mapped,
+}
+
+impl Users {
+    /// What the text says; anything but the machine's own whole range counts as mapped.
+    pub fn of(uid_map: &str) -> Self {
+        let whole = uid_map.split_whitespace().eq(["0", "0", "4294967295"]);
+        if whole { Self::Machine } else { Self::Mapped }
+    }
+}
+
 /// Characters of a container's id, at least.
 const ID_CHARS_MIN: usize = 32;
 

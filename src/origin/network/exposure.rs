@@ -23,6 +23,9 @@ pub enum Exposure {
     /// No probe has ended yet.
     #[default]
     Pending,
+    /// A rootless runtime, or one that maps its users: its forwarder takes callers in the network of the host and hands them
+    /// to loopback in a network between, so that the gateway refuses us, however far the port reaches.
+    Unprovable,
     /// No answer, or an unclear one. A firewall that drops our packets (ufw does by default) drops them whether the port
     /// is open to others or not, for what the runtime publishes passes such a firewall by: it proves nothing.
     Unproven {
@@ -52,6 +55,11 @@ impl Exposure {
             }
             Self::Open { .. } => Some(format!("publish it on the host's loopback only: -p 127.0.0.1:{port}:{port}")),
             Self::Pending => Some("look again in a few seconds".to_owned()),
+            Self::Unprovable => Some(
+                "set local = \"never\" and approve devices by `doorward devices approve`, or run this in a container whose \
+                 users are not mapped"
+                    .to_owned(),
+            ),
             // A rule that rejects would say "refused" in the port's place, open or not.
             Self::Unproven { at, from } => Some(format!(
                 "the host's firewall keeps this container from seeing whether the port is closed: let it through to {at}, \
@@ -76,6 +84,9 @@ impl fmt::Display for Exposure {
                 write!(f, "open beyond the host's loopback: something answers at {at}")
             }
             Self::Pending => f.write_str("not probed yet"),
+            Self::Unprovable => {
+                f.write_str("not proven closed: the runtime is rootless, and its ports cannot be dialled from inside")
+            }
             Self::Unproven { at, .. } => write!(f, "not proven closed: no clear answer from {at}"),
         }
     }

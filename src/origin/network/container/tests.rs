@@ -79,3 +79,17 @@ fn a_mark_is_enough_and_is_named() {
     }
     assert_eq!(Container::detect(&Traces::default()), None);
 }
+
+#[test]
+fn only_the_whole_range_is_the_machines_own() {
+    assert_eq!(Users::of("         0          0 4294967295\n"), Users::Machine);
+    for mapped in [
+        // Rootless Docker and Podman; `--userns=keep-id`; userns-remap; a map that cannot be read.
+        "0 1000 1\n1 100000 65536\n",
+        "0 1 1000\n1000 0 1\n1001 1001 64536\n",
+        "0 165536 65536\n",
+        "",
+    ] {
+        assert_eq!(Users::of(mapped), Users::Mapped, "{mapped:?}");
+    }
+}
