@@ -133,14 +133,15 @@ async fn shake_hands(
             if matches!(rules.local, LocalRule::Loopback { .. }) && peer.ip().is_loopback() {
                 owner = owner::owner(peer, stream.local_addr()?).await;
             }
+            // A proxy's connection carries many clients.
+            if !rules.trusted_proxies.contains(peer.ip()) {
+                seat.count_for(peer.ip())?;
+            }
+            // Not before it is counted: whoever says nothing is listened to for as long as a handshake may take.
             if matches!(rules.local, LocalRule::PublishedLoopback { .. })
                 && door.knocks.hear(&stream).await? == Heard::Knock
             {
                 return Err(ConnectionError::Knock);
-            }
-            // A proxy's connection carries many clients.
-            if !rules.trusted_proxies.contains(peer.ip()) {
-                seat.count_for(peer.ip())?;
             }
         }
     }

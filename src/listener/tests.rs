@@ -5,18 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::client::TlsStream;
 
-use super::caps::Limits;
-use super::facts::{Alpn, ConnectionFacts};
+use super::caps::{CapError, Caps, Limits};
+use super::connection::{ConnectionError, Door, establish};
+use super::facts::{Alpn, ConnectionFacts, ConnectionId};
 use super::io::EdgeIo;
+use super::knock::Knocks;
+use super::live::Live;
 use super::testing::Rig;
 use super::{Protocol, accept};
 use crate::base::limits::{HANDSHAKE_WAIT, PROXY_HEADER_WAIT};
 use crate::identity::claims::TlsVersion;
+use crate::net::addr::PeerAddr;
 use crate::net::host::Host;
 use crate::net::range::{Ranges, Width};
 use crate::origin::proxy_protocol::Source;
@@ -173,6 +177,34 @@ async fn a_client_is_counted_by_the_address_its_proxy_names() {
     }
     drop(held);
     server.rig.idle().await;
+}
+
+#[tokio::test]
+async fn who_says_nothing_while_a_probe_is_awaited_is_counted_all_the_same() {
+    let local = LocalRule::PublishedLoopback { port: 18789, peers: Vec::new() };
+    let origin = origin::Settings { local, ..Default::default() };
+    let (name, protocol, serve) = ("test".to_owned(), Protocol::Http, super::Serve::All);
+    let settings = Live::new(super::Settings { name, bind: Vec::new(), protocol, serve, origin });
+    let door = Door { settings, knocks: Knocks::default(), tls: None, tailscale: None };
+    let _word = door.knocks.expect().unwrap();
+    let caps = Caps::new(Limits { total: 100, reserve: 0, per_client: 1 });
+    let (socket, neighbour) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), "172.18.0.9:4711".parse().unwrap());
+    let mut silent = Vec::new();
+    let mut call = async || {
+        silent.push(TcpStream::connect(socket.local_addr().unwrap()).await.unwrap());
+        socket.accept().await.unwrap().0
+    };
+    let greet = |stream| {
+        let (door, peer) = (door.clone(), PeerAddr::from_accept(neighbour));
+        let seat = caps.admit(peer).unwrap();
+        let id = ConnectionId::random().unwrap();
+        tokio::spawn(async move { establish(stream, &id, peer, seat, &door).await.map(drop) })
+    };
+    let first = greet(call().await);
+    tokio::task::yield_now().await;
+    let second = timeout(HANDSHAKE_WAIT / 2, greet(call().await)).await.expect("it is not even counted").unwrap();
+    assert!(matches!(second, Err(ConnectionError::Cap(CapError::Client))), "{second:?}");
+    first.abort();
 }
 
 /// A listener whose connections tell their facts, and then echo one request.
