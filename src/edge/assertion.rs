@@ -78,11 +78,13 @@ fn shared(
     now: UnixMillis,
 ) -> Result<HeaderValue, Refusal> {
     let mut last = connection.last_assertion();
-    if let Some(token) = last.as_ref().and_then(|last| last.token_for(&subject, authority, now)) {
+    if let Some(token) = last.as_ref().and_then(|last| last.token_for(&subject, authority, signer, now)) {
         return Ok(token);
     }
+    // Before it is signed: were the key replaced in between, it would only be signed once more.
+    let kid = signer.kid();
     let token = sign(signer, &subject, None)?;
-    *last = Some(SharedAssertion { subject, authority: authority.clone(), issued: now, token: token.clone() });
+    *last = Some(SharedAssertion { subject, authority: authority.clone(), issued: now, kid, token: token.clone() });
     Ok(token)
 }
 
@@ -184,6 +186,17 @@ mod tests {
             bench.seal_with(get("/"), trace, "a.example"),
             "the claim is still the same"
         );
+    }
+
+    #[test]
+    fn what_another_key_signed_is_shared_no_more() {
+        let bench = Bench::new(origin::Settings::default());
+        let token = || bench.seal(get("/"), "a.example").headers.remove(ASSERTION).unwrap();
+        let first = token();
+        bench.signer.replace_key(Arc::new(SigningKey::generate().unwrap().0));
+        let second = token();
+        assert_ne!(second, first);
+        assert_eq!(token(), second);
     }
 
     #[test]

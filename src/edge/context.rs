@@ -8,7 +8,7 @@ use pingora_core::protocols::http::ServerSession;
 
 use crate::base::clock::UnixMillis;
 use crate::base::limits::ASSERTION_SHARED_SECONDS;
-use crate::identity::signer::Subject;
+use crate::identity::signer::{Signer, Subject};
 use crate::listener::facts::ConnectionFacts;
 use crate::net::host::Authority;
 
@@ -26,6 +26,8 @@ pub(super) struct SharedAssertion {
     pub(super) subject: Subject,
     pub(super) authority: Authority,
     pub(super) issued: UnixMillis,
+    /// Which key signed it, or the one before: then it is made anew.
+    pub(super) kid: String,
     pub(super) token: HeaderValue,
 }
 
@@ -58,10 +60,17 @@ impl Connection {
 }
 
 impl SharedAssertion {
-    /// The token, if it says the same of the same authority and is young enough; a clock that went back makes it old.
-    pub(super) fn token_for(&self, subject: &Subject, authority: &Authority, now: UnixMillis) -> Option<HeaderValue> {
+    /// The token, if it says the same of the same authority, is young enough and `signer` still signs with its key: another may
+    /// be believed no more. A clock that went back makes it old.
+    pub(super) fn token_for(
+        &self,
+        subject: &Subject,
+        authority: &Authority,
+        signer: &Signer,
+        now: UnixMillis,
+    ) -> Option<HeaderValue> {
         let age = u64::try_from(now.since(self.issued)).ok()?;
-        let fresh = age < ASSERTION_SHARED_SECONDS.saturating_mul(1000);
+        let fresh = age < ASSERTION_SHARED_SECONDS.saturating_mul(1000) && signer.signs_as(&self.kid);
         (fresh && self.authority == *authority && self.subject == *subject).then(|| self.token.clone())
     }
 }

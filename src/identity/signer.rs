@@ -167,6 +167,16 @@ impl Signer {
         &self.life
     }
 
+    /// The thumbprint of the key that signs now.
+    pub fn kid(&self) -> String {
+        self.key.load().key.kid().to_owned()
+    }
+
+    /// Whether the key of this thumbprint is the one that signs now.
+    pub fn signs_as(&self, kid: &str) -> bool {
+        self.key.load().key.kid() == kid
+    }
+
     /// Signs with `key` from now on.
     pub fn replace_key(&self, key: Arc<SigningKey>) {
         self.key.store(Arc::new(Armed::with(key)));
