@@ -225,15 +225,12 @@ pub(super) async fn within<T>(wait: Duration, work: impl Future<Output = Result<
 }
 
 async fn write_whole(session: &mut ServerSession, response: Response<Bytes>, method: &Method) -> Result<usize> {
-    let (parts, body) = response.into_parts();
-    let mut header = ResponseHeader::build(parts.status, Some(parts.headers.len()))?;
-    for (name, value) in &parts.headers {
-        header.append_header(name.clone(), value.clone())?;
-    }
+    let (mut parts, body) = response.into_parts();
     if !matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
-        header.insert_header(CONTENT_LENGTH, body.len())?;
+        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     }
-    session.write_response_header(Box::new(header)).await?;
+    // Not copied line by line: pingora would parse each name again.
+    session.write_response_header(Box::new(ResponseHeader::from(parts))).await?;
     let body = if method == Method::HEAD { Bytes::new() } else { body };
     let bytes = body.len();
     // Finishing here, not after the log line, keeps the last flush within the deadline.
