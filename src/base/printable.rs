@@ -3,12 +3,16 @@
 /// `text` for a log line or a terminal: control characters, quotes, backslashes and everything
 /// that could forge a line or move a cursor is escaped, and at most `chars_max` characters are kept.
 pub fn printable(text: &str, chars_max: usize) -> String {
+    // Nearly all that is shown: a byte is a character here, and none of them needs escaping.
+    if text.len() <= chars_max && text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !is_syntax(byte.into())) {
+        return text.to_owned();
+    }
     let mut shown: String = text
         .chars()
         .take(chars_max)
         .flat_map(|char| {
             // Format characters (bidi overrides, zero width) forge what a person reads.
-            let plain = !char.is_control() && !is_format(char) && char != '"' && char != '\\';
+            let plain = !char.is_control() && !is_format(char) && !is_syntax(char);
             let escaped = (!plain).then(|| char.escape_unicode());
             let kept = plain.then_some(char);
             kept.into_iter().chain(escaped.into_iter().flatten())
@@ -18,6 +22,11 @@ pub fn printable(text: &str, chars_max: usize) -> String {
         shown.push('…');
     }
     shown
+}
+
+/// What quotes and escapes in the lines that show it.
+fn is_syntax(char: char) -> bool {
+    matches!(char, '"' | '\\')
 }
 
 fn is_format(char: char) -> bool {
@@ -35,5 +44,16 @@ mod tests {
         assert_eq!(printable("a\r\n\u{1b}[2J\u{202e}\"\\z", 64), r"a\u{d}\u{a}\u{1b}[2J\u{202e}\u{22}\u{5c}z");
         assert_eq!(printable("żółw 🐢", 64), "żółw 🐢");
         assert_eq!(printable("abcdef", 3), "abc…");
+        assert_eq!(printable("GET /a?b=c~ ", 12), "GET /a?b=c~ ");
+    }
+
+    #[test]
+    fn every_ascii_character_alone_is_shown_as_it_is_among_others() {
+        for byte in 0..0x80_u8 {
+            let alone = char::from(byte).to_string();
+            // The letter beyond ASCII takes the long way.
+            let among = printable(&format!("{alone}ż"), 64);
+            assert_eq!(Some(printable(&alone, 64).as_str()), among.strip_suffix('ż'), "{alone:?}");
+        }
     }
 }
