@@ -2,6 +2,8 @@
 //!
 //! Every request here carries a verified assertion. Answers are about the caller alone and hold nothing a stranger sent.
 
+use std::net::IpAddr;
+
 use axum::Extension;
 use axum::Json;
 use axum::Router;
@@ -19,14 +21,17 @@ use http::Response;
 use http::Uri;
 use http::header;
 use http_body_util::BodyExt;
-use serde_json::json;
+use serde::Serialize;
 use tower::ServiceExt;
 use tracing::error;
 use tracing::warn;
 
 use crate::core::refusal::Refusal;
+use crate::identity::claims::Class;
+use crate::identity::claims::IdentityClaim;
 use crate::identity::verifier::AssertionError;
 use crate::identity::verifier::Verified;
+use crate::origin::Kind;
 
 const PAGE: &str = include_str!("page.html");
 
@@ -93,23 +98,36 @@ pub(super) fn refuse(refusal: Refusal) -> Response<Bytes> {
     response
 }
 
-/// No address is in it but the caller's own, and no word but ours.
+/// What the caller is told about itself: no address is in it but its own, and no word but ours.
+#[derive(Serialize)]
+struct Whoami<'a> {
+    kind: Kind,
+    client_ip: Option<IpAddr>,
+    class: Class,
+    local: bool,
+    listener: &'a str,
+    connection: &'a str,
+    steps: Vec<&'static str>,
+    verified: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<&'a IdentityClaim>,
+}
+
 async fn whoami(Extension(verified): Extension<Verified>) -> impl IntoResponse {
     let claims = verified.claims();
-    let mut answer = json!({
-        "kind": claims.origin.kind,
-        "client_ip": claims.origin.ip,
-        "class": claims.origin.class,
-        "local": claims.origin.local,
-        "listener": claims.origin.listener,
-        "connection": claims.cid,
-        "steps": claims.origin.steps.phrases().collect::<Vec<_>>(),
-        "verified": true,
-    });
-    if let (Some(identity), Some(members)) = (&claims.idn, answer.as_object_mut()) {
-        members.insert("identity".to_owned(), json!(identity));
-    }
-    ([(header::CACHE_CONTROL, "no-store")], Json(answer))
+    let origin = &claims.origin;
+    let answer = Whoami {
+        kind: origin.kind,
+        client_ip: origin.ip,
+        class: origin.class,
+        local: origin.local,
+        listener: &origin.listener,
+        connection: &claims.cid,
+        steps: origin.steps.phrases().collect(),
+        verified: true,
+        identity: claims.idn.as_ref(),
+    };
+    ([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response()
 }
 
 async fn page(method: Method, uri: Uri) -> Response<Body> {
