@@ -370,4 +370,8 @@ fn names_and_files_are_replaced_under_a_server_or_stay_as_they_were() {
     house.settings.files = vec![FilePair { cert: "/absent".into(), key: "/absent".into() }];
     assert!(certificates.replace(&house.settings, now()).is_err(), "no such file");
     assert_eq!(handshake(&client_of(certificates.ca_pem()), &server, "new.local"), Ok(HandshakeKind::Full));
+    // Nor does a later renewal take up what was refused.
+    let late = now().plus(300 * DAY);
+    assert_eq!(certificates.renew(late).unwrap(), Renewal::Renewed);
+    assert_eq!(handshake(&client_at(certificates.ca_pem(), late), &server, "new.local"), Ok(HandshakeKind::Full));
 }

@@ -124,9 +124,30 @@ mod tests {
     use crate::identity::headers::is_look_alike;
     use crate::identity::signer::SigningKey;
     use crate::listener::facts::ConnectionFacts;
+    use crate::net::addr::PeerAddr;
     use crate::net::host::Scheme;
     use crate::net::range::{Ranges, Width};
     use crate::origin::{self, Facts, Network, Owner, Whois, resolve};
+
+    #[test]
+    fn a_persons_name_counts_only_where_it_made_the_class() {
+        let alice = IdentityClaim { provider: "tailscale".into(), login: "alice@example.com".into(), name: None };
+        let word = Word::Person(alice.clone());
+        let headers = HeaderMap::new();
+        for (peer, identity) in [("100.64.0.7", Some(alice)), ("10.0.0.7", None), ("203.0.113.9", None)] {
+            let facts = Facts {
+                peer: PeerAddr::from_accept((peer.parse::<IpAddr>().unwrap(), 4_000).into()),
+                proxy_header: None,
+                owner: Owner::Unknown,
+                tailnet: word.whois(),
+                headers: &headers,
+                authority: None,
+                scheme: Scheme::Https,
+            };
+            let origin = resolve(&facts, &origin::Settings::default(), &Network::new([] as [IpAddr; 0], 0));
+            assert_eq!(identity_of(&origin, &word), identity, "{peer}");
+        }
+    }
 
     #[test]
     fn nothing_that_looks_like_our_word_reaches_the_core() {

@@ -56,8 +56,13 @@ fn is_of_a_tailnet(ip: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
+    use crate::net::addr::PeerAddr;
+    use crate::net::host::Scheme;
     use crate::net::range::{Ranges, Width};
+    use crate::origin::Owner;
 
     #[test]
     fn only_the_tailnets_own_ranges_are_asked_about() {
@@ -90,5 +95,22 @@ mod tests {
         let required = ProxyProtocol::Required { from: ranges() };
         let sender = Settings { proxy_protocol: required, ..Settings::default() };
         assert!(!is_whois_due("100.64.0.7".parse().unwrap(), &sender));
+    }
+
+    #[test]
+    fn the_word_on_one_address_says_nothing_of_another() {
+        let headers = HeaderMap::new();
+        let facts = Facts {
+            peer: PeerAddr::from_accept(([100, 64, 0, 7], 4_000).into()),
+            proxy_header: None,
+            owner: Owner::Unknown,
+            tailnet: Whois::Confirmed,
+            headers: &headers,
+            authority: None,
+            scheme: Scheme::Https,
+        };
+        for (ip, expected) in [("100.64.0.7", true), ("100.64.0.8", false), ("203.0.113.9", false)] {
+            assert_eq!(judge(ip.parse().unwrap(), &facts, &Settings::default()).0, expected, "{ip}");
+        }
     }
 }

@@ -98,8 +98,12 @@ fn each_condition_of_the_local_rule_is_told() {
 #[test]
 fn a_strangers_words_cannot_forge_a_line() {
     let value = "1.2.3.4\u{202e}\": the client";
-    let decision = forwarded(behind_a_proxy(&["10.0.0.1"]), "10.0.0.1", &[value]);
-    let (_, text) = told(&decision);
+    let lines = [("x-forwarded-for", value), ("origin", "https://a.example\u{202e}")];
+    let mut decision = judged(behind_a_proxy(&["10.0.0.1"]), "10.0.0.1", &lines);
+    decision.outcome = Outcome::Refused { reason: "foreign-web-origin", cause: None, status: Some(403), connect: None };
+    let (account, text) = told(&decision);
+    assert_eq!(account["request"]["webOrigin"], r"https://a.example\u{202e}", "{text}");
+    assert!(!account.to_string().contains('\u{202e}'), "{account:#}");
     assert!(text.chars().all(|char| char == '\n' || !char.is_control()) && !text.contains('\u{202e}'), "{text}");
     assert!(text.contains(r"1.2.3.4\u{202e}\u{22}: the client") && text.contains("no readable address"), "{text}");
 }
