@@ -99,11 +99,21 @@ impl<'a> Engine<'a> {
     /// What doorward says in a container with this configuration when it refuses to start.
     pub(crate) fn refuses(&self, configuration: &str) -> String {
         let volume = self.configured(configuration);
-        let run = ["run", "--rm", "--env", "DOORWARD_CONFIG=/conf/doorward.toml", "--volume", &volume];
-        let output = self.docker(&[&run[..], &[IMAGE, "/doorward", "run"]].concat());
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{said}");
-        said
+        let run = ["run", "--detach", "--env", "DOORWARD_CONFIG=/conf/doorward.toml", "--volume", &volume];
+        let id = self.said(&[&run[..], &[IMAGE, "/doorward", "run"]].concat());
+        let container = Container { engine: self, id };
+        let start = Instant::now();
+        loop {
+            let state = self.said(&["inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", &container.id]);
+            match state.split_once(' ') {
+                Some(("exited", code)) => {
+                    assert_eq!(code, "1", "{}", container.log());
+                    return container.log();
+                }
+                _ => assert!(start.elapsed() < START_WAIT, "it runs:\n{}", container.log()),
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 
     /// Where this configuration lies, as a volume for `docker run`.
