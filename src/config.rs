@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::base::limits::CONFIG_BYTES_MAX;
+use crate::base::private_file::{self, Fault, Link};
 use crate::certificates;
 use crate::core;
 use crate::edge;
@@ -91,10 +92,18 @@ impl Config {
     }
 }
 
+/// Opens a regular file: a pipe in its place would hold up the start, and `reload` and `status` of a running instance.
+fn open(path: &Path) -> io::Result<File> {
+    private_file::open(path, Link::Followed).map_err(|error| match error.fault {
+        Fault::Io(cause) => cause,
+        other => io::Error::other(other),
+    })
+}
+
 fn read_text(path: &Path) -> Result<String, ConfigError> {
     let failed = |cause| ConfigError::Unreadable { path: path.to_path_buf(), cause };
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(failed)?;
+    let file = open(path).map_err(failed)?;
     file.take(CONFIG_BYTES_MAX.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > CONFIG_BYTES_MAX) {
         return Err(ConfigError::TooLarge { path: path.to_path_buf(), max: CONFIG_BYTES_MAX });

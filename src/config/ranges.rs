@@ -1,6 +1,5 @@
 //! `[ranges]`: lists of ranges by name, each a file; and the built-in ones, which a file of the same name replaces.
 
-use std::fs::File;
 use std::io;
 use std::io::Read;
 use std::path::Path;
@@ -138,7 +137,7 @@ impl Used {
 
 fn read_text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    File::open(path)?.take(RANGE_LIST_BYTES_MAX.saturating_add(1)).read_to_string(&mut text)?;
+    super::open(path)?.take(RANGE_LIST_BYTES_MAX.saturating_add(1)).read_to_string(&mut text)?;
     match u64::try_from(text.len()) {
         Ok(length) if length <= RANGE_LIST_BYTES_MAX => Ok(text),
         _ => Err(io::Error::other(format!("more than {RANGE_LIST_BYTES_MAX} bytes"))),

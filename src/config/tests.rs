@@ -6,6 +6,7 @@ mod locals;
 mod vouchers;
 
 use http::HeaderName;
+use rustix::fs::{CWD, FileType, Mode};
 
 use super::fault::Fault;
 use super::*;
@@ -338,6 +339,9 @@ fn files_that_cannot_be_read_say_so() {
     let file = folder.path().join("d.toml");
     let load = || Config::load(Some(&file), &environment());
     assert!(matches!(load(), Err(ConfigError::Unreadable { .. })));
+    rustix::fs::mknodat(CWD, &file, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    assert!(matches!(load(), Err(ConfigError::Unreadable { .. })), "nobody waits for a writer");
+    std::fs::remove_file(&file).unwrap();
     std::fs::write(&file, b"a = \"\xff\"").unwrap();
     assert!(matches!(load(), Err(ConfigError::NotText(_))));
     std::fs::write(&file, " ".repeat(usize::try_from(CONFIG_BYTES_MAX).unwrap() + 1)).unwrap();

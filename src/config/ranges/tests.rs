@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use rustix::fs::{CWD, FileType, Mode};
 use tempfile::TempDir;
 
 use crate::config::Config;
@@ -86,6 +87,11 @@ fn a_list_that_is_not_there_or_not_one_is_refused() {
     let large = "#".repeat(usize::try_from(RANGE_LIST_BYTES_MAX).unwrap() + 1);
     let large = Files::new(&[("large.txt", &large)]).faults("[ranges]\nown = \"large.txt\"");
     assert!(matches!(large[..], [Fault::RangeFile { .. }]), "{large:?}");
+    let files = Files::new(&[]);
+    let pipe = files.folder.path().join("pipe.txt");
+    rustix::fs::mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let pipe = files.faults("[ranges]\nown = \"pipe.txt\"");
+    assert!(matches!(&pipe[..], [Fault::RangeFile { cause, .. }] if cause == "not a regular file"), "{pipe:?}");
 }
 
 #[test]
