@@ -111,7 +111,7 @@ impl Reloader {
     pub fn describe(&self) -> Value {
         let taken = self.taken();
         let on_disk = OnDisk::of(&taken.config, &self.environment);
-        let mut described = json!({"loadedAtMs": taken.at.0, "onDisk": on_disk.word()});
+        let mut described = json!({"file": taken.config.file, "loadedAtMs": taken.at.0, "onDisk": on_disk.word()});
         if let Value::Object(fields) = &mut described {
             match on_disk {
                 OnDisk::Invalid(error) => drop(fields.insert("problem".into(), json!(error.to_string().trim_end()))),

@@ -25,6 +25,18 @@ impl UnixMillis {
     pub fn since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)
     }
+
+    /// How long before `now` this was, in words.
+    pub fn ago(self, now: Self) -> String {
+        let seconds = now.since(self).max(0) / 1_000;
+        match seconds {
+            0..=1 => "just now".to_owned(),
+            2..120 => format!("{seconds} seconds ago"),
+            120..7_200 => format!("{} minutes ago", seconds / 60),
+            7_200..172_800 => format!("{} hours ago", seconds / 3_600),
+            _ => format!("{} days ago", seconds / 86_400),
+        }
+    }
 }
 
 /// Where `now` comes from. Clones are one clock.
@@ -118,6 +130,24 @@ mod tests {
         }
         let system = Clock::system();
         assert!(system.steady().since(system.now()).abs() < 1_000);
+    }
+
+    #[test]
+    fn an_age_is_told_in_the_unit_that_fits() {
+        for (seconds, ago) in [
+            (-5, "just now"),
+            (1, "just now"),
+            (2, "2 seconds ago"),
+            (119, "119 seconds ago"),
+            (120, "2 minutes ago"),
+            (7_199, "119 minutes ago"),
+            (7_200, "2 hours ago"),
+            (172_799, "47 hours ago"),
+            (172_800, "2 days ago"),
+        ] {
+            assert_eq!(UnixMillis(500).ago(UnixMillis(500 + seconds * 1_000)), ago);
+        }
+        assert_eq!(UnixMillis(i64::MAX).ago(UnixMillis(i64::MIN)), "just now");
     }
 
     #[test]

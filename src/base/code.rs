@@ -8,6 +8,9 @@ use tracing::error;
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const CHARS: u32 = 12;
 
+/// Where the pages are that say what a code means, each named by its code.
+pub const WHY_PATH: &str = "/doorward/why/";
+
 /// A refusal's code: in the answer and in the log.
 ///
 /// Invariant: below 2^60.
@@ -39,7 +42,7 @@ impl Code {
 
     /// The line that tells it to a caller.
     pub fn told(self) -> String {
-        format!("code: {self} (what it means: /doorward/why/{self})\n")
+        format!("code: {self} (what it means: {WHY_PATH}{self})\n")
     }
 
     /// What a log line shows of `code`.

@@ -19,7 +19,7 @@ use crate::origin::TrustOwnBridge;
 use super::fault::Fault;
 use super::local;
 use super::ranges::Lists;
-use super::section::{Keys, Placed, Problems, Section};
+use super::section::{Keys, Placed, Problems, Section, is_plain};
 
 pub(super) const KEYS: Keys = Keys {
     known: &[
@@ -128,8 +128,7 @@ fn read_name(section: &Section<'_>, number: usize, taken: &mut Taken, problems: 
     let given = section.text("name", problems);
     let name = given.as_ref().map_or_else(|| format!("listener-{number}"), |name| name.value.to_owned());
     let span = given.map_or_else(|| section.span().clone(), |name| name.span);
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
-    if name.len() > ID_CHARS_MAX || !name.bytes().all(plain) {
+    if name.len() > ID_CHARS_MAX || !name.bytes().all(is_plain) {
         problems.add(Fault::Name(name.clone()), &span);
     } else if taken.names.contains(&name) {
         problems.add(Fault::NameTaken(name.clone()), &span);

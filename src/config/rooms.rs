@@ -13,7 +13,7 @@ use crate::tailscale;
 use crate::telemetry;
 
 use super::fault::Fault;
-use super::section::{Keys, Problems, Section};
+use super::section::{Keys, Problems, Section, is_plain};
 
 pub(super) const EDGE: Keys = Keys {
     known: &["id", "names", "origins", "https_port", "drain_seconds"],
@@ -132,7 +132,7 @@ pub(super) fn read_log(root: &Section<'_>, problems: &mut Problems) -> telemetry
 
 fn read_id(section: &Section<'_>, problems: &mut Problems) -> Option<String> {
     let id = section.text("id", problems)?;
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b'.');
+    let plain = |byte| is_plain(byte) || byte == b'.';
     if id.value.len() > ID_CHARS_MAX || !id.value.bytes().all(plain) {
         problems.add(Fault::Name(id.value.to_owned()), &id.span);
     }

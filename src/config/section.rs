@@ -262,6 +262,11 @@ fn wrong_type(key: &str, expected: &'static str, found: &DeValue<'_>) -> Fault {
     Fault::WrongType { key: key.to_owned(), expected, found }
 }
 
+/// Whether a name that we know something by may have this character.
+pub(super) fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_')
+}
+
 /// The known word that a slip of the keyboard most likely meant.
 pub(super) fn closest(text: &str, known: &[&'static str]) -> Option<&'static str> {
     let folded = text.to_ascii_lowercase().replace('-', "_");

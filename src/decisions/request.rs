@@ -13,6 +13,7 @@ use http::request::Parts;
 
 use crate::base::limits::DECISION_LINE_BYTES_MAX;
 use crate::base::limits::DECISION_PATH_CHARS_MAX;
+use crate::base::limits::LABEL_CHARS_MAX;
 use crate::base::limits::LOG_WORD_CHARS_MAX;
 use crate::base::printable::printable;
 use crate::net::host::Authority;
@@ -138,6 +139,12 @@ impl Lines {
     /// The lines, those of one name in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
         self.lines.iter().map(|(name, value)| (name, value))
+    }
+
+    /// The first `Origin` line, printable.
+    pub fn web_origin(&self) -> Option<String> {
+        let (_, value) = self.iter().find(|(name, _)| *name == ORIGIN)?;
+        Some(printable(&String::from_utf8_lossy(value.as_bytes()), LABEL_CHARS_MAX))
     }
 
     /// The lines as they are judged.

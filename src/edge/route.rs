@@ -4,7 +4,7 @@ use http::{HeaderValue, Method, Uri};
 
 use super::Settings;
 use super::respond::Refusal;
-use super::why;
+use crate::base::code::WHY_PATH;
 use crate::net::host::{Authority, Host};
 
 /// Who answers.
@@ -42,7 +42,7 @@ impl Route {
             "/healthz" => Self::Health,
             "/readyz" => Self::Readiness,
             "/.well-known/doorward/jwks.json" => Self::Keys,
-            path if path.starts_with(why::PREFIX) => Self::Why,
+            path if path.starts_with(WHY_PATH) => Self::Why,
             _ => return Ok(Self::Core),
         };
         let reads = matches!(*method, Method::GET | Method::HEAD);

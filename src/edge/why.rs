@@ -8,16 +8,13 @@ use http::header::{CONTENT_SECURITY_POLICY, HeaderValue, REFERRER_POLICY, X_FRAM
 use http::{Response, StatusCode};
 
 use super::respond;
-use crate::base::code::Code;
+use crate::base::code::{Code, WHY_PATH};
 use crate::decisions::Decisions;
 use crate::decisions::why::{self, Why};
 
-/// Where the pages are.
-pub(super) const PREFIX: &str = "/doorward/why/";
-
 /// The page at `path`.
 pub(super) fn page(path: &str, decisions: &Decisions) -> Response<Bytes> {
-    let code = path.strip_prefix(PREFIX).and_then(Code::parse);
+    let code = path.strip_prefix(WHY_PATH).and_then(Code::parse);
     let reason = code.and_then(|code| decisions.reason(code));
     let mut response = respond::html(StatusCode::OK, text(reason.map_or(&why::GENERAL, why::of)));
     let headers = response.headers_mut();
@@ -62,16 +59,16 @@ mod tests {
             assert_eq!(response.headers()["content-type"], "text/html; charset=utf-8");
             String::from_utf8(response.body().to_vec()).unwrap()
         };
-        let known = page(&format!("{PREFIX}{code}"));
+        let known = page(&format!("{WHY_PATH}{code}"));
         assert!(known.contains(why::of("pairing_required").what), "{known}");
         for secret in ["203.0.113.77", "7f0e-request", &connection, &code, "dddd", "<script"] {
             assert!(!known.contains(secret), "{secret}: {known}");
         }
-        assert_eq!(page(&format!("{PREFIX}{}", code.to_lowercase())), known);
-        let general = page(PREFIX);
+        assert_eq!(page(&format!("{WHY_PATH}{}", code.to_lowercase())), known);
+        let general = page(WHY_PATH);
         assert!(general.contains(why::GENERAL.what));
         for unknown in ["0123456789AB", "x", "<b>", "7f0e-request", &connection, "../whoami", "%00"] {
-            assert_eq!(page(&format!("{PREFIX}{unknown}")), general, "{unknown}");
+            assert_eq!(page(&format!("{WHY_PATH}{unknown}")), general, "{unknown}");
         }
     }
 }

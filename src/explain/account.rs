@@ -35,7 +35,7 @@ pub struct Account {
     meaning: Option<&'static str>,
     status: Option<u16>,
     code: Option<String>,
-    at: i64,
+    at_ms: i64,
     connection: String,
     listener: String,
     request: Asked,
@@ -125,7 +125,7 @@ impl Account {
             meaning: reason.map(|reason| why::of(reason).what),
             status,
             code: decision.code.map(|code| code.to_string()),
-            at: case.at.0,
+            at_ms: case.at.0,
             connection: case.connection.id.to_string(),
             listener: case.listener.name.clone(),
             request: asked(case),
@@ -157,19 +157,18 @@ pub fn line(decision: &Decision, now: UnixMillis) -> String {
     let who = origin.client.map_or_else(|| "unattributed".to_owned(), |client| client.ip().to_string());
     let code = decision.code.map_or_else(|| decision.case.connection.id.to_string(), |code| code.to_string());
     let (class, reason) = (origin.class.as_str(), decision.reason().unwrap_or("-"));
-    format!("{code}  {who} ({class})  {reason}  {}", text::age(decision.case.at, now))
+    format!("{code}  {who} ({class})  {reason}  {}", decision.case.at.ago(now))
 }
 
 fn asked(case: &Case) -> Asked {
     let asked = &case.asked;
-    let web_origin = asked.lines.iter().find(|(name, _)| *name == http::header::ORIGIN);
     Asked {
         method: asked.method.clone(),
         path: asked.path.clone(),
         protocol: asked.protocol,
         scheme: asked.scheme.as_str(),
         host: asked.authority.as_ref().map(|authority| printable(&authority.to_string(), LABEL_CHARS_MAX)),
-        web_origin: web_origin.map(|(_, value)| printable(&String::from_utf8_lossy(value.as_bytes()), LABEL_CHARS_MAX)),
+        web_origin: asked.lines.web_origin(),
         tls: case.connection.tls.as_ref().map(|tls| Tls {
             server_name: tls.sni.as_ref().map(|name| printable(&name.to_string(), LABEL_CHARS_MAX)),
             alpn: tls.alpn.map(|alpn| alpn.as_str()),
@@ -222,7 +221,7 @@ fn peer_and_way(rule: &LocalRule) -> Option<(Rule, Rule)> {
 }
 
 fn conditions(case: &Case) -> Vec<Condition> {
-    let failed: Vec<Step> = case.origin.trail.steps().filter(|step| step.phrase().starts_with("not local: ")).collect();
+    let failed: Vec<Step> = case.origin.trail.steps().filter(|step| step.denies_local()).collect();
     let holds = |rule: &Rule| !rule.0.iter().any(|step| failed.contains(step));
     let mut holding = Vec::new();
     if let Some((peer, way)) = peer_and_way(&case.listener.origin.local) {

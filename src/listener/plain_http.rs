@@ -10,6 +10,7 @@ use super::connection::ConnectionError;
 use super::refusal::Refusal;
 use super::transport::Transport;
 use crate::base::limits::METHOD_BYTES_MAX;
+use crate::net::host::is_tchar;
 
 /// Nothing of what the caller sent is in it.
 const ANSWER: &str = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncache-control: no-store\r\n\
@@ -37,7 +38,7 @@ pub(super) async fn refuse(mut stream: TcpStream) -> Result<TcpStream, Connectio
         return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
     }
     // No content type of a TLS record (RFC 8446 §5.1), nor the beginning of an older hello, is one of a method's letters.
-    if !first.iter().copied().all(is_letter) {
+    if !first.iter().copied().all(is_tchar) {
         return Ok(stream);
     }
     let mut bytes = [0; METHOD_BYTES_MAX];
@@ -64,15 +65,10 @@ pub(super) async fn refuse(mut stream: TcpStream) -> Result<TcpStream, Connectio
 fn opening(bytes: &[u8]) -> Opening {
     let method = bytes.split(|byte| *byte == b' ').next().unwrap_or_default();
     // HTTP/2's preface says PRI, and its client would not understand HTTP/1.
-    if method.is_empty() || !method.iter().copied().all(is_letter) || method == b"PRI" {
+    if method.is_empty() || !method.iter().copied().all(is_tchar) || method == b"PRI" {
         return Opening::Other;
     }
     if method.len() < bytes.len() { Opening::Http } else { Opening::Incomplete }
-}
-
-/// One of a token's characters (RFC 9110 §5.6.2).
-fn is_letter(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]

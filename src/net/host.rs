@@ -226,6 +226,11 @@ pub enum HostError {
     TooLong,
 }
 
+/// Whether a token may have this character (RFC 9110 §5.6.2).
+pub fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -71,8 +71,8 @@ fn is_private(ip: IpAddr) -> bool {
     }
 }
 
-fn is_shared(ip: Ipv4Addr) -> bool {
-    // 100.64.0.0/10
+/// 100.64.0.0/10 (RFC 6598): carriers give their customers addresses of it, and tailnets their nodes.
+pub(super) fn is_shared(ip: Ipv4Addr) -> bool {
     ip.to_bits() >> 22 == Ipv4Addr::new(100, 64, 0, 0).to_bits() >> 22
 }
 

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::Facts;
 use super::ProxyProtocol;
 use super::Settings;
+use super::class::is_shared;
 use super::trail::Step;
 
 /// What tailscaled's whois said of the peer's address and port.
@@ -49,7 +50,7 @@ pub(super) fn judge(ip: IpAddr, facts: &Facts<'_>, settings: &Settings) -> (bool
 /// 100.64.0.0/10 and fd7a:115c:a1e0::/48, from which every tailnet gives its addresses.
 fn is_of_a_tailnet(ip: IpAddr) -> bool {
     match ip.to_canonical() {
-        IpAddr::V4(ip) => matches!(ip.octets(), [100, 64..=127, ..]),
+        IpAddr::V4(ip) => is_shared(ip),
         IpAddr::V6(ip) => matches!(ip.segments(), [0xfd7a, 0x115c, 0xa1e0, ..]),
     }
 }

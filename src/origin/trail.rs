@@ -40,12 +40,12 @@ pub enum Step {
     LocalForwarded,
     /// The Host is not loopback.
     LocalHost,
-    /// The Origin is not this request's own.
-    LocalOrigin,
     /// The listener calls nobody local.
     LocalNever,
     /// We are no container with a network of its own.
     LocalNoContainer,
+    /// The Origin is not this request's own.
+    LocalOrigin,
     /// The peer is not loopback.
     LocalPeer,
     /// The peer is neither the container's gateway nor in `local_peers`.
@@ -80,14 +80,16 @@ pub enum Step {
     PrivateAddress,
     /// The PROXY header's source.
     ProxyHeaderAddress,
-    /// A PROXY header where none is read, or none where one is required.
-    ProxyHeaderMismatch,
-    /// LOCAL, UNKNOWN, UNSPEC or AF_UNIX.
-    ProxyHeaderReal,
-    /// The source claims loopback or the like.
-    ProxyHeaderNotPossible,
     /// The source is the client.
     ProxyHeaderIsClient,
+    /// A PROXY header where none is read, or none where one is required.
+    ProxyHeaderMismatch,
+    /// The source claims loopback or the like.
+    ProxyHeaderNotPossible,
+    /// LOCAL, UNKNOWN, UNSPEC or AF_UNIX.
+    ProxyHeaderReal,
+    /// In no special range.
+    PublicAddress,
     /// tailscaled names the person whose node the peer is.
     TailnetConfirmed,
     /// tailscaled did not answer, or not readably.
@@ -96,13 +98,31 @@ pub enum Step {
     TailnetNobody,
     /// The peer is a tagged node.
     TailnetTagged,
-    /// In no special range.
-    PublicAddress,
     /// A trusted proxy is speaking.
     TrustedProxy,
 }
 
 impl Step {
+    /// Whether this is a condition of the local rule that does not hold.
+    pub fn denies_local(self) -> bool {
+        matches!(
+            self,
+            Self::LocalForwarded
+                | Self::LocalHost
+                | Self::LocalNever
+                | Self::LocalNoContainer
+                | Self::LocalOrigin
+                | Self::LocalPeer
+                | Self::LocalPeerNoForwarder
+                | Self::LocalPortOpen
+                | Self::LocalPortUnproven
+                | Self::LocalProxyHeader
+                | Self::LocalService
+                | Self::LocalTrustedProxy
+                | Self::LocalUnknownOwner
+        )
+    }
+
     /// The step in words for people.
     pub fn phrase(self) -> &'static str {
         match self {
@@ -121,9 +141,9 @@ impl Step {
             Self::Local => "local: every condition of the local rule holds",
             Self::LocalForwarded => "not local: a forwarding header is present",
             Self::LocalHost => "not local: the Host is not a loopback name",
-            Self::LocalOrigin => "not local: the Origin is not this request's own",
             Self::LocalNever => "not local: this listener calls nobody local",
             Self::LocalNoContainer => "not local: this is no container with a network of its own",
+            Self::LocalOrigin => "not local: the Origin is not this request's own",
             Self::LocalPeer => "not local: the peer is not loopback",
             Self::LocalPeerNoForwarder => "not local: the peer is not this container's gateway, nor in local_peers",
             Self::LocalPortOpen => "not local: the published port is open beyond the host's loopback",
@@ -143,15 +163,15 @@ impl Step {
             Self::PeerNotPossible => "unattributed: no peer can have this address",
             Self::PrivateAddress => "private: an address of a private range",
             Self::ProxyHeaderAddress => "a listed sender's PROXY header names the source",
-            Self::ProxyHeaderMismatch => "unattributed: the PROXY header does not fit this listener",
-            Self::ProxyHeaderReal => "the PROXY header names no source: the real peer counts",
-            Self::ProxyHeaderNotPossible => "unattributed: the PROXY header claims an address that no caller can have",
             Self::ProxyHeaderIsClient => "the source in the PROXY header is the client",
+            Self::ProxyHeaderMismatch => "unattributed: the PROXY header does not fit this listener",
+            Self::ProxyHeaderNotPossible => "unattributed: the PROXY header claims an address that no caller can have",
+            Self::ProxyHeaderReal => "the PROXY header names no source: the real peer counts",
+            Self::PublicAddress => "public: an address like any other",
             Self::TailnetConfirmed => "tailscaled's whois names the person whose node the peer is",
             Self::TailnetNoAnswer => "not tailnet: tailscaled did not answer the whois of the peer",
             Self::TailnetNobody => "not tailnet: tailscaled knows no such peer",
             Self::TailnetTagged => "not tailnet: a tagged node is no person's",
-            Self::PublicAddress => "public: an address like any other",
             Self::TrustedProxy => "a trusted proxy speaks for the client",
         }
     }
@@ -227,6 +247,19 @@ mod tests {
         trail.push(Step::PeerIsClient);
         trail.push(Step::LocalNever);
         assert_eq!(trail.phrases().collect::<Vec<_>>(), [Step::PeerIsClient.phrase(), Step::LocalNever.phrase()]);
+    }
+
+    #[test]
+    fn the_steps_that_deny_local_say_so() {
+        // A word that is none is refused with the list of those that are.
+        let listed = serde_json::from_str::<Step>("\"\"").unwrap_err().to_string();
+        let words: Vec<_> = listed.split('`').skip(3).step_by(2).collect();
+        assert_eq!((words.first(), words.last()), (Some(&"chain-without-client"), Some(&"trusted-proxy")));
+        for word in words {
+            let step: Step = serde_json::from_str(&format!("\"{word}\"")).unwrap();
+            assert_eq!(step.denies_local(), word.starts_with("local-"), "{word}");
+            assert_eq!(step.denies_local(), step.phrase().starts_with("not local: "), "{word}");
+        }
     }
 
     #[test]

@@ -124,6 +124,7 @@ fn what_is_wrong_is_told_whole_and_the_old_configuration_holds() {
     }
     let status = instance.json(&["status"]);
     assert_eq!((&status["ready"], &status["configuration"]["onDisk"]), (&json!(true), &json!("invalid")));
+    assert!(status["config"].is_string() && status["configuration"]["file"] == status["config"], "{status}");
     assert!(instance.words(&["status"]).contains("INVALID"));
     // A signal says the same, to the log, and ends nothing.
     let logged = |instance: &Instance<'_>| instance.log().matches("configuration not reloaded").count();

@@ -82,15 +82,7 @@ pub(in crate::cli) fn text(value: Option<&Value>) -> String {
 
 /// How long ago a time in milliseconds was.
 fn age(at: Option<&Value>, now: UnixMillis) -> String {
-    let Some(at) = at.and_then(Value::as_i64) else { return "-".to_owned() };
-    let seconds = now.since(UnixMillis(at)).max(0) / 1_000;
-    match seconds {
-        0..=1 => "just now".to_owned(),
-        2..120 => format!("{seconds} seconds ago"),
-        120..7_200 => format!("{} minutes ago", seconds / 60),
-        7_200..172_800 => format!("{} hours ago", seconds / 3_600),
-        _ => format!("{} days ago", seconds / 86_400),
-    }
+    at.and_then(Value::as_i64).map_or_else(|| "-".to_owned(), |at| UnixMillis(at).ago(now))
 }
 
 #[cfg(test)]

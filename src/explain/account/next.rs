@@ -1,7 +1,5 @@
 //! What to change: the exact command or configuration key, where there is one.
 
-use http::header::ORIGIN;
-
 use crate::base::limits::LABEL_CHARS_MAX;
 use crate::base::owner_command::OwnerCommand;
 use crate::base::printable::printable;
@@ -41,16 +39,11 @@ fn of_reason(decision: &Decision, reason: &str, owner: &OwnerCommand) -> Vec<Str
             vec![format!("if this server should answer there, add to names in [edge]: \"{host}\"")]
         }
         ("foreign-web-origin", ..) => {
-            let sent = case.asked.lines.iter().find(|(name, _)| *name == ORIGIN);
-            let sent = sent.map(|(_, value)| printable(&String::from_utf8_lossy(value.as_bytes()), LABEL_CHARS_MAX));
-            vec![match sent {
-                Some(origin) => {
-                    format!(
-                        "only if that page is yours and may do whatever you may, add to origins in [edge]: \"{origin}\""
-                    )
-                }
-                None => general,
-            }]
+            let add = |origin| {
+                let only_if = "only if that page is yours and may do whatever you may";
+                format!("{only_if}, add to origins in [edge]: \"{origin}\"")
+            };
+            vec![case.asked.lines.web_origin().map_or(general, add)]
         }
         ("not-through-the-proxy", ..) => vec![trust(case, &case.connection.peer.ip().to_string())],
         ("port-not-closed", ..) => vec![port_hint(case).unwrap_or(general)],
@@ -73,24 +66,31 @@ fn of_step(step: Step, case: &Case) -> Option<String> {
     let forwarded = || case.asked.lines.iter().any(|(name, _)| rules.is_forwarding(name));
     Some(match step {
         Step::HeaderUntrusted if came(header) => trust(case, &speaker.to_string()),
-        Step::HeaderNotRead if forwarded() && rules.client_ip_header == ClientIpHeader::None => format!(
-            "forwarding headers came and none is read: if {speaker} is a proxy of yours, set client_ip_header and trusted_proxies in [[listener]] \"{listener}\""
-        ),
-        Step::HeaderAbsent => format!("let the proxy at {speaker} send {header}, or name the header that it does send in client_ip_header"),
+        Step::HeaderNotRead if forwarded() && rules.client_ip_header == ClientIpHeader::None => {
+            let set = format!("set client_ip_header and trusted_proxies in [[listener]] \"{listener}\"");
+            format!("forwarding headers came and none is read: if {speaker} is a proxy of yours, {set}")
+        }
+        Step::HeaderAbsent => {
+            let otherwise = "or name the header that it does send in client_ip_header";
+            format!("let the proxy at {speaker} send {header}, {otherwise}")
+        }
         Step::HopUnreadable | Step::HeaderUngrammatical | Step::HopNotPossible | Step::HeaderRepeated => {
             format!("let the proxy at {speaker} write {header} anew, with the address of its own caller")
         }
         Step::ChainWithoutClient => {
-            format!("the caller itself is in trusted_proxies of [[listener]] \"{listener}\": narrow that list to your proxies")
+            let narrow = "narrow that list to your proxies";
+            format!("the caller itself is in trusted_proxies of [[listener]] \"{listener}\": {narrow}")
         }
         Step::NatBridge | Step::NatGateway | Step::NatOwnAddress | Step::NatRuntime => {
-            "callers behind this address cannot be told apart: let what forwards them speak the PROXY protocol, or run on the host's own network".to_owned()
+            let mend = "let what forwards them speak the PROXY protocol, or run on the host's own network";
+            format!("callers behind this address cannot be told apart: {mend}")
         }
         Step::LocalPortOpen | Step::LocalPortUnproven => return port_hint(case),
         Step::LocalService => match case.connection.owner {
-            Owner::Known { uid } => format!(
-                "only if everything that runs as user {uid} is yours and no proxy, add it to local_uids in [[listener]] \"{listener}\": {uid}"
-            ),
+            Owner::Known { uid } => {
+                let only_if = format!("only if everything that runs as user {uid} is yours and no proxy");
+                format!("{only_if}, add it to local_uids in [[listener]] \"{listener}\": {uid}")
+            }
             Owner::Assumed | Owner::Unknown => return None,
         },
         _ => return None,

@@ -41,7 +41,7 @@ fn a_device_that_waits_is_told_with_the_command_that_approves_it() {
     ] {
         assert!(text.contains(expected), "{expected:?} is not in\n{text}");
     }
-    assert_eq!(account["connect"]["requestId"], "7f0e");
+    assert_eq!((&account["connect"]["requestId"], &account["atMs"]), (&"7f0e".into(), &0.into()));
     assert_eq!((&account["outcome"], &account["origin"]["class"]), (&"refused".into(), &"private".into()));
 }
 

@@ -40,7 +40,7 @@ fn headline(account: &Account, now: UnixMillis) -> String {
     if let Some(code) = &account.code {
         let _ = write!(out, ", code {code}");
     }
-    let _ = writeln!(out, ", {}", age(UnixMillis(account.at), now));
+    let _ = writeln!(out, ", {}", UnixMillis(account.at_ms).ago(now));
     for line in account.meaning.map(str::to_owned).into_iter().chain(account.cause.clone()) {
         let _ = writeln!(out, "  {line}");
     }
@@ -114,16 +114,4 @@ fn connect(account: &Account) -> Vec<(&'static str, String)> {
     lines.extend(connect.approved_via.map(|via| ("approved by", via.to_owned())));
     lines.extend(connect.request_id.clone().map(|id| ("request id", id)));
     lines
-}
-
-/// How long ago `at` was.
-pub(super) fn age(at: UnixMillis, now: UnixMillis) -> String {
-    let seconds = now.since(at).max(0) / 1_000;
-    match seconds {
-        0..=1 => "just now".to_owned(),
-        2..120 => format!("{seconds} seconds ago"),
-        120..7_200 => format!("{} minutes ago", seconds / 60),
-        7_200..172_800 => format!("{} hours ago", seconds / 3_600),
-        _ => format!("{} days ago", seconds / 86_400),
-    }
 }

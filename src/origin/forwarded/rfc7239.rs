@@ -17,6 +17,7 @@ use super::Walk;
 use super::trimmed;
 use crate::base::limits::FORWARDED_NODE_BYTES_MAX;
 use crate::base::limits::FORWARDED_PARAMETERS_MAX;
+use crate::net::host::is_tchar;
 use crate::origin::witness::Verdict;
 use crate::origin::witness::Witness;
 
@@ -62,7 +63,7 @@ fn after_element(text: &[u8]) -> Option<&[u8]> {
     let mut free = names.len();
     let mut rest = text;
     loop {
-        if rest.first().is_some_and(|byte| is_token(*byte)) {
+        if rest.first().is_some_and(|byte| is_tchar(*byte)) {
             let pair = Pair::read(rest)?;
             let repeated = |name: &&[u8]| name.eq_ignore_ascii_case(pair.name);
             free = free.checked_sub(1)?;
@@ -111,12 +112,8 @@ impl<'a> Pair<'a> {
 
 /// `1*tchar` (RFC 9110 §5.6.2), and what follows.
 fn token(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let length = text.iter().take_while(|byte| is_token(**byte)).count();
+    let length = text.iter().take_while(|byte| is_tchar(**byte)).count();
     text.split_at_checked(length).filter(|_| length > 0)
-}
-
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// What stands before the closing quote (RFC 9110 §5.6.4), and what follows it.
