@@ -193,7 +193,11 @@ fn read_ranges(
         }
     }
     // Of a list with a fault nothing is used: the fault is reported, and there is no configuration.
-    Ranges::join(parts)
+    Ranges::join(parts).unwrap_or_else(|cause| {
+        let text = entries.iter().map(|entry| entry.value).collect::<Vec<_>>().join(", ");
+        problems.add(Fault::Range { cause, text }, &section.span_of(key).unwrap_or_else(|| section.span().clone()));
+        Ranges::default()
+    })
 }
 
 fn read_proxy_protocol(

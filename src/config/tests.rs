@@ -135,6 +135,8 @@ fn refusals_of_ranges() -> Vec<(String, Expected)> {
             (with("10.0.0.0/8"), |f| is_range(f, RangeFault::TooWide)),
         ]);
     }
+    let halves = "danger_wide_trust = true\ntrusted_proxies = «[\"0.0.0.0/1\", \"128.0.0.0/1\"]»";
+    all.push((outside(halves), |f| is_range(f, RangeFault::Everyone)));
     all
 }
 

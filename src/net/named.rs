@@ -67,7 +67,9 @@ impl NamedRanges {
         if parts.is_empty() {
             return Err(ListError::Empty);
         }
-        Ok(Self { date, ranges: Ranges::join(parts) })
+        let last = text.lines().count();
+        let ranges = Ranges::join(parts).map_err(|cause| ListError::Range { line: last, cause })?;
+        Ok(Self { date, ranges })
     }
 
     /// The day it was published, where its file says so.

@@ -30,19 +30,27 @@ impl Ranges {
             .iter()
             .enumerate()
             .map(|(index, entry)| parse_range(entry.as_ref(), width).map_err(|cause| RangeError { index, cause }));
-        Ok(Self::of(&parsed.collect::<Result<Vec<_>, _>>()?))
+        let last = entries.len().saturating_sub(1);
+        Self::of(&parsed.collect::<Result<Vec<_>, _>>()?).map_err(|cause| RangeError { index: last, cause })
     }
 
     /// All of `parts` together.
-    pub fn join(parts: impl IntoIterator<Item = Self>) -> Self {
+    ///
+    /// # Errors
+    /// [`RangeFault::Everyone`] if they add up to that.
+    pub fn join(parts: impl IntoIterator<Item = Self>) -> Result<Self, RangeFault> {
         let ranges: Vec<_> = parts.into_iter().flat_map(|Self(ranges)| ranges).collect();
         Self::of(&ranges)
     }
 
-    fn of(ranges: &Vec<IpNet>) -> Self {
+    fn of(ranges: &Vec<IpNet>) -> Result<Self, RangeFault> {
         let mut ranges = IpNet::aggregate(ranges);
+        // Two halves are everybody, too.
+        if ranges.iter().any(|range| range.prefix_len() == 0) {
+            return Err(RangeFault::Everyone);
+        }
         ranges.sort();
-        Self(ranges)
+        Ok(Self(ranges))
     }
 
     /// Whether `ip` lies in one of the ranges.
@@ -118,8 +126,8 @@ pub struct RangeError {
 /// What is wrong with one range.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum RangeFault {
-    /// `/0`: that would be everybody.
-    #[error("a range of /0 trusts everybody")]
+    /// `/0`, or ranges that add up to it: that would be everybody.
+    #[error("a range of /0, or ranges that add up to it, trust everybody")]
     Everyone,
     /// Bits set behind the prefix: probably not the range that was meant.
     #[error("the address has bits set behind its prefix")]
@@ -223,5 +231,15 @@ mod tests {
     fn wide_ranges_need_the_operators_word() {
         assert!(Ranges::parse(&["10.0.0.0/8"], Width::Wide).is_ok());
         assert!(Ranges::parse(&["0.0.0.0/0"], Width::Wide).is_err());
+    }
+
+    #[test]
+    fn ranges_that_add_up_to_everybody_are_refused() {
+        let half = |entry| Ranges::parse(&[entry], Width::Wide).unwrap();
+        for halves in [["0.0.0.0/1", "128.0.0.0/1"], ["::/1", "8000::/1"]] {
+            assert_eq!(Ranges::parse(&halves, Width::Wide).unwrap_err().cause, RangeFault::Everyone);
+            assert_eq!(Ranges::join(halves.map(half)), Err(RangeFault::Everyone));
+        }
+        assert!(Ranges::join(["0.0.0.0/1", "128.0.0.0/2"].map(half)).is_ok());
     }
 }

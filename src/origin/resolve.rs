@@ -12,6 +12,7 @@ use super::Network;
 use super::Owner;
 use super::ProxyProtocol;
 use super::Settings;
+use super::TrustOwnBridge;
 use super::class::Class;
 use super::class::can_be_claimed;
 use super::class::can_be_peer;
@@ -149,7 +150,8 @@ pub fn resolve(facts: &Facts<'_>, settings: &Settings, network: &Network) -> Ori
 pub fn resolve_with<W: Witness>(facts: &Facts<'_>, settings: &Settings, network: &Network, witness: &mut W) -> Origin {
     let mut trail = Trail::default();
     let mut via = Via::new();
-    let Found { client, source, step } = find(facts, settings, &mut via, &mut trail, witness);
+    let vouchers = Vouchers { settings, network };
+    let Found { client, source, step } = find(facts, vouchers, &mut via, &mut trail, witness);
     trail.push(step);
     let judged = local::judge(facts, settings, network);
     let (class, local) = match (client, judged) {
@@ -183,6 +185,20 @@ fn class_elsewhere(ip: IpAddr, facts: &Facts<'_>, settings: &Settings, network: 
     class
 }
 
+/// Whose word counts: whom `settings` trust, but not an address of our own container network behind which a runtime
+/// hides strangers. A start refuses to trust those; a network that the container joins later is judged here.
+#[derive(Clone, Copy)]
+struct Vouchers<'a> {
+    settings: &'a Settings,
+    network: &'a Network,
+}
+
+impl Vouchers<'_> {
+    fn masks(self, ip: IpAddr) -> bool {
+        self.settings.own_bridge == TrustOwnBridge::No && self.network.masks_in(ip.into()).is_some()
+    }
+}
+
 /// What the evidence comes to.
 struct Found {
     client: Option<(IpAddr, Option<u16>)>,
@@ -198,12 +214,13 @@ impl Found {
 
 fn find<W: Witness>(
     facts: &Facts<'_>,
-    settings: &Settings,
+    vouchers: Vouchers<'_>,
     via: &mut Via,
     trail: &mut Trail,
     witness: &mut W,
 ) -> Found {
-    let speaker = match Speaker::of(facts, settings, trail) {
+    let settings = vouchers.settings;
+    let speaker = match Speaker::of(facts, vouchers, trail) {
         Ok(speaker) => speaker,
         Err(nobody) => return nobody,
     };
@@ -213,6 +230,10 @@ fn find<W: Witness>(
     };
     if !settings.trusted_proxies.contains(speaker.ip) {
         trail.push(Step::HeaderUntrusted);
+        return speaker.itself();
+    }
+    if vouchers.masks(speaker.ip) {
+        trail.push(Step::HeaderMasked);
         return speaker.itself();
     }
     trail.push(Step::TrustedProxy);
@@ -258,14 +279,13 @@ struct Speaker {
 }
 
 impl Speaker {
-    fn of(facts: &Facts<'_>, settings: &Settings, trail: &mut Trail) -> Result<Self, Found> {
+    fn of(facts: &Facts<'_>, vouchers: Vouchers<'_>, trail: &mut Trail) -> Result<Self, Found> {
+        let admitted = || vouchers.settings.proxy_protocol.admits(facts.peer) && !vouchers.masks(facts.peer.ip());
         let peer = Self { ip: facts.peer.ip(), port: facts.peer.socket().port(), source: Source::Peer };
-        let claimed = match (&settings.proxy_protocol, facts.proxy_header) {
+        let claimed = match (&vouchers.settings.proxy_protocol, facts.proxy_header) {
             (ProxyProtocol::Off, None) => return Ok(peer),
-            (ProxyProtocol::Required { .. }, Some(header)) if settings.proxy_protocol.admits(facts.peer) => {
-                header.source
-            }
-            // The listener closes such a connection; should it ever not, nobody is believed.
+            (ProxyProtocol::Required { .. }, Some(header)) if admitted() => header.source,
+            // The listener closes most such connections; from those that stay nobody is believed.
             _ => return Err(Found::nobody(Source::ProxyProtocol, Step::ProxyHeaderMismatch)),
         };
         match claimed {

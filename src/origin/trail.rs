@@ -16,6 +16,8 @@ pub enum Step {
     ContainerNeighbour,
     /// The one header is absent.
     HeaderAbsent,
+    /// A trusted address that a container runtime shows strangers with.
+    HeaderMasked,
     /// The listener reads no header.
     HeaderNotRead,
     /// Several lines of a header that has one.
@@ -129,6 +131,9 @@ impl Step {
             Self::ChainWithoutClient => "unattributed: the header names trusted proxies only",
             Self::ContainerNeighbour => "container: a neighbour on our own container network",
             Self::HeaderAbsent => "unattributed: the trusted proxy sent no client header",
+            Self::HeaderMasked => {
+                "forwarding headers do not count: our container network hides strangers behind this address"
+            }
             Self::HeaderNotRead => "this listener reads no client header",
             Self::HeaderRepeated => "unattributed: the client header stands there more than once",
             Self::HeaderUngrammatical => "unattributed: a line of the client header breaks its grammar",

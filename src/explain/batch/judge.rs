@@ -149,7 +149,8 @@ fn ranges(key: &str, entries: &[String]) -> Result<Ranges, Refusal> {
         None => Ranges::parse(&[entry], Width::Wide)
             .map_err(|error| config_reject(format_args!("{key}: entry {number}: {error}"))),
     };
-    Ok(Ranges::join(entries.iter().zip(1..).map(read).collect::<Result<Vec<_>, _>>()?))
+    let parts = entries.iter().zip(1..).map(read).collect::<Result<Vec<_>, _>>()?;
+    Ranges::join(parts).map_err(|cause| config_reject(format_args!("{key}: {cause}")))
 }
 
 /// The address that the kernel would give us; a zone only says which link it came over.

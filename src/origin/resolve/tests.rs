@@ -12,6 +12,7 @@ use crate::net::range::Width;
 use crate::origin::LocalRule;
 use crate::origin::proxy_protocol::Header;
 
+mod own_bridge;
 mod properties;
 
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
@@ -368,6 +369,10 @@ impl Call {
     }
 
     fn resolve(&self) -> Origin {
+        self.resolve_on(&Network::new(["172.18.0.1".parse().unwrap()], 990))
+    }
+
+    fn resolve_on(&self, network: &Network) -> Origin {
         let facts = Facts {
             peer: self.peer,
             proxy_header: self.proxy_header.as_ref(),
@@ -377,7 +382,7 @@ impl Call {
             authority: self.authority.as_ref(),
             scheme: Scheme::Http,
         };
-        resolve(&facts, &self.settings, &Network::new(["172.18.0.1".parse().unwrap()], 990))
+        resolve(&facts, &self.settings, network)
     }
 }
 

@@ -167,9 +167,7 @@ impl SigningKeys {
         self.replaced.insert(0, old);
         match replaced {
             Replaced::Overlaps => Ok(()),
-            Replaced::Compromised => std::mem::take(&mut self.replaced)
-                .into_iter()
-                .try_for_each(|stored| Ok(private_file::remove(&stored.path)?)),
+            Replaced::Compromised => remove_all(&std::mem::take(&mut self.replaced)),
         }
     }
 
@@ -186,10 +184,16 @@ impl SigningKeys {
         if self.replaced.is_empty() || age < SIGNING_KEY_OVERLAP.as_secs() {
             return Ok(Maintained::Unchanged);
         }
-        self.replaced.iter().try_for_each(|stored| private_file::remove(&stored.path))?;
+        remove_all(&self.replaced)?;
         self.replaced.clear();
         Ok(Maintained::Dropped)
     }
+}
+
+/// Removes every file that can be removed, then reports the first that cannot: none is left behind for another's sake.
+fn remove_all(stored: &[Stored]) -> Result<(), SigningKeysError> {
+    let removed: Vec<_> = stored.iter().map(|stored| private_file::remove(&stored.path)).collect();
+    Ok(removed.into_iter().collect::<Result<(), _>>()?)
 }
 
 fn read_all(folder: &Path) -> Result<Vec<Stored>, SigningKeysError> {
@@ -310,6 +314,21 @@ mod tests {
         keys.rotate(Replaced::Overlaps, START.plus(-2 * 86_400_000)).unwrap();
         let newest = keys.current();
         assert_eq!(SigningKeys::open(state.path(), START).unwrap().current().kid(), newest.kid());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_removed_keeps_no_other() {
+        let state = tempfile::tempdir().unwrap();
+        let mut keys = SigningKeys::open(state.path(), START).unwrap();
+        let first = only_key(state.path());
+        keys.rotate(Replaced::Overlaps, START.plus(1_000)).unwrap();
+        let before = keys.replaced.len();
+        // The newer of the two cannot be removed: a folder stands where its file was.
+        let newer = keys.current.path.clone();
+        fs::remove_file(&newer).unwrap();
+        fs::create_dir(&newer).unwrap();
+        assert!(keys.rotate(Replaced::Compromised, START.plus(2_000)).is_err());
+        assert_eq!((before, first.exists(), newer.exists()), (1, false, true));
     }
 
     #[test]
