@@ -6,6 +6,7 @@ pub mod diagnostic;
 pub mod fault;
 pub mod place;
 mod file;
+mod identities;
 mod listeners;
 mod local;
 mod ranges;
@@ -45,6 +46,8 @@ pub struct Config {
     pub certificates: certificates::Settings,
     /// `[core]`.
     pub core: core::Settings,
+    /// `[[identity]]`.
+    pub identities: Vec<edge::identities::Settings>,
     /// `[tailscale]`, where whois is on.
     pub tailscale: Option<tailscale::Settings>,
     /// `[log]`.

@@ -17,6 +17,7 @@ use std::sync::PoisonError;
 
 use crate::base::clock::UnixMillis;
 use crate::base::code::Code;
+use crate::identity::claims::IdentityClaim;
 use crate::listener::Settings;
 use crate::listener::facts::ConnectionFacts;
 use crate::net::addr::ClientKey;
@@ -48,6 +49,8 @@ pub struct Case {
     pub asked: Asked,
     /// Who was calling, as it was found then.
     pub origin: Origin,
+    /// Whom somebody we trust named, and who did.
+    pub identity: Option<IdentityClaim>,
 }
 
 /// A case and what came of it.

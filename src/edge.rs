@@ -17,12 +17,15 @@ use crate::identity::signer::Signer;
 use crate::net::host::{Host, WebOrigin};
 use crate::origin::Network;
 
+use identities::Identities;
+
 pub mod access_log;
 mod advice;
 pub mod assertion;
 pub mod body;
 pub mod context;
 pub mod host;
+pub mod identities;
 pub mod proxy;
 mod record;
 pub mod respond;
@@ -61,6 +64,7 @@ struct Shared {
     signer: Arc<Signer>,
     core: Core,
     network: ArcSwap<Network>,
+    identities: Identities,
     clock: Clock,
     jwks: ArcSwap<Bytes>,
     draining: AtomicBool,
@@ -68,13 +72,15 @@ struct Shared {
 }
 
 impl Edge {
-    /// An edge in front of `core`, which believes `signer`; `keys` is what the JWK Set endpoint shows.
+    /// An edge in front of `core`, which believes `signer`; `keys` is what the JWK Set endpoint shows, `identities` whose
+    /// tokens are read.
     pub fn new(
         settings: Settings,
         signer: Arc<Signer>,
         keys: &JwkSet,
         core: Core,
         network: Network,
+        identities: Identities,
         clock: Clock,
     ) -> Self {
         Self(Arc::new(Shared {
@@ -82,6 +88,7 @@ impl Edge {
             signer,
             core,
             network: ArcSwap::from_pointee(network),
+            identities,
             clock,
             jwks: ArcSwap::from_pointee(Bytes::from(keys.to_json())),
             draining: AtomicBool::new(false),
@@ -117,6 +124,11 @@ impl Edge {
     /// Shows `keys` from now on.
     pub fn replace_keys(&self, keys: &JwkSet) {
         self.0.jwks.store(Arc::new(Bytes::from(keys.to_json())));
+    }
+
+    /// Those whose identity tokens are read.
+    pub fn identities(&self) -> &Identities {
+        &self.0.identities
     }
 
     /// Whether new work is taken.

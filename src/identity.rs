@@ -7,6 +7,7 @@ pub mod claims;
 pub mod headers;
 pub mod jose;
 pub mod jwks;
+pub mod provider;
 pub mod replay;
 pub mod signer;
 pub mod verifier;

@@ -13,7 +13,8 @@
 //!
 //! # Life of a request
 //! `origin -> limits -> route -> strip -> sign -> core -> access log`: [`edge`] asks [`origin`] who
-//! is calling, removes every look-alike of a header we own, signs what it found ([`identity`]) and
+//! is calling, reads the identity token of a trusted proxy (its issuer's keys
+//! are in [`jwk_sets`]), removes every look-alike of a header we own, signs what it found ([`identity`]) and
 //! hands the request to [`core`], which believes nothing but that signature.
 //!
 //! # Life of a device
@@ -48,6 +49,7 @@ pub mod store;
 // Doors.
 pub mod tailscale;
 pub mod certificates;
+pub mod jwk_sets;
 pub mod listener;
 
 // What was decided, for a while.

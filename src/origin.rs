@@ -52,7 +52,7 @@ pub struct Settings {
     pub proxy_protocol: ProxyProtocol,
     /// The one header that may name the client.
     pub client_ip_header: ClientIpHeader,
-    /// The single-address headers that any listener reads: nobody's own to send, here either.
+    /// The single-address headers and token headers that any listener reads: nobody's own to send, here either.
     pub named_headers: Vec<HeaderName>,
     /// From whom that header counts.
     pub trusted_proxies: Ranges,

@@ -20,6 +20,8 @@ use crate::identity::claims::IdentityClaim;
 use crate::net::addr::PeerAddr;
 use crate::origin::Whois;
 
+pub use self::whois::PROVIDER;
+
 /// Where tailscaled listens unless told otherwise.
 pub const SOCKET: &str = "/var/run/tailscale/tailscaled.sock";
 

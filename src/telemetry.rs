@@ -15,7 +15,7 @@ pub const ACCESS: &str = "access";
 
 /// The fields that a line of the log may have, each with one meaning; `tests/tidy.rs` holds every line to them. A value
 /// that a collector asks for by name must not change its name by a slip.
-pub const FIELDS: [&str; 45] = [
+pub const FIELDS: [&str; 47] = [
     "act",
     "advice",
     "agent",
@@ -39,6 +39,7 @@ pub const FIELDS: [&str; 45] = [
     "held_back",
     "hint",
     "host",
+    "identity",
     "kid",
     "listener",
     "local",
@@ -49,6 +50,7 @@ pub const FIELDS: [&str; 45] = [
     "open",
     "path",
     "peer",
+    "place",
     "port",
     "protocol",
     "reason",

@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::config::place::Environment;
 use crate::core::{self, Core, Timing};
 use crate::edge::Edge;
+use crate::edge::identities::Identities;
 use crate::edge::workers::{Listening, Workers, event_loops};
 use crate::identity::signer::{Life, Signer};
 use crate::identity::verifier::{Expected, Leeway, Lives, Verifier};
@@ -64,7 +65,9 @@ pub(super) async fn open(config: Config, environment: &Environment, lock: &State
     let knocks = Knocks::default();
     let (listening, listeners) = bind_all(&config, &certificates, &knocks)?;
 
-    let edge = Edge::new(config.edge.clone(), Arc::clone(&signer), &keys.public(), core, network, clock.clone());
+    let identities = Identities::new(config.identities.clone(), clock.clone());
+    let (settings, signing) = (config.edge.clone(), Arc::clone(&signer));
+    let edge = Edge::new(settings, signing, &keys.public(), core, network, identities, clock.clone());
     let admin = Server::bind(&config.socket_folder(environment).join(SOCKET))?;
     lock.announce(admin.path()).map_err(AppError::Runtime)?;
     let caps = Caps::new(Limits::within_descriptors());

@@ -21,6 +21,8 @@ pub(super) async fn serve(instance: Instance, hangup: Signal) -> Result<(), AppE
     let (mut ends, mut hangup) = (Ends::listen().map_err(AppError::Runtime)?, hangup);
     let Instance { admin, config, edge, owner, reloader, upkeep, workers } = instance;
     announce(&config, owner.url().as_deref());
+    // Through the drain too: whoever is served until the end needs keys.
+    let _keys = edge.identities().keep_fresh();
     let outcome = tokio::select! {
         never = admin.serve(Arc::clone(&owner)) => match never {},
         never = upkeep.run() => match never {},

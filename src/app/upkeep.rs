@@ -109,6 +109,7 @@ mod tests {
     use crate::config::Config;
     use crate::config::place::Environment;
     use crate::core::{self, Core, Timing};
+    use crate::edge::identities::Identities;
     use crate::identity::claims::RequestClaim;
     use crate::identity::headers::ASSERTION;
     use crate::identity::signer::Signer;
@@ -208,7 +209,8 @@ mod tests {
             let core = Core::open(components).unwrap();
             let signer = Arc::new(Signer::new(keys.current(), "edge", "core", clock.clone()).unwrap());
             let (signing, public, network) = (Arc::clone(&signer), keys.public(), Network::default());
-            let edge = Edge::new(config.edge, signing, &public, core, network, clock.clone());
+            let identities = Identities::new(Vec::new(), clock.clone());
+            let edge = Edge::new(config.edge, signing, &public, core, network, identities, clock.clone());
             let files = certificates::Settings { state_dir: state.path().into(), ..config.certificates };
             let certificates = Arc::new(Certificates::open(files, clock.now()).unwrap());
             let keyring = Arc::new(Keyring::new(keys, Arc::clone(&signer), edge.clone(), clock.clone()));

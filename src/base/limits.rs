@@ -145,6 +145,34 @@ pub const ASSERTIONS_SHARED_MAX: usize = 4_096;
 pub const REPLAYS_MAX: usize = 200_000;
 /// Of [`REPLAYS_MAX`], kept for requests that open a WebSocket.
 pub const REPLAYS_RESERVE: usize = 50_000;
+/// Bytes of one identity token of another product.
+pub const FOREIGN_TOKEN_BYTES_MAX: usize = 16 * 1024;
+/// Longest life of such a token, `exp - iat`: Cloudflare Access lets a session's last a month.
+pub const FOREIGN_LIFE_SECONDS_MAX: u64 = 31 * 24 * 3600;
+/// Clock difference allowed between its issuer and us.
+pub const FOREIGN_LEEWAY_SECONDS: u64 = 60;
+/// Bytes of one issuer's JWK Set.
+pub const JWK_SET_BYTES_MAX: usize = 256 * 1024;
+/// From the first look for an issuer's name to the last byte of its set.
+pub const JWK_SET_FETCH_WAIT: Duration = Duration::from_secs(10);
+/// A request whose key is not known waits this long for a newer set, and is refused then.
+pub const JWK_SET_WAIT: Duration = Duration::from_secs(3);
+/// Age at which a set is fetched again: a key that its issuer withdrew is believed no longer than this.
+pub const JWK_SET_REFRESH_PERIOD: Duration = Duration::from_secs(3600);
+/// How often a set in a file is read again.
+pub const JWK_SET_FILE_PERIOD: Duration = Duration::from_secs(10);
+/// After a failure it is tried again this soon.
+pub const JWK_SET_RETRY_PERIOD: Duration = Duration::from_secs(15);
+/// Unknown keys cause a fetch at most this often.
+pub const JWK_SET_ASK_PERIOD: Duration = Duration::from_secs(60);
+/// Unknown keys cause a look into the file at most this often.
+pub const JWK_SET_FILE_ASK_PERIOD: Duration = Duration::from_secs(1);
+/// A set that cannot be had anew is gone by for this long.
+pub const JWK_SET_LIFE: Duration = Duration::from_secs(24 * 3600);
+/// Issuers whose identity tokens are read.
+pub const ISSUERS_MAX: usize = 16;
+/// Keys in one issuer's set.
+pub const FOREIGN_KEYS_MAX: usize = 64;
 /// Age after which the signing key is replaced.
 pub const SIGNING_KEY_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// A replaced signing key still verifies for this long, so that a draining edge is believed.

@@ -31,7 +31,19 @@ impl Changes {
 
 /// Compares `new` with `old`, the configuration that runs.
 pub fn compare(old: &Config, new: &Config) -> Changes {
-    let Config { file, state_dir, edge, listeners, certificates, core, tailscale, log, notes: _, warnings: _ } = new;
+    let Config {
+        file,
+        state_dir,
+        edge,
+        listeners,
+        certificates,
+        core,
+        identities,
+        tailscale,
+        log,
+        notes: _,
+        warnings: _,
+    } = new;
     let mut changes = Changes::default();
     changes.restarts("the file itself (--config, $DOORWARD_CONFIG or ./doorward.toml)", *file == old.file);
     changes.restarts("state_dir", *state_dir == old.state_dir);
@@ -41,6 +53,7 @@ pub fn compare(old: &Config, new: &Config) -> Changes {
     let core::Settings { id, token_file } = core;
     changes.restarts("core.id", *id == old.core.id);
     changes.restarts("core.token_file", *token_file == old.core.token_file);
+    changes.restarts("identity", *identities == old.identities);
     changes.restarts("tailscale", *tailscale == old.tailscale);
     let telemetry::Settings { format, access } = log;
     changes.restarts("log.format", *format == old.log.format);
@@ -86,7 +99,7 @@ impl Changes {
 
     fn compare_listener(&mut self, old: &listener::Settings, new: &listener::Settings) {
         let listener::Settings { name, bind, protocol, serve, origin } = new;
-        // The named headers follow from the `client_ip_header` of all listeners.
+        // The named headers follow from the `client_ip_header` of all listeners and the headers of all identities.
         let origin::Settings { local, proxy_protocol, client_ip_header, named_headers: _, trusted_proxies, own_bridge } =
             origin;
         let key = |key: &str| format!("listener {name}: {key}");
@@ -188,6 +201,7 @@ local_uids = [7]
             ("[edge]", "[certificates]\ndir = \"c\"\n[edge]", "certificates.dir"),
             ("[edge]", "[core]\nid = \"other\"\n[edge]", "core.id"),
             ("[edge]", "[core]\ntoken_file = \"t\"\n[edge]", "core.token_file"),
+            ("[edge]", "[[identity]]\nprovider = \"google-iap\"\naudience = \"a\"\n[edge]", "identity"),
             ("[edge]", "[tailscale]\nwhois = true\n[edge]", "tailscale"),
             ("[edge]", "[log]\nformat = \"json\"\n[edge]", "log.format"),
             ("[edge]", "[log]\naccess = false\n[edge]", "log.access"),

@@ -1,5 +1,7 @@
 //! Everything that can be wrong with a value of the configuration, each with what to write instead.
 
+pub mod identity;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -11,6 +13,8 @@ use crate::net::host::HostError;
 use crate::net::named::ListError;
 use crate::net::range::RangeFault;
 use crate::origin::header::HeaderFault;
+
+use identity::IdentityFault;
 
 /// What is wrong.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
@@ -48,6 +52,9 @@ pub enum Fault {
         /// What was written.
         text: String,
     },
+    /// An `[[identity]]`.
+    #[error(transparent)]
+    Identity(#[from] IdentityFault),
     /// A part of doorward that does not exist yet.
     #[error("not in this version yet: {}", shown(what))]
     Later {
@@ -212,6 +219,7 @@ impl Fault {
                     .into()
             }
             Self::Host { cause, .. } => host_hint(*cause),
+            Self::Identity(fault) => fault.hint(),
             Self::Later { instead, .. } => (*instead).into(),
             Self::LocalNeedsLoopback(_) => {
                 "bind to 127.0.0.1 and [::1] only, or write `local = \"never\"`: a caller from elsewhere is not local"
@@ -246,11 +254,7 @@ impl Fault {
             Self::RedirectNeedsHttp => {
                 "remove `serve`, or set `protocol = \"http\"` for a listener that redirects".into()
             }
-            Self::ServeAllExposed => {
-                "name your proxy in `trusted_proxies` (or `proxy_protocol_from` with `proxy_protocol = \
-                 \"required\"`), bind to loopback only, or use `protocol = \"https\"`"
-                    .into()
-            }
+            Self::ServeAllExposed => SERVE_ALL_HINT.into(),
             Self::Syntax(_) => {
                 "see https://toml.io for the format; text stands in \"quotes\", lists in [brackets]".into()
             }
@@ -273,6 +277,8 @@ impl Fault {
     }
 }
 
+const SERVE_ALL_HINT: &str = "name your proxy in `trusted_proxies` (or `proxy_protocol_from` with `proxy_protocol = \
+    \"required\"`), bind to loopback only, or use `protocol = \"https\"`";
 const PUBLISHED_HINT: &str = "in a container bind to \"0.0.0.0:18789\" and publish -p 127.0.0.1:18789:18789; elsewhere use `local = \"loopback\"`";
 
 fn shown(text: &str) -> String {

@@ -13,6 +13,7 @@ use super::Config;
 use super::ConfigError;
 use super::diagnostic::{Problem, Report};
 use super::fault::Fault;
+use super::identities;
 use super::listeners::{self, Taken};
 use super::place::Environment;
 use super::ranges::Lists;
@@ -20,7 +21,7 @@ use super::rooms;
 use super::section::{Keys, Problems, Section};
 
 pub(super) const KEYS: Keys = Keys {
-    known: &["state_dir", "edge", "listener", "certificates", "core", "tailscale", "log", "ranges"],
+    known: &["state_dir", "edge", "listener", "certificates", "core", "identity", "tailscale", "log", "ranges"],
     later: &[
         ("limits", "remove this table: the limits are built in, and documented in the readme"),
         ("admin", "remove this table: the admin socket lies in the state folder, and there are no metrics yet"),
@@ -59,6 +60,7 @@ pub(super) fn read(text: &str, file: Option<PathBuf>, environment: &Environment)
     let mut lists = Lists::read(&root, &folder, &mut problems);
     let mut listeners = read_listeners(&root, environment, &mut lists, &mut problems);
     share_named_headers(&mut listeners);
+    let identities = identities::read(&root, &folder, &mut listeners, &mut problems);
     let certificates = certificates::Settings {
         dir: if file.is_some() { folder.join("certs") } else { state_dir.join("certs") },
         files: Vec::new(),
@@ -79,6 +81,7 @@ pub(super) fn read(text: &str, file: Option<PathBuf>, environment: &Environment)
         listeners,
         certificates,
         core,
+        identities,
         tailscale,
         log,
         notes: lists.notes(),

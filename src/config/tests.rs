@@ -1,6 +1,7 @@
 //! Every refusal of a configuration and the place it points at; and what the defaults are.
 #![cfg(test)]
 
+mod identities;
 mod later;
 mod locals;
 mod vouchers;
@@ -43,6 +44,7 @@ fn refusals() -> Vec<(String, Expected)> {
         .chain(later::refusals())
         .chain(locals::refusals())
         .chain(vouchers::refusals())
+        .chain(identities::refusals())
         .collect()
 }
 
@@ -194,6 +196,7 @@ fn the_reference_shows_every_key_and_yields_the_defaults() {
         &rooms::CERTIFICATES,
         &rooms::CERTIFICATE_FILE,
         &rooms::CORE,
+        &super::identities::KEYS,
         &rooms::TAILSCALE,
         &rooms::LOG,
     ] {

@@ -49,6 +49,7 @@ pub(crate) fn case(peer: &str) -> Case {
         tailnet: Whois::NotAsked,
         asked: Asked::of(&head, None, Scheme::Http, &origin::Settings::default()),
         origin,
+        identity: None,
     }
 }
 

@@ -18,8 +18,23 @@ use crate::net::host::Authority;
 use crate::origin::{self, Class, ClientIpHeader, Origin, ProxyProtocol};
 use crate::tailscale::Word;
 
-/// Strips `head`, makes it name `authority` alone, and signs where it comes from: `origin`, found by the settings of
-/// `listener`.
+/// Who is calling, as far as it was found out.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'a> {
+    /// Where from.
+    pub origin: &'a Origin,
+    /// Whom somebody we trust named.
+    pub identity: Option<&'a IdentityClaim>,
+}
+
+impl Caller<'_> {
+    /// Whether the kernel and tailscaled named the caller, who then is the same on all of a connection.
+    fn is_tailnet(self) -> bool {
+        self.origin.class == Class::Tailnet
+    }
+}
+
+/// Strips `head`, makes it name `authority` alone, and signs who calls: `caller`, found by the settings of `listener`.
 ///
 /// # Errors
 /// [`Refusal::Claim`] for a head of which no claim can be made, [`Refusal::Sign`] when signing fails,
@@ -27,7 +42,7 @@ use crate::tailscale::Word;
 pub fn seal(
     head: Parts,
     authority: &Authority,
-    origin: &Origin,
+    caller: Caller<'_>,
     listener: &listener::Settings,
     connection: &Connection,
     signer: &Signer,
@@ -37,11 +52,12 @@ pub fn seal(
     let mut head = clean(head, authority, &listener.origin)?;
     let subject = Subject {
         cid: facts.id.as_str().to_owned(),
-        origin: OriginClaim::of(origin, &listener.name),
+        origin: OriginClaim::of(caller.origin, &listener.name),
         tls: facts.tls.as_ref().map(tls_claim),
-        identity: identity_of(origin, &facts.tailnet),
+        identity: caller.identity.cloned(),
     };
-    let token = if reads_nothing(listener) && is_shareable(&head) {
+    let is_from_wire = subject.identity.is_some() && !caller.is_tailnet();
+    let token = if reads_nothing(listener) && !is_from_wire && is_shareable(&head) {
         shared(subject, authority, connection, signer, clock.steady())?
     } else {
         sign(signer, &subject, Some(&RequestClaim::of(&head)?))?
@@ -50,8 +66,8 @@ pub fn seal(
     Ok(head)
 }
 
-/// Who the caller is, as far as somebody verified it: the tailnet's word counts exactly where it made the class.
-fn identity_of(origin: &Origin, tailnet: &Word) -> Option<IdentityClaim> {
+/// Whom the tailnet's word names: it counts exactly where it made the class.
+pub fn tailnet_identity(origin: &Origin, tailnet: &Word) -> Option<IdentityClaim> {
     tailnet.identity().filter(|_| origin.class == Class::Tailnet).cloned()
 }
 
@@ -122,6 +138,7 @@ mod tests {
 
     use super::*;
     use crate::identity::headers::is_look_alike;
+    use crate::identity::jose;
     use crate::identity::signer::SigningKey;
     use crate::listener::facts::ConnectionFacts;
     use crate::net::addr::PeerAddr;
@@ -145,7 +162,7 @@ mod tests {
                 scheme: Scheme::Https,
             };
             let origin = resolve(&facts, &origin::Settings::default(), &Network::new([] as [IpAddr; 0], 0));
-            assert_eq!(identity_of(&origin, &word), identity, "{peer}");
+            assert_eq!(tailnet_identity(&origin, &word), identity, "{peer}");
         }
     }
 
@@ -236,6 +253,26 @@ mod tests {
     }
 
     #[test]
+    fn an_identity_is_signed_and_never_anothers() {
+        // Even where a token comes by a connection whose listener reads nothing else.
+        let mut bench = Bench::new(origin::Settings::default());
+        let mut token = |login: Option<&str>| {
+            let named = |login: &str| IdentityClaim { provider: "jwt".into(), login: login.into(), name: None };
+            bench.identity = login.map(named);
+            let token = bench.seal(get("/"), "a.example").headers.remove(ASSERTION).unwrap();
+            let payload = token.to_str().unwrap().split('.').nth(1).and_then(jose::decode).unwrap();
+            let claims: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+            assert_eq!(claims["idn"]["login"].as_str(), login);
+            assert_eq!(claims["sub"], login.unwrap_or("anonymous"));
+            token
+        };
+        let (alice, bob, nobody) = (token(Some("alice")), token(Some("bob")), token(None));
+        assert!(alice != bob && bob != nobody);
+        let again = (token(Some("alice")), token(Some("alice")));
+        assert_ne!(again.0, again.1, "what a token says is said once");
+    }
+
+    #[test]
     fn where_a_header_is_read_nothing_is_shared() {
         let trusted_proxies = Ranges::parse(&["10.0.0.1"], Width::Narrow).unwrap();
         for settings in [
@@ -256,6 +293,7 @@ mod tests {
         connection: Connection,
         signer: Signer,
         clock: Clock,
+        identity: Option<IdentityClaim>,
     }
 
     impl Bench {
@@ -264,7 +302,7 @@ mod tests {
             let (key, _) = SigningKey::generate().unwrap();
             let signer = Signer::new(Arc::new(key), "edge", "core", clock.clone()).unwrap();
             let facts = ConnectionFacts::plain(origin, "192.0.2.1:1".parse().unwrap());
-            Self { connection: Connection::new(Arc::new(facts)), signer, clock }
+            Self { connection: Connection::new(Arc::new(facts)), signer, clock, identity: None }
         }
 
         fn seal(&self, head: Parts, authority: &str) -> Parts {
@@ -281,7 +319,8 @@ mod tests {
             };
             let listener = facts.listener.load();
             let origin = resolve(&said, &listener.origin, &Network::new([] as [IpAddr; 0], 0));
-            seal(head, &authority, &origin, &listener, &self.connection, &self.signer, &self.clock).unwrap()
+            let caller = Caller { origin: &origin, identity: self.identity.as_ref() };
+            seal(head, &authority, caller, &listener, &self.connection, &self.signer, &self.clock).unwrap()
         }
 
         fn seal_with(&self, mut head: Parts, headers: HeaderMap, authority: &str) -> HeaderValue {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use pingora_core::apps::HttpServerOptions;
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::http::ServerSession;
@@ -18,6 +18,7 @@ use pingora_proxy::{FailToProxy, HttpProxy, ProxyHttp, Session, http_proxy};
 
 use super::Edge;
 use super::access_log::Line;
+use super::assertion::{Caller, tailnet_identity};
 use super::context::Connection;
 use super::record::Record;
 use super::respond::{self, Refusal};
@@ -29,12 +30,13 @@ use crate::base::limits::{HEAD_LINES_MAX, IDLE_WAIT, REQUESTS_PER_CONNECTION_MAX
 use crate::core;
 use crate::core::Admission;
 use crate::decisions;
+use crate::identity::claims::IdentityClaim;
 use crate::listener;
 use crate::listener::Serve;
 use crate::listener::facts::ConnectionFacts;
 use crate::listener::head::HeadFault;
-use crate::origin::request::{check_web_origin, read_authority, read_scheme};
-use crate::origin::{Facts, Network, resolve};
+use crate::origin::request::{check_web_origin, read_authority, read_scheme, speaker};
+use crate::origin::{Facts, Network, Origin, resolve};
 
 /// Our half of pingora's proxy.
 #[derive(Debug)]
@@ -208,7 +210,9 @@ impl Edge {
         if let Some(page) = self.page(route, head.uri.path()) {
             return Ok(Outcome::Answer(page));
         }
-        let seal = |head| assertion::seal(head, authority, origin, listener, connection, &self.0.signer, &self.0.clock);
+        record.identity = self.identify(&head.headers, origin, listener, facts).await?;
+        let caller = Caller { origin, identity: record.identity.as_ref() };
+        let seal = |head| assertion::seal(head, authority, caller, listener, connection, &self.0.signer, &self.0.clock);
         if !asks_socket {
             let body = body::read(session).await?;
             let head = seal(head)?;
@@ -223,6 +227,21 @@ impl Edge {
             Ok(admission) => Outcome::Socket(handshake, admission),
             Err(response) => Outcome::Answer(response),
         })
+    }
+
+    /// Whom somebody we trust names: a product in front by its token, or the tailnet.
+    async fn identify(
+        &self,
+        headers: &HeaderMap,
+        origin: &Origin,
+        listener: &listener::Settings,
+        facts: &ConnectionFacts,
+    ) -> Result<Option<IdentityClaim>, Refusal> {
+        let mut named = None;
+        if listener.origin.trusted_proxies.contains(speaker(facts.peer, facts.proxy_header.as_ref())) {
+            named = self.0.identities.read(headers, &listener.name).await?;
+        }
+        Ok(named.or_else(|| tailnet_identity(origin, &facts.tailnet)))
     }
 
     /// What we answer ourselves, whoever asks.

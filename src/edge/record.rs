@@ -8,6 +8,7 @@ use http::request::Parts;
 use super::Edge;
 use super::context::Connection;
 use crate::decisions::{Asked, Case};
+use crate::identity::claims::IdentityClaim;
 use crate::listener::Settings;
 use crate::listener::facts::ConnectionFacts;
 use crate::net::host::{Authority, Scheme};
@@ -18,6 +19,7 @@ use crate::origin::{self, Facts, Network, Origin, Whois, resolve};
 pub(super) struct Record {
     pub(super) authority: Option<Authority>,
     pub(super) listener: Option<Arc<Settings>>,
+    pub(super) identity: Option<IdentityClaim>,
     pub(super) network: Option<Arc<Network>>,
     pub(super) origin: Option<Origin>,
     pub(super) scheme: Option<Scheme>,
@@ -68,6 +70,7 @@ impl Record {
             network,
             tailnet: self.tailnet,
             origin,
+            identity: self.identity,
         }
     }
 }

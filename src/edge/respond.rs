@@ -15,6 +15,7 @@ use pingora_http::ResponseHeader;
 use thiserror::Error;
 use tokio::time::timeout;
 
+use super::identities::IdentityRefusal;
 use crate::base::code::Code;
 use crate::base::limits::ANSWER_WAIT;
 use crate::identity::claims::RequestClaimError;
@@ -71,6 +72,9 @@ pub enum Refusal {
     /// Plain HTTP through a published port that is not proven closed to strangers.
     #[error("the published port is not proven closed beyond the host's loopback")]
     PortNotClosed,
+    /// A product's identity token that is not believed.
+    #[error("identity: {0}")]
+    Identity(#[from] IdentityRefusal),
     /// The assertion could not be signed.
     #[error("sign: {0}")]
     Sign(#[from] SignError),
@@ -112,6 +116,10 @@ impl Refusal {
             }
             Self::Head(fault) => (fault.status(), fault.reason(), fault.next()),
             Self::Host(_) | Self::HostAbsent => (StatusCode::BAD_REQUEST, "bad-host", "send exactly one readable Host"),
+            Self::Identity(refusal) => {
+                let (reason, next) = refusal.words();
+                (StatusCode::FORBIDDEN, reason, next)
+            }
             Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "see the Allow header"),
             Self::Misdirected => (
                 StatusCode::MISDIRECTED_REQUEST,
@@ -244,6 +252,7 @@ mod tests {
 
     use super::*;
     use crate::decisions::why;
+    use crate::identity::provider::TokenError;
 
     #[test]
     fn every_refusal_has_a_reason_and_a_next_step() {
@@ -265,6 +274,10 @@ mod tests {
         assert!(words.len() + 3 >= all.len(), "hosts and malformed heads share a reason, nobody else: {words:?}");
     }
 
+    fn of_token(cause: TokenError) -> Refusal {
+        Refusal::Identity(IdentityRefusal::Invalid { provider: "jwt".to_owned(), cause })
+    }
+
     /// Each refusal leads to the next, so that none is left out: whoever adds one is asked here.
     fn after(refusal: &Refusal) -> Option<Refusal> {
         Some(match refusal {
@@ -281,7 +294,15 @@ mod tests {
                 Refusal::Host(HostRefusal::Repeated)
             }
             Refusal::Host(_) => Refusal::HostAbsent,
-            Refusal::HostAbsent => Refusal::Method { allow: "GET, HEAD" },
+            Refusal::HostAbsent => Refusal::Identity(IdentityRefusal::Ambiguous),
+            Refusal::Identity(IdentityRefusal::Ambiguous) => of_token(TokenError::Expired),
+            Refusal::Identity(IdentityRefusal::Invalid { cause: TokenError::Expired, .. }) => {
+                of_token(TokenError::Signature)
+            }
+            Refusal::Identity(IdentityRefusal::Invalid { .. }) => {
+                Refusal::Identity(IdentityRefusal::NoKey { provider: "jwt".to_owned() })
+            }
+            Refusal::Identity(IdentityRefusal::NoKey { .. }) => Refusal::Method { allow: "GET, HEAD" },
             Refusal::Method { .. } => Refusal::Misdirected,
             Refusal::Misdirected => Refusal::MisdirectedByTls,
             Refusal::MisdirectedByTls => Refusal::Origin(OriginRefusal::Foreign),

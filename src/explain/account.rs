@@ -19,6 +19,7 @@ use crate::decisions::Credential;
 use crate::decisions::Decision;
 use crate::decisions::Outcome;
 use crate::decisions::why;
+use crate::identity::claims::TlsVersion;
 use crate::origin::LocalRule;
 use crate::origin::ProxyProtocol;
 use crate::origin::proxy_protocol;
@@ -43,6 +44,7 @@ pub struct Account {
     proxy_header: Option<ProxyHeader>,
     client_ip_header: Walk,
     origin: Found,
+    identity: Option<Named>,
     local: Vec<Condition>,
     connect: Option<Connected>,
     next: Vec<String>,
@@ -63,6 +65,7 @@ struct Asked {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Tls {
+    version: &'static str,
     server_name: Option<String>,
     alpn: Option<&'static str>,
 }
@@ -83,6 +86,14 @@ struct Found {
     local: bool,
     via: Vec<String>,
     steps: Vec<&'static str>,
+}
+
+/// Whom somebody we trust named.
+#[derive(Debug, Serialize)]
+struct Named {
+    provider: String,
+    login: String,
+    name: Option<String>,
 }
 
 /// One condition of the local rule.
@@ -139,6 +150,11 @@ impl Account {
             }),
             client_ip_header: Walk::of(case),
             origin: found(case),
+            identity: case.identity.as_ref().map(|identity| Named {
+                provider: identity.provider.clone(),
+                login: printable(&identity.login, LABEL_CHARS_MAX),
+                name: identity.name.as_ref().map(|name| printable(name, LABEL_CHARS_MAX)),
+            }),
             local: conditions(case),
             connect: decision.connect().map(connected),
             next: next::steps(decision, owner),
@@ -170,6 +186,10 @@ fn asked(case: &Case) -> Asked {
         host: asked.authority.as_ref().map(|authority| printable(&authority.to_string(), LABEL_CHARS_MAX)),
         web_origin: asked.lines.web_origin(),
         tls: case.connection.tls.as_ref().map(|tls| Tls {
+            version: match tls.version {
+                TlsVersion::V1_2 => "1.2",
+                TlsVersion::V1_3 => "1.3",
+            },
             server_name: tls.sni.as_ref().map(|name| printable(&name.to_string(), LABEL_CHARS_MAX)),
             alpn: tls.alpn.map(|alpn| alpn.as_str()),
         }),

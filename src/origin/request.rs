@@ -1,5 +1,7 @@
 //! What a request says about its target and its page: one Host, one Origin, read once and strictly.
 
+use std::net::IpAddr;
+
 use http::HeaderMap;
 use http::Uri;
 use http::Version;
@@ -112,6 +114,14 @@ pub enum OriginRefusal {
     Unreadable(#[from] HostError),
 }
 
+/// Who wrote the head: the peer, or whom its PROXY header names in its place. Headers of proxies are judged by it.
+pub fn speaker(peer: PeerAddr, proxy_header: Option<&proxy_protocol::Header>) -> IpAddr {
+    match proxy_header.map(|header| header.source) {
+        Some(proxy_protocol::Source::Address(address)) => address.ip(),
+        Some(proxy_protocol::Source::Real) | None => peer.ip(),
+    }
+}
+
 /// The scheme of a request: our own TLS, or what a trusted proxy in front of a plain listener reports.
 pub fn read_scheme(
     connection: Scheme,
@@ -120,12 +130,10 @@ pub fn read_scheme(
     proxy_header: Option<&proxy_protocol::Header>,
     settings: &Settings,
 ) -> Scheme {
-    let speaker = match proxy_header.map(|header| header.source) {
-        Some(proxy_protocol::Source::Address(address)) => address.ip(),
-        Some(proxy_protocol::Source::Real) | None => peer.ip(),
-    };
     match connection {
-        Scheme::Http if settings.trusted_proxies.contains(speaker) => forwarded::scheme(headers).unwrap_or(connection),
+        Scheme::Http if settings.trusted_proxies.contains(speaker(peer, proxy_header)) => {
+            forwarded::scheme(headers).unwrap_or(connection)
+        }
         Scheme::Http | Scheme::Https => connection,
     }
 }

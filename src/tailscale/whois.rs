@@ -12,7 +12,7 @@ use crate::identity::claims::IdentityClaim;
 use crate::identity::jose;
 
 /// `idn.provider` of whoever tailscaled names.
-pub(super) const PROVIDER: &str = "tailscale";
+pub const PROVIDER: &str = "tailscale";
 /// The login of every tagged node.
 const TAGGED: &str = "tagged-devices";
 

@@ -15,6 +15,7 @@ mod edge_sockets;
 mod explain;
 mod fuzz_seeds;
 mod header_catalogue;
+mod identities;
 mod keys;
 mod kill_nine;
 mod namespaces;

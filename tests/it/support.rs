@@ -5,6 +5,7 @@ pub(crate) mod core_rig;
 pub(crate) mod docker;
 pub(crate) mod gateway_client;
 pub(crate) mod instance;
+pub(crate) mod issuer;
 pub(crate) mod keep;
 pub(crate) mod lan;
 pub(crate) mod namespace;

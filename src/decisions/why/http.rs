@@ -65,6 +65,30 @@ pub(super) const HTTP: &[Why] = &[
         owner: "Nothing need be changed.",
     },
     Why {
+        reason: "identity-keys-unavailable",
+        what: "The proxy in front said who you are, and this server cannot check it now.",
+        visitor: "Try again in a minute; if it stays so, tell the owner.",
+        owner: "The keys of that [[identity]] could not be read, or do not have the one that signed: the log names the cause.",
+    },
+    Why {
+        reason: "identity-token-ambiguous",
+        what: "The proxy in front said more than once who you are.",
+        visitor: "Tell the owner: a proxy sends something wrong.",
+        owner: "Let the proxy replace the token's header instead of adding to it, and put one product in front of a listener.",
+    },
+    Why {
+        reason: "identity-token-expired",
+        what: "What the proxy in front says about who you are is out of date.",
+        visitor: "Reload the page and sign in again.",
+        owner: "If it comes back at once, compare the clocks of the two machines.",
+    },
+    Why {
+        reason: "identity-token-invalid",
+        what: "What the proxy in front says about who you are is not signed by the one, or not meant for the one, that counts here.",
+        visitor: "Sign in again; if it stays so, tell the owner.",
+        owner: "Compare issuer, audience and login of that [[identity]] with the product's own settings; `doorward explain` names the cause.",
+    },
+    Why {
         reason: "internal-error",
         what: "Something failed on this server; nothing was decided about you.",
         visitor: "Try again in a minute, then tell the owner.",

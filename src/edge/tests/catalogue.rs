@@ -14,6 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use self::rows::{HOSTS, Outcome, PROTECTED, ROWS, TRAILERS};
+use super::super::identities::Identities;
 use super::super::service::Remembering;
 use super::super::{Edge, Settings};
 use super::*;
@@ -301,7 +302,8 @@ impl Bench {
             drain_seconds: 1,
         };
         let signer = Arc::new(Signer::new(Arc::new(key), "edge", "core", clock.clone()).unwrap());
-        let edge = Edge::new(settings, signer, &keys, core.clone(), Network::new([], 0), clock);
+        let (network, identities) = (Network::new([], 0), Identities::new(Vec::new(), clock.clone()));
+        let edge = Edge::new(settings, signer, &keys, core.clone(), network, identities, clock);
         let service = |closing| {
             let service = Service { proxy: Arc::new(proxy::build(edge.clone())), closing };
             Remembering { service, edge }

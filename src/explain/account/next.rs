@@ -9,7 +9,7 @@ use crate::decisions::Kept;
 use crate::decisions::why;
 use crate::origin::ClientIpHeader;
 use crate::origin::Owner;
-use crate::origin::proxy_protocol;
+use crate::origin::request::speaker;
 use crate::origin::trail::Step;
 
 /// The next steps, the most useful first.
@@ -58,10 +58,7 @@ fn of_reason(decision: &Decision, reason: &str, owner: &OwnerCommand) -> Vec<Str
 fn of_step(step: Step, case: &Case) -> Option<String> {
     let rules = &case.listener.origin;
     let (header, listener) = (rules.client_ip_header.as_str(), &case.listener.name);
-    let speaker = match case.connection.proxy_header.map(|header| header.source) {
-        Some(proxy_protocol::Source::Address(address)) => address.ip(),
-        Some(proxy_protocol::Source::Real) | None => case.connection.peer.ip(),
-    };
+    let speaker = speaker(case.connection.peer, case.connection.proxy_header.as_ref());
     let came = |name: &str| case.asked.lines.iter().any(|(found, _)| found.as_str() == name);
     let forwarded = || case.asked.lines.iter().any(|(name, _)| rules.is_forwarding(name));
     Some(match step {

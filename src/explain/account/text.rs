@@ -58,7 +58,7 @@ fn request(account: &Account) -> Vec<(&'static str, String)> {
     lines.extend(asked.web_origin.clone().map(|origin| ("origin", origin)));
     if let Some(tls) = &asked.tls {
         let (name, alpn) = (tls.server_name.as_deref().unwrap_or("no server name"), tls.alpn.unwrap_or("no alpn"));
-        lines.push(("tls", format!("{name}, {alpn}")));
+        lines.push(("tls", format!("{}, {name}, {alpn}", tls.version)));
     }
     lines
 }
@@ -79,6 +79,9 @@ fn caller(account: &Account) -> Vec<(&'static str, String)> {
         ("PROXY header", proxy),
         ("client", format!("{client} ({})", origin.class)),
     ];
+    if let Some(identity) = &account.identity {
+        lines.push(("identity", format!("{}, as {} says", identity.login, identity.provider)));
+    }
     if !origin.via.is_empty() {
         lines.push(("via", origin.via.join(", ")));
     }
