@@ -30,8 +30,8 @@ pub mod proxy;
 mod record;
 pub mod respond;
 pub mod route;
-pub mod upgrade;
 mod service;
+pub mod upgrade;
 mod why;
 pub mod workers;
 

@@ -9,7 +9,8 @@
 //! # Life of a connection
 //! `TcpStream -> PeerAddr -> [PROXY header] -> TLS -> EdgeIo`: [`listener`] accepts within its
 //! caps, reads a PROXY header where one is required, asks the kernel who owns a loopback peer's
-//! socket and [`tailscale`] whose node a tailnet's peer is, ends TLS with a certificate of [`certificates`], and hands the stream to [`edge`].
+//! socket and [`tailscale`] whose node a tailnet's peer is, ends TLS with a certificate of
+//! [`certificates`], and hands the stream to [`edge`].
 //!
 //! # Life of a request
 //! `origin -> limits -> route -> strip -> sign -> core -> access log`: [`edge`] asks [`origin`] who
@@ -26,9 +27,13 @@
 //! # Glossary
 //! * *peer*: the other end of our own socket; the kernel vouches for it.
 //! * *client*: the caller behind it, as far as somebody we trust vouches for it.
+//! * *caller*: whoever a client is, as it is counted: its `CallerKey`.
+//! * *speaker*: who says who the client is: the peer, or the source that its PROXY header names.
 //! * *origin*: client, class, `local` yes or no, and how we know. Not the web's Origin, which is `WebOrigin`.
 //! * *edge*: our own proxy. *core*: our own gateway core. *upstream*: a real OpenClaw gateway behind it.
 //! * *assertion*: the signed origin that edge puts on a request to core.
+//! * *decision*: what was made of a request or a connect, with the facts it was judged by. *code*: the name of one
+//!   refusal, in the answer and in the log; it tells nothing by itself.
 //! * *device*: an Ed25519 key with an id; *paired* when an owner approved it; *pending* until then.
 //! * *access* is permission; *authorization* is only ACME's.
 

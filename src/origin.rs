@@ -52,10 +52,10 @@ pub struct Settings {
     pub proxy_protocol: ProxyProtocol,
     /// The one header that may name the client.
     pub client_ip_header: ClientIpHeader,
-    /// The single-address headers and token headers that any listener reads: nobody's own to send, here either.
-    pub named_headers: Vec<HeaderName>,
     /// From whom that header counts.
     pub trusted_proxies: Ranges,
+    /// The single-address headers and token headers that any listener reads: nobody's own to send, here either.
+    pub named_headers: Vec<HeaderName>,
     /// Whether our own container network may be trusted here, though it hides strangers.
     pub own_bridge: TrustOwnBridge,
 }
@@ -75,8 +75,7 @@ impl Settings {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum LocalRule {
     /// A loopback peer whose socket belongs to this process's user (root only if `uids` names it too), to a person, or to one
-    /// of `uids`. The
-    /// configuration gives this only to listeners that are bound to loopback alone.
+    /// of `uids`. The configuration gives this only to listeners that are bound to loopback alone.
     Loopback {
         /// `local_uids`: service accounts that the operator vouches for.
         uids: Vec<u32>,

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use thiserror::Error;
 
 use crate::base::limits::LOCK_FILE_BYTES_MAX;
+use crate::base::owner_command::quoted;
 use crate::base::private_file::{self, Fault, Link, Owners, PrivateFileError, STICKY};
 use crate::store;
 
@@ -240,7 +241,10 @@ impl LockError {
     pub fn hint(&self) -> String {
         match self {
             Self::Foreign { path, owner, .. } => {
-                format!("run doorward as user {owner}, or give it the folder: chown -R \"$(id -u)\" {}", path.display())
+                format!(
+                    "run doorward as user {owner}, or give it the folder: chown -R \"$(id -u)\" {}",
+                    quoted(&path.display().to_string())
+                )
             }
             Self::Held { holder, .. } => match holder.pid {
                 Some(pid) => format!(
@@ -254,7 +258,7 @@ impl LockError {
             Self::Link { path, target: None } => {
                 format!("it leads nowhere: remove {}, or name the folder itself", path.display())
             }
-            Self::Open { path, .. } => format!("chmod 700 {}", path.display()),
+            Self::Open { path, .. } => format!("chmod 700 {}", quoted(&path.display().to_string())),
             Self::Wrong(error) => error.hint(),
             Self::Shared { path } => format!(
                 "name a folder of doorward's own by `state_dir` or $DOORWARD_STATE, for example {}",

@@ -22,7 +22,7 @@ pub(super) fn read() -> io::Result<Network> {
         tracing::debug!(%error, "links cannot be read");
         Vec::new()
     });
-    Ok(network.on(&links, container()).with_users(users()))
+    Ok(network.with_links(&links, container()).with_users(users()))
 }
 
 fn users() -> Users {

@@ -73,12 +73,11 @@ pub(super) async fn open(config: Config, environment: &Environment, lock: &State
     let caps = Caps::new(Limits::within_descriptors());
     let workers = Workers::start(edge.clone(), listening, caps.clone())?;
     let live: Vec<Live> = listeners.iter().map(|listener| listener.settings.clone()).collect();
-    let doors = live.clone();
     let reloader = Arc::new(Reloader::new(
         config.clone(),
         environment.clone(),
         edge.clone(),
-        live,
+        live.clone(),
         Arc::clone(&certificates),
         clock.clone(),
     ));
@@ -86,7 +85,7 @@ pub(super) async fn open(config: Config, environment: &Environment, lock: &State
     let facts = Facts { listeners, state_dir: config.state_dir.clone() };
     let (pulse, reloading) = (workers.pulse(), Arc::clone(&reloader));
     let owner = Arc::new(Owner::new(edge.clone(), caps, pulse, facts, reloading, Arc::clone(&keyring)));
-    let upkeep = Upkeep { certificates, clock, doors, edge: edge.clone(), keyring, knocks };
+    let upkeep = Upkeep { certificates, clock, listeners: live, edge: edge.clone(), keyring, knocks };
     Ok(Instance { admin, config, edge, owner, reloader, upkeep, workers })
 }
 

@@ -1,6 +1,6 @@
 //! The self-probe of a port that is to be published on the host's loopback only: dialled from inside, on every address
 //! of the host that our container networks have. Only a refusal at each of them proves it closed: a firewall that drops
-//! our packets may let a stranger's pass (INV-20).
+//! our packets may let a stranger's pass.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -137,7 +137,8 @@ mod tests {
     async fn a_rootless_runtime_proves_nothing_by_refusing() {
         let links =
             [Link { name: "eth0".to_owned(), kind: LinkKind::Veth, addresses: vec!["172.17.0.2/16".parse().unwrap()] }];
-        let network = Network::new(["172.17.0.1".parse::<IpAddr>().unwrap()], 0).on(&links, Some(Container::Mount));
+        let network =
+            Network::new(["172.17.0.1".parse::<IpAddr>().unwrap()], 0).with_links(&links, Some(Container::Mount));
         let rootless = network.with_users(Users::of("0 1000 1\n1 100000 65536\n"));
         assert_eq!(probe(&rootless, 1, &Knocks::default()).await, Exposure::Unprovable);
     }

@@ -17,8 +17,8 @@ use super::AppError;
 use super::open::Instance;
 
 /// Serves until a signal or the loss of an event loop, then drains. A second signal cuts the drain short.
-pub(super) async fn serve(instance: Instance, hangup: Signal) -> Result<(), AppError> {
-    let (mut ends, mut hangup) = (Ends::listen().map_err(AppError::Runtime)?, hangup);
+pub(super) async fn serve(instance: Instance, mut hangup: Signal) -> Result<(), AppError> {
+    let mut ends = Ends::listen().map_err(AppError::Runtime)?;
     let Instance { admin, config, edge, owner, reloader, upkeep, workers } = instance;
     announce(&config, owner.url().as_deref());
     // Through the drain too: whoever is served until the end needs keys.

@@ -1,4 +1,5 @@
-//! What a running instance does now and then, each cheap when nothing is due: routes, signing keys, certificates.
+//! What a running instance does now and then, each cheap when nothing is due: the network and its
+//! published ports, signing keys, certificates.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use super::{network, probe};
 pub(super) struct Upkeep {
     pub(super) certificates: Arc<Certificates>,
     pub(super) clock: Clock,
-    pub(super) doors: Vec<Live>,
+    pub(super) listeners: Vec<Live>,
     pub(super) edge: Edge,
     pub(super) keyring: Arc<Keyring>,
     pub(super) knocks: Knocks,
@@ -59,9 +60,9 @@ impl Upkeep {
             // On another network, what was found of the old one proves nothing.
             self.edge.replace_network(read.clone());
         }
-        let doors: Vec<Arc<listener::Settings>> = self.doors.iter().map(Live::load).collect();
+        let listeners: Vec<Arc<listener::Settings>> = self.listeners.iter().map(Live::load).collect();
         let mut probed = read;
-        for port in probe::published(doors.iter().map(Arc::as_ref)) {
+        for port in probe::published(listeners.iter().map(Arc::as_ref)) {
             let exposure = probe::probe(&probed, port, &self.knocks).await;
             tell(port, known.exposure(port), exposure);
             probed = probed.with_exposure(port, exposure);
@@ -214,8 +215,8 @@ mod tests {
             let files = certificates::Settings { state_dir: state.path().into(), ..config.certificates };
             let certificates = Arc::new(Certificates::open(files, clock.now()).unwrap());
             let keyring = Arc::new(Keyring::new(keys, Arc::clone(&signer), edge.clone(), clock.clone()));
-            let (doors, knocks) = (Vec::new(), Knocks::default());
-            let upkeep = Upkeep { certificates, clock: clock.clone(), doors, edge, keyring, knocks };
+            let (listeners, knocks) = (Vec::new(), Knocks::default());
+            let upkeep = Upkeep { certificates, clock: clock.clone(), listeners, edge, keyring, knocks };
             Self { clock, signer, state, upkeep }
         }
 

@@ -53,6 +53,10 @@ pub const WARN_PERIOD: Duration = Duration::from_secs(10);
 pub const REFUSAL_LINES_MAX: usize = 100;
 /// That period.
 pub const REFUSAL_LINES_PERIOD: Duration = Duration::from_secs(10);
+/// Sources of a kind, nearby or of the world, of whom the log advises something in one [`ADVICE_PERIOD`].
+pub const ADVICE_SOURCES_PER_SHARE_MAX: usize = 32;
+/// After this, it may advise the same again.
+pub const ADVICE_PERIOD: Duration = Duration::from_secs(24 * 3600);
 
 /// Bytes in which a plain caller of a TLS port shows that it speaks HTTP; the longest registered method has 17.
 pub const METHOD_BYTES_MAX: usize = 32;
@@ -98,6 +102,11 @@ pub const RANGE_LIST_BYTES_MAX: u64 = 1024 * 1024;
 pub const RANGE_LIST_DAYS_MAX: i64 = 365;
 /// Steps of one origin's trail: PROXY header, trust, hops, client, class, the conditions of the local rule, and room.
 pub const TRAIL_STEPS_MAX: usize = 15;
+/// Bytes of a Host, SNI or Origin value that are read at all.
+pub const AUTHORITY_BYTES_MAX: usize = 300;
+
+// ---- This machine's network ----------------------------------------------------------------
+
 /// Default gateways of this machine that are remembered.
 pub const GATEWAYS_MAX: usize = 32;
 /// Addresses of this machine's own interfaces that are remembered.
@@ -112,14 +121,8 @@ pub const ANCESTORS_MAX: usize = 32;
 pub const PROBE_WAIT: Duration = Duration::from_secs(2);
 /// Our own listener has heard the probe within this time.
 pub const PROBE_HEARD_WAIT: Duration = Duration::from_secs(1);
-/// Sources of a kind, nearby or of the world, of whom the log advises something in one [`ADVICE_PERIOD`].
-pub const ADVICE_SOURCES_PER_SHARE_MAX: usize = 32;
-/// After this, it may advise the same again.
-pub const ADVICE_PERIOD: Duration = Duration::from_secs(24 * 3600);
 /// Addresses of the host that one probe dials.
 pub const PROBE_ADDRESSES_MAX: usize = 8;
-/// Bytes of a Host, SNI or Origin value that are read at all.
-pub const AUTHORITY_BYTES_MAX: usize = 300;
 
 // ---- The assertion -----------------------------------------------------------------------
 

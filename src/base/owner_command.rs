@@ -24,7 +24,7 @@ impl OwnerCommand {
 }
 
 /// `word` as a shell takes it for one word.
-fn quoted(word: &str) -> String {
+pub fn quoted(word: &str) -> String {
     let plain = |char: char| char.is_ascii_alphanumeric() || "/._-+:@%,=".contains(char);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

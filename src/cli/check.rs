@@ -21,8 +21,8 @@ pub(super) fn check(context: &Context) -> Result<(), Failure> {
     let mut config = context.config()?;
     let (known, exposed) = ask_of_ports(&config, context);
     config.warnings.extend(exposed.into_iter().chain(look_around(&config, &known)));
-    let (may_come, problems): (Vec<_>, Vec<_>) = judge(&config, &context.environment).into_iter().partition(may_come);
-    let absent = may_come.iter().map(|error| format!("{error}: a start is refused until it has; {}", error.hint()));
+    let (absent, problems): (Vec<_>, Vec<_>) = judge(&config, &context.environment).into_iter().partition(may_come);
+    let absent = absent.iter().map(|error| format!("{error}: a start is refused until it has; {}", error.hint()));
     let warnings: Vec<String> = config.warnings.iter().cloned().chain(absent).collect();
     match context.form {
         Form::Json => print_json(&json!({

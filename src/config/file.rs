@@ -168,7 +168,8 @@ fn warnings(config: &Config, root: &Section<'_>) -> Vec<String> {
         }
         if section.flag("danger_trust_own_bridge", ignored).is_some_and(|own| own.value) {
             warnings.push(format!(
-                "listener {name}: danger_trust_own_bridge lets whoever comes through our own container network's gateway say who is calling"
+                "listener {name}: danger_trust_own_bridge lets whoever comes through our own container \
+                 network's gateway say who is calling"
             ));
         }
         if config.edge.names.is_empty() && listener.origin.local == LocalRule::Never {

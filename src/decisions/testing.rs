@@ -24,7 +24,7 @@ use crate::origin::Owner;
 use crate::origin::Whois;
 use crate::origin::resolve;
 
-/// A plain request for `/` by this peer on a listener that reads nothing, with a connection of its own.
+/// A plain request for `/chat` by this peer on a listener that reads nothing, with a connection of its own.
 pub(crate) fn case(peer: &str) -> Case {
     let network = Arc::new(Network::new([] as [IpAddr; 0], 0));
     let ip: IpAddr = peer.parse().unwrap();

@@ -13,7 +13,7 @@ pub struct Why {
     /// What happened.
     pub what: &'static str,
     /// What the one who was refused can do.
-    pub visitor: &'static str,
+    pub caller: &'static str,
     /// What the owner can do.
     pub owner: &'static str,
 }
@@ -22,7 +22,7 @@ pub struct Why {
 pub const GENERAL: Why = Why {
     reason: "refused",
     what: "This server refused a request, and does not say here why.",
-    visitor: "Try again, or show the code to the owner of this server.",
+    caller: "Try again, or show the code to the owner of this server.",
     owner: "The log of that time names the reason.",
 };
 

@@ -101,7 +101,8 @@ impl Line {
             target: ACCESS,
             conn = %self.conn, listener = self.listener, peer = %self.peer, %client, class = self.class, local = self.local,
             protocol = self.protocol, method = self.method, host = self.host, path = self.path, status = status.as_u16(),
-            bytes = bytes.unwrap_or(0), gone = bytes.is_none(), reason = self.reason, code = Code::shown(self.code), micros, agent = self.agent, "request"
+            bytes = bytes.unwrap_or(0), gone = bytes.is_none(), reason = self.reason, code = Code::shown(self.code),
+            micros, agent = self.agent, "request"
         );
     }
 }

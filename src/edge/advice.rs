@@ -89,7 +89,8 @@ impl Advice {
                     _ => "",
                 };
                 format!(
-                    "only if {source} is a proxy of your own, and not a caller who pretends, set for listener {name}: {list}{header}"
+                    "only if {source} is a proxy of your own, and not a caller who pretends, set for listener {name}: \
+                     {list}{header}"
                 )
             }
         }

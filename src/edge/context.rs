@@ -42,8 +42,8 @@ impl Connection {
         &self.facts
     }
 
-    /// Whether this is the first time that is asked: one answered request stands for all of its connection.
-    pub(super) fn is_new(&self) -> bool {
+    /// True the first time only: one answered request stands for all of its connection.
+    pub(super) fn claim_first(&self) -> bool {
         !self.remembered.swap(true, Ordering::Relaxed)
     }
 

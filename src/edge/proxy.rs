@@ -112,10 +112,10 @@ impl Edge {
         let head: Parts = Parts::clone(session.req_header());
         let method = head.method.clone();
         let (mut line, mut record) = (Line::of(&head, connection.facts()), Record::default());
-        let (response, verdict) = match self.decide(session, head, connection, &mut line, &mut record).await {
+        let (response, denial) = match self.decide(session, head, connection, &mut line, &mut record).await {
             Ok(Outcome::Answer(response)) => {
-                let verdict = verdict_of(&response);
-                (response, verdict)
+                let denial = denial_in(&response);
+                (response, denial)
             }
             Ok(Outcome::Socket(handshake, admission)) => {
                 // Before the stream is taken: no head is left after that. The core says what came of it.
@@ -135,16 +135,17 @@ impl Edge {
                     tracing::error!(error = %refusal, "cannot sign assertions");
                 }
                 let code = Code::random();
-                (refusal.response(code), Some((refusal.reason(), code, Some(refusal.to_string()))))
+                let denial = Denial { reason: refusal.reason(), code, cause: Some(refusal.to_string()) };
+                (refusal.response(code), Some(denial))
             }
         };
         let status = response.status();
-        if let Some((reason, code, _)) = &verdict {
+        if let Some(Denial { reason, code, .. }) = &denial {
             line.refused(reason, *code);
         }
         // A health check is no decision about anybody.
-        if verdict.is_some() || (record.origin.is_some() && connection.is_new()) {
-            let (code, outcome) = outcome_of(status, verdict);
+        if denial.is_some() || (record.origin.is_some() && connection.claim_first()) {
+            let (code, outcome) = outcome_of(status, denial);
             let case = record.case(session.req_header(), connection, self);
             if reason_of(&outcome) == Some(Refusal::Unproxied.reason()) {
                 // It may be the very proxy that somebody forgot to list.
@@ -272,19 +273,27 @@ fn check_way(facts: &ConnectionFacts, listener: &listener::Settings, network: &N
     Ok(())
 }
 
-/// Why a request was refused, the code in the answer, and the exact cause.
-type Verdict = (&'static str, Option<Code>, Option<String>);
+/// Why a request was refused.
+struct Denial {
+    reason: &'static str,
+    /// The code in the answer.
+    code: Option<Code>,
+    /// The exact cause, where we are the one who refused.
+    cause: Option<String>,
+}
 
-/// What the core said.
-fn verdict_of(response: &Response<Bytes>) -> Option<Verdict> {
+/// The refusal that the core put into its answer.
+fn denial_in(response: &Response<Bytes>) -> Option<Denial> {
     let refused = response.extensions().get::<core::Refused>()?;
-    Some((refused.refusal.reason(), refused.code, None))
+    Some(Denial { reason: refused.refusal.reason(), code: refused.code, cause: None })
 }
 
 /// An answer as it is remembered.
-fn outcome_of(status: StatusCode, verdict: Option<Verdict>) -> (Option<Code>, decisions::Outcome) {
+fn outcome_of(status: StatusCode, denial: Option<Denial>) -> (Option<Code>, decisions::Outcome) {
     let status = status.as_u16();
-    let Some((reason, code, cause)) = verdict else { return (None, decisions::Outcome::Served { status }) };
+    let Some(Denial { reason, code, cause }) = denial else {
+        return (None, decisions::Outcome::Served { status });
+    };
     (code, decisions::Outcome::Refused { reason, cause, status: Some(status), connect: None })
 }
 

@@ -30,11 +30,11 @@ pub(super) fn page(path: &str, decisions: &Decisions) -> Response<Bytes> {
 
 /// Our own words only: nothing in them needs to be escaped.
 fn text(why: &Why) -> String {
-    let Why { reason, what, visitor, owner } = why;
+    let Why { reason, what, caller, owner } = why;
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>Refused: {reason}</title>\n\
-         </head>\n<body>\n<h1>{reason}</h1>\n<p>{what}</p>\n<h2>What you can do</h2>\n<p>{visitor}</p>\n\
+         </head>\n<body>\n<h1>{reason}</h1>\n<p>{what}</p>\n<h2>What you can do</h2>\n<p>{caller}</p>\n\
          <h2>If you own this server</h2>\n<p>{owner}</p>\n\
          <p><code>doorward explain</code> with the code tells this decision step by step.</p>\n</body>\n</html>\n"
     )

@@ -63,7 +63,7 @@ mod tests {
     fn the_bridge_that_hides_everybody_is_trusted_by_an_explicit_word_only() {
         let addresses = vec!["172.18.0.2/16".parse().unwrap()];
         let link = Link { name: "eth0".to_owned(), kind: LinkKind::Veth, addresses };
-        let network = Network::new(["172.18.0.1".parse().unwrap()], 0).on(&[link], Some(Container::Mount));
+        let network = Network::new(["172.18.0.1".parse().unwrap()], 0).with_links(&[link], Some(Container::Mount));
         let ranges = |entries: &[&str]| Ranges::parse(entries, Width::Narrow).unwrap();
         let judged = |trusted: &[&str], from: &[&str], own_bridge| {
             let proxy_protocol = match from {

@@ -149,7 +149,7 @@ mod tests {
             addresses: vec![address.parse().unwrap()],
         };
         let links = [link("eth0", "172.18.0.2/16"), link("eth1", "172.19.0.2/16")];
-        let network = Network::new(["172.18.0.1".parse().unwrap()], 0).on(&links, Some(Container::Mount));
+        let network = Network::new(["172.18.0.1".parse().unwrap()], 0).with_links(&links, Some(Container::Mount));
         for (ip, class, evidence) in [
             ("127.0.0.1", Class::Nat, Step::NatLoopback),
             ("172.18.0.1", Class::Nat, Step::NatGateway),

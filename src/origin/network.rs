@@ -89,7 +89,7 @@ impl Network {
 
     /// The same machine with these links, as a container or not.
     #[must_use]
-    pub fn on(self, links: &[Link], container: Option<Container>) -> Self {
+    pub fn with_links(self, links: &[Link], container: Option<Container>) -> Self {
         let has_bridge = links.iter().any(|link| link.kind == LinkKind::Bridge);
         let standing = match container {
             None => Standing::Machine,

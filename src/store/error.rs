@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::base::owner_command::quoted;
+
 /// Why the store could not be opened, read or written.
 ///
 /// Whatever it is, the file was left as it was: unreadable state is never taken for empty state.
@@ -127,8 +129,10 @@ impl StoreError {
                 format!("make the folder of {} writable for the user that runs doorward", path.display())
             }
             Self::Foreign { path } => format!("set state_dir to a folder of its own, or move {} away", path.display()),
-            Self::HardLink { path } => format!("cp -p {0} {0}.copy && mv {0}.copy {0}", path.display()),
-            Self::Mode { path, .. } => format!("chmod 600 {}", path.display()),
+            Self::HardLink { path } => {
+                format!("cp -p {0} {0}.copy && mv {0}.copy {0}", quoted(&path.display().to_string()))
+            }
+            Self::Mode { path, .. } => format!("chmod 600 {}", quoted(&path.display().to_string())),
             Self::Newer { .. } => "run the newer doorward, or restore the backup made before the upgrade".to_owned(),
             Self::NotAFile { path } => format!("remove {} and put the store itself there", path.display()),
             Self::Orphan { path } => {

@@ -1,6 +1,6 @@
 //! Promise: no header makes anybody local, hides its sender from the owner or from the count of wrong secrets, or leads
-//! anybody to a name that is not ours. The header catalogue's rows that need the whole way, from the socket to the list of
-//! pending devices; what the core receives byte by byte is asserted beside the edge.
+//! anybody to a name that is not ours. What needs the whole way stands here, from the socket to the list of pending devices;
+//! what the core receives byte by byte is asserted beside the edge, by the header catalogue in its rows.rs.
 
 use serde_json::Value;
 

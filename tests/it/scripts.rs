@@ -6,7 +6,7 @@ use std::process::Command;
 
 #[test]
 fn help_is_the_head_comment_and_nothing_is_done() {
-    for script in ["deploy/run", "tests/run"] {
+    for script in ["deploy/run", "tests/fuzz/run", "tests/run"] {
         let text = std::fs::read_to_string(root().join(script)).unwrap();
         let comment = text.lines().skip(1).map_while(|line| line.strip_prefix('#'));
         let expected: String = comment.map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line))).collect();

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::base::limits::KEY_FILE_BYTES_MAX;
+use crate::base::owner_command::quoted;
 
 /// A private file that was not read or not written. The operator's to mend.
 #[derive(Debug, Error)]
@@ -30,7 +31,7 @@ impl PrivateFileError {
 
     /// The same for a file of the operator's own, which we never make.
     pub fn operators_hint(&self) -> String {
-        let path = self.path.display();
+        let path = quoted(&self.path.display().to_string());
         match &self.fault {
             Fault::Empty | Fault::Garbage(_) | Fault::NotText | Fault::TooLong => format!("write {path} anew"),
             Fault::Io(cause) if cause.kind() == io::ErrorKind::NotFound => {
@@ -46,13 +47,13 @@ impl PrivateFileError {
 
     /// How a file becomes ours to read.
     fn let_us_in(&self) -> String {
-        let (path, own) = (self.path.display(), rustix::process::geteuid().as_raw());
+        let (path, own) = (quoted(&self.path.display().to_string()), rustix::process::geteuid().as_raw());
         format!("chown {own} {path} && chmod 600 {path}, and let uid {own} pass through the folders above it")
     }
 
     /// The command or the act that mends it.
     pub fn hint(&self) -> String {
-        let path = self.path.display();
+        let path = quoted(&self.path.display().to_string());
         match &self.fault {
             Fault::Empty | Fault::Garbage(_) | Fault::NotText | Fault::TooLong => {
                 format!("restore {path} from a backup, or move it away and start again: a new one is made")

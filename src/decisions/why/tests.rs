@@ -31,7 +31,7 @@ fn every_way_to_refuse_a_socket_has_its_text() {
 #[test]
 fn texts_are_whole_sentences_and_hold_nothing_that_moves() {
     for why in [http::HTTP, connect::CONNECT].into_iter().flatten().chain([&GENERAL]) {
-        for text in [why.what, why.visitor, why.owner] {
+        for text in [why.what, why.caller, why.owner] {
             assert!(text.len() > 8 && text.ends_with('.') && !text.contains(['<', '>', '&', '"', '{']), "{why:?}");
         }
     }

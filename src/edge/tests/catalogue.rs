@@ -1,4 +1,4 @@
-//! Part B1 of the catalogue of bad inputs: who is the client? The real edge before the real core, over real sockets;
+//! The header catalogue, here: rows.rs. Who is the client? The real edge before the real core, over real sockets;
 //! what is compared is the bytes that arrive at the core.
 
 use std::collections::BTreeSet;
@@ -40,15 +40,6 @@ type Lines<'l> = &'l [(&'l str, &'l str)];
 const HONEST: Lines =
     &[("Host", "localhost"), ("Accept", "*/*"), ("Authorization", "Bearer own"), ("Cookie", "a=b"), ("X-Own", "1")];
 
-/// Rows that are shown elsewhere, or nowhere, and why.
-const ELSEWHERE: &[(u8, &str)] = &[
-    (2, "a_proxy_cannot_make_a_caller_local"),
-    (4, "the catalogue has no such row"),
-    (7, "the catalogue has no such row"),
-    (9, "every_header_the_core_reads_is_stripped_or_judged"),
-    (12, "the catalogue has no such row"),
-];
-
 #[tokio::test]
 async fn an_honest_request_arrives_whole_with_one_assertion() {
     let bench = Bench::start(origin::Settings::default()).await;
@@ -77,12 +68,7 @@ async fn an_honest_request_arrives_whole_with_one_assertion() {
 #[tokio::test]
 async fn what_a_stranger_adds_never_changes_what_the_core_gets() {
     let bench = Bench::start(origin::Settings::default()).await;
-    bench.get_http1(&[]).await;
-    let http1 = bench.arrival();
-    bench.http2(&[], None).await;
-    let http2 = bench.arrival();
-    bench.open_socket(&[]).await;
-    let socket = bench.arrival();
+    let [http1, http2, socket] = bench.honest().await;
     for row in ROWS {
         let status = bench.get_http1(row.lines).await;
         bench.check(row.http1, &http1, (200, status), &format!("http/1.1 {row:?}"));
@@ -105,12 +91,7 @@ async fn what_a_stranger_adds_never_changes_what_the_core_gets() {
 #[tokio::test]
 async fn no_spelling_of_a_protected_name_arrives() {
     let bench = Bench::start(origin::Settings::default()).await;
-    bench.get_http1(&[]).await;
-    let http1 = bench.arrival();
-    bench.http2(&[], None).await;
-    let http2 = bench.arrival();
-    bench.open_socket(&[]).await;
-    let socket = bench.arrival();
+    let [http1, http2, socket] = bench.honest().await;
     let spellings: Vec<String> = PROTECTED.iter().flat_map(|name| spellings(name)).collect();
     assert!(spellings.len() > 500, "{}", spellings.len());
     for some in spellings.chunks(60) {
@@ -145,7 +126,7 @@ async fn trailers_end_at_the_edge() {
 #[tokio::test]
 async fn a_host_with_two_readings_or_none_is_refused() {
     let bench = Bench::start(origin::Settings::default()).await;
-    for (_, request, status) in HOSTS {
+    for (request, status) in HOSTS {
         assert_eq!(bench.http1(request.as_bytes()).await, *status, "{request:?}");
         let second = format!("{request}GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
         assert_eq!(bench.http1(second.as_bytes()).await, *status, "{second:?}");
@@ -243,19 +224,6 @@ fn every_header_the_core_reads_is_stripped_or_judged() {
     }
 }
 
-#[test]
-fn every_row_of_the_catalogue_is_here() {
-    let mut shown: BTreeSet<u8> = ROWS.iter().map(|row| row.number).collect();
-    shown.extend(HOSTS.iter().map(|(number, ..)| number));
-    let own = fs::read_to_string("src/edge/tests/catalogue.rs").unwrap();
-    for (number, place) in ELSEWHERE {
-        let is_absent = place.contains(' ');
-        assert!(is_absent || own.contains(&format!("fn {place}()")), "{place}");
-        assert!(shown.insert(*number), "row {number} is in two places");
-    }
-    assert_eq!(shown, (1..=16).collect());
-}
-
 // ---- The bench ---------------------------------------------------------------------------
 
 /// The pseudo-header fields of the honest request (RFC 9113 §8.3.1).
@@ -310,6 +278,16 @@ impl Bench {
         };
         let limits = Limits { total: 100, reserve: 0, per_client: 100 };
         Self { rig: Rig::start(Protocol::Auto, origin, limits, service), core, _state: state }
+    }
+
+    /// What arrives of the honest request over HTTP/1.1, over HTTP/2 and as a WebSocket's opening.
+    async fn honest(&self) -> [Arrival; 3] {
+        self.get_http1(&[]).await;
+        let http1 = self.arrival();
+        self.http2(&[], None).await;
+        let http2 = self.arrival();
+        self.open_socket(&[]).await;
+        [http1, http2, self.arrival()]
     }
 
     /// The one request that has arrived.

@@ -232,7 +232,7 @@ impl Try {
         let addresses = ["172.18.0.2/16", "fd18::2/64"].map(|text| text.parse().unwrap()).to_vec();
         let link = Link { name: "eth0".to_owned(), kind: LinkKind::Veth, addresses };
         let gateways = ["172.18.0.1", "fd18::1"].map(|text| text.parse().unwrap());
-        let network = Network::new(gateways, self.own_uid).on(&[link], self.container);
+        let network = Network::new(gateways, self.own_uid).with_links(&[link], self.container);
         judge(&facts, &settings, &network.with_exposure(self.port, self.exposure)).map_err(Vec::from)
     }
 }

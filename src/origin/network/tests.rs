@@ -45,7 +45,7 @@ fn docker() -> Network {
         link("eth0", LinkKind::Veth, &["172.18.0.2/16", "fd18::2/64", "fe80::42:acff:fe12:2/64"]),
         link("eth1", LinkKind::Veth, &["172.19.0.5/16"]),
     ];
-    machine(&["172.18.0.1", "fd18::1"]).on(&links, DOCKER)
+    machine(&["172.18.0.1", "fd18::1"]).with_links(&links, DOCKER)
 }
 
 #[test]
@@ -71,17 +71,20 @@ fn each_shape_of_network_tells_whose_an_address_is() {
         ),
         (
             "podman, root",
-            machine(&["10.88.0.1"]).on(&[link("eth0", LinkKind::Veth, &["10.88.0.9/16"])], Some(Container::Mount)),
+            machine(&["10.88.0.1"])
+                .with_links(&[link("eth0", LinkKind::Veth, &["10.88.0.9/16"])], Some(Container::Mount)),
             &[("10.88.0.1", Some(Place::Gateway)), ("10.88.0.8", Some(Place::Neighbour))],
         ),
         (
             "podman on another network",
-            machine(&["10.89.0.1"]).on(&[link("eth0", LinkKind::Veth, &["10.89.0.9/24"])], Some(Container::Mount)),
+            machine(&["10.89.0.1"])
+                .with_links(&[link("eth0", LinkKind::Veth, &["10.89.0.9/24"])], Some(Container::Mount)),
             &[("10.88.0.1", Some(Place::Runtime)), ("10.88.0.8", None), ("169.254.1.2", Some(Place::Runtime))],
         ),
         (
             "slirp4netns",
-            machine(&["10.0.2.2"]).on(&[link("tap0", LinkKind::Other, &["10.0.2.100/24"])], Some(Container::Cgroup)),
+            machine(&["10.0.2.2"])
+                .with_links(&[link("tap0", LinkKind::Other, &["10.0.2.100/24"])], Some(Container::Cgroup)),
             &[
                 ("10.0.2.2", Some(Place::Gateway)),
                 ("10.0.2.100", Some(Place::Own)),
@@ -92,7 +95,7 @@ fn each_shape_of_network_tells_whose_an_address_is() {
         (
             "pasta, which copies the host's address and gateway",
             machine(&["192.168.1.1"])
-                .on(&[link("enp1s0", LinkKind::Other, &["192.168.1.5/24"])], Some(Container::Mount)),
+                .with_links(&[link("enp1s0", LinkKind::Other, &["192.168.1.5/24"])], Some(Container::Mount)),
             &[
                 ("192.168.1.1", Some(Place::Gateway)),
                 ("192.168.1.5", Some(Place::Own)),
@@ -102,7 +105,7 @@ fn each_shape_of_network_tells_whose_an_address_is() {
         ),
         (
             "macvlan: neighbours of the host",
-            machine(&["192.168.1.1"]).on(&[link("eth0", LinkKind::Other, &["192.168.1.9/24"])], DOCKER),
+            machine(&["192.168.1.1"]).with_links(&[link("eth0", LinkKind::Other, &["192.168.1.9/24"])], DOCKER),
             &[("192.168.1.1", Some(Place::Gateway)), ("192.168.1.7", None)],
         ),
         (
@@ -131,14 +134,22 @@ fn only_a_containers_own_gateway_forwards_for_the_host() {
         (host(DOCKER), &[], &["10.77.0.254", "172.17.0.1"]),
         (host(None), &[], &["10.77.0.254", "172.17.0.1"]),
         (
-            machine(&["192.168.1.1"]).on(&[link("eth0", LinkKind::Other, &["192.168.1.9/24"])], DOCKER),
+            machine(&["192.168.1.1"]).with_links(&[link("eth0", LinkKind::Other, &["192.168.1.9/24"])], DOCKER),
             &[],
             &["192.168.1.1"],
         ),
-        (machine(&["10.0.2.2"]).on(&[link("tap0", LinkKind::Other, &["10.0.2.100/24"])], DOCKER), &[], &["10.0.2.2"]),
-        (machine(&["172.18.0.1"]).on(&[link("eth0", LinkKind::Veth, &["172.18.0.2/16"])], None), &[], &["172.18.0.1"]),
         (
-            machine(&["203.0.113.1"]).on(&[link("eth0", LinkKind::Veth, &["203.0.113.2/24"])], DOCKER),
+            machine(&["10.0.2.2"]).with_links(&[link("tap0", LinkKind::Other, &["10.0.2.100/24"])], DOCKER),
+            &[],
+            &["10.0.2.2"],
+        ),
+        (
+            machine(&["172.18.0.1"]).with_links(&[link("eth0", LinkKind::Veth, &["172.18.0.2/16"])], None),
+            &[],
+            &["172.18.0.1"],
+        ),
+        (
+            machine(&["203.0.113.1"]).with_links(&[link("eth0", LinkKind::Veth, &["203.0.113.2/24"])], DOCKER),
             &[],
             &["203.0.113.1"],
         ),
@@ -164,7 +175,7 @@ fn the_host_is_dialled_at_every_bridge_we_are_on_and_nowhere_else() {
 
 #[test]
 fn a_trusted_range_that_takes_in_our_bridge_is_noticed_and_a_neighbour_is_not() {
-    let pasta = machine(&["192.168.1.1"]).on(&[link("eth0", LinkKind::Other, &["192.168.1.5/24"])], DOCKER);
+    let pasta = machine(&["192.168.1.1"]).with_links(&[link("eth0", LinkKind::Other, &["192.168.1.5/24"])], DOCKER);
     for (network, range, masked) in [
         (docker(), "172.18.0.1/32", Some("172.18.0.1/32")),
         (docker(), "172.18.0.0/16", Some("172.18.0.1/32")),
@@ -189,7 +200,7 @@ fn a_trusted_range_that_takes_in_our_bridge_is_noticed_and_a_neighbour_is_not() 
         assert_eq!(found, masked.map(|masked| masked.parse().unwrap()), "{network:?} {range}");
     }
     // A network of which we hold the first address ourselves is trusted whole by whoever trusts all of it.
-    let first = machine(&[]).on(&[link("eth0", LinkKind::Veth, &["172.20.0.1/16"])], DOCKER);
+    let first = machine(&[]).with_links(&[link("eth0", LinkKind::Veth, &["172.20.0.1/16"])], DOCKER);
     assert_eq!(first.masks_in("172.20.0.0/16".parse().unwrap()), Some("172.20.0.0/16".parse().unwrap()));
 }
 
@@ -221,7 +232,7 @@ fn host(container: Option<Container>) -> Network {
         link("docker0", LinkKind::Bridge, &["172.17.0.1/16"]),
         link("virbr0", LinkKind::Bridge, &["192.168.122.1/24"]),
     ];
-    machine(&["10.77.0.254"]).on(&links, container)
+    machine(&["10.77.0.254"]).with_links(&links, container)
 }
 
 fn link(name: &str, kind: LinkKind, addresses: &[&str]) -> Link {

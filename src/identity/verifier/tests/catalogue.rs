@@ -1,5 +1,5 @@
 //! What a signature alone would let pass: every text here is signed by the edge's own key, so only strict reading refuses it.
-//! The rows of the catalogue of bad inputs that have no test of their own elsewhere stand here by what they are.
+//! Each stands here by what it is.
 
 use ed25519_dalek::Signer as _;
 use serde_json::{Value, json};

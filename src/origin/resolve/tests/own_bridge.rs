@@ -32,5 +32,5 @@ fn a_neighbour_and_an_operators_word_vouch_as_before() {
 fn joined() -> Network {
     let addresses = vec!["10.0.0.2/24".parse().unwrap()];
     let link = Link { name: "eth0".to_owned(), kind: LinkKind::Veth, addresses };
-    Network::new([GATEWAY.parse().unwrap()], 990).on(&[link], Some(Container::Mount))
+    Network::new([GATEWAY.parse().unwrap()], 990).with_links(&[link], Some(Container::Mount))
 }
