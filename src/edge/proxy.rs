@@ -36,7 +36,7 @@ use crate::listener::Serve;
 use crate::listener::facts::ConnectionFacts;
 use crate::listener::head::HeadFault;
 use crate::origin::request::{check_web_origin, read_authority, read_scheme, speaker};
-use crate::origin::{Facts, Network, Origin, resolve};
+use crate::origin::{Network, Origin, resolve};
 
 /// Our half of pingora's proxy.
 #[derive(Debug)]
@@ -195,16 +195,7 @@ impl Edge {
         if asks_socket || !is_safe(&head.method) {
             check_web_origin(&head.headers, Some(authority), scheme, &settings.origins)?;
         }
-        let said = Facts {
-            peer: facts.peer,
-            proxy_header,
-            owner: facts.owner,
-            tailnet: facts.tailnet.whois(),
-            headers: &head.headers,
-            authority: Some(authority),
-            scheme,
-        };
-        record.tailnet = said.tailnet;
+        let said = facts.said(&head.headers, Some(authority), scheme);
         let origin = &*record.origin.insert(resolve(&said, rules, network));
         line.origin(origin);
         self.0.advisor.heed(origin, &head.headers, listener, self.0.clock.now());

@@ -12,7 +12,7 @@ use crate::identity::claims::IdentityClaim;
 use crate::listener::Settings;
 use crate::listener::facts::ConnectionFacts;
 use crate::net::host::{Authority, Scheme};
-use crate::origin::{self, Facts, Network, Origin, Whois, resolve};
+use crate::origin::{self, Network, Origin, resolve};
 
 /// The findings so far.
 #[derive(Debug, Default)]
@@ -23,7 +23,6 @@ pub(super) struct Record {
     pub(super) network: Option<Arc<Network>>,
     pub(super) origin: Option<Origin>,
     pub(super) scheme: Option<Scheme>,
-    pub(super) tailnet: Whois,
 }
 
 impl Record {
@@ -36,8 +35,7 @@ impl Record {
 
     /// The case of a head that was not read: who called is what the connection alone says.
     pub(super) fn unread(facts: &Arc<ConnectionFacts>, edge: &Edge) -> Case {
-        let record = Self { tailnet: facts.tailnet.whois(), ..Self::default() };
-        record.decided_by(&HeaderMap::new(), facts, edge, |_, scheme, _| Asked::unread(scheme))
+        Self::default().decided_by(&HeaderMap::new(), facts, edge, |_, scheme, _| Asked::unread(scheme))
     }
 
     fn decided_by(
@@ -51,15 +49,7 @@ impl Record {
         let network = self.network.unwrap_or_else(|| edge.0.network.load_full());
         let scheme = self.scheme.unwrap_or_else(|| facts.scheme());
         let origin = self.origin.unwrap_or_else(|| {
-            let said = Facts {
-                peer: facts.peer,
-                proxy_header: facts.proxy_header.as_ref(),
-                owner: facts.owner,
-                tailnet: self.tailnet,
-                headers,
-                authority: self.authority.as_ref(),
-                scheme,
-            };
+            let said = facts.said(headers, self.authority.as_ref(), scheme);
             resolve(&said, &listener.origin, &network)
         });
         Case {
@@ -68,7 +58,6 @@ impl Record {
             asked: asked(self.authority.as_ref(), scheme, &listener.origin),
             listener,
             network,
-            tailnet: self.tailnet,
             origin,
             identity: self.identity,
         }

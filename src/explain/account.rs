@@ -17,6 +17,7 @@ use crate::decisions::Case;
 use crate::decisions::Connect;
 use crate::decisions::Credential;
 use crate::decisions::Decision;
+use crate::decisions::Kept;
 use crate::decisions::Outcome;
 use crate::decisions::why;
 use crate::identity::claims::TlsVersion;
@@ -203,7 +204,8 @@ fn found(case: &Case) -> Found {
         class: origin.class.as_str(),
         local: origin.is_local(),
         via: origin.via.iter().map(ToString::to_string).collect(),
-        steps: origin.trail.phrases().collect(),
+        // Of a head that was never read, nothing that it lacked tells anything.
+        steps: if case.asked.lines.kept == Kept::Unread { Vec::new() } else { origin.trail.phrases().collect() },
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use http::HeaderMap;
 use tokio::sync::Notify;
 
 use super::head::HeadFault;
@@ -13,9 +14,9 @@ use crate::base::code::Code;
 use crate::base::limits::REQUESTS_PER_CONNECTION_MAX;
 use crate::identity::claims::TlsVersion;
 use crate::net::addr::PeerAddr;
-use crate::net::host::{Host, Scheme};
-use crate::origin::Owner;
+use crate::net::host::{Authority, Host, Scheme};
 use crate::origin::proxy_protocol::Header;
+use crate::origin::{self, Owner};
 use crate::tailscale::Word;
 
 /// One connection, from the end of its handshake to its end.
@@ -98,6 +99,24 @@ impl ConnectionFacts {
         }
     }
 
+    /// All that is known of a request of this connection when its origin is found: whoever asks again finds the same.
+    pub fn said<'a>(
+        &'a self,
+        headers: &'a HeaderMap,
+        authority: Option<&'a Authority>,
+        scheme: Scheme,
+    ) -> origin::Facts<'a> {
+        origin::Facts {
+            peer: self.peer,
+            proxy_header: self.proxy_header.as_ref(),
+            owner: self.owner,
+            tailnet: self.tailnet.whois(),
+            headers,
+            authority,
+            scheme,
+        }
+    }
+
     /// Whether HTTP/2 was agreed on.
     pub fn is_h2(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.alpn == Some(Alpn::H2))
@@ -172,6 +191,30 @@ impl Alpn {
         match self {
             Self::H2 => "h2",
             Self::Http11 => "http/1.1",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::claims::IdentityClaim;
+    use crate::origin::{Class, Network, resolve};
+
+    #[test]
+    fn what_tailscaled_said_counts_for_every_request_of_the_connection() {
+        let mut facts = ConnectionFacts::plain(origin::Settings::default(), "100.64.0.7:4000".parse().unwrap());
+        let (headers, network) = (HeaderMap::new(), Network::new([], 0));
+        let class = |facts: &ConnectionFacts, host: Option<&Authority>| {
+            let said = facts.said(&headers, host, Scheme::Http);
+            resolve(&said, &facts.listener.load().origin, &network).class
+        };
+        assert_eq!(class(&facts, None), Class::Private);
+        let (provider, login) = ("tailscale".to_owned(), "ann@example.com".to_owned());
+        facts.tailnet = Word::Person(IdentityClaim { provider, login, name: None });
+        let other = Authority::parse("other").unwrap();
+        for host in [None, Some(&other)] {
+            assert_eq!(class(&facts, host), Class::Tailnet, "{host:?}");
         }
     }
 }

@@ -117,6 +117,16 @@ fn more_lines_than_are_kept_are_not_walked_again() {
     assert!(text.contains("more came than is kept") && text.contains("203.0.113.9 (public)"), "{text}");
 }
 
+#[test]
+fn a_head_that_was_never_read_lacks_nothing() {
+    let outcome = || Outcome::Refused { reason: "malformed-request", cause: None, status: Some(400), connect: None };
+    let mut case = forwarded(behind_a_proxy(&["10.0.0.1"]), "10.0.0.1", &[]).case;
+    case.asked = Asked::unread(Scheme::Http);
+    let (account, text) = told(&case.decided(Code::random(), outcome()));
+    assert_eq!(account["origin"]["steps"], serde_json::json!([]));
+    assert!(!text.contains("x-forwarded-for is absent") && text.contains("before it was read"), "{text}");
+}
+
 /// The account as JSON and as text, read two minutes later with the built-in configuration.
 fn told(decision: &Decision) -> (Value, String) {
     let account = Account::of(decision, &OwnerCommand::default());

@@ -8,7 +8,6 @@ use crate::base::limits::LABEL_CHARS_MAX;
 use crate::base::printable::printable;
 use crate::decisions::Case;
 use crate::decisions::Kept;
-use crate::origin::Facts;
 use crate::origin::resolve_with;
 use crate::origin::witness::Verdict;
 use crate::origin::witness::Witness;
@@ -45,15 +44,7 @@ impl Walk {
     /// The walk of this case, gone once more.
     pub(super) fn of(case: &Case) -> Self {
         let headers = case.asked.lines.headers();
-        let facts = Facts {
-            peer: case.connection.peer,
-            proxy_header: case.connection.proxy_header.as_ref(),
-            owner: case.connection.owner,
-            tailnet: case.tailnet,
-            headers: &headers,
-            authority: case.asked.authority.as_ref(),
-            scheme: case.asked.scheme,
-        };
+        let facts = case.connection.said(&headers, case.asked.authority.as_ref(), case.asked.scheme);
         let mut recorder = Recorder::default();
         let again = resolve_with(&facts, &case.listener.origin, &case.network, &mut recorder);
         let complete = case.asked.lines.kept == Kept::Whole && again.trail == case.origin.trail;
