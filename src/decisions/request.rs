@@ -188,10 +188,7 @@ mod tests {
         assert!(!shown.contains("SECRET"), "{shown}");
         assert_eq!(asked.path, "/chat");
         let headers = asked.lines.headers();
-        assert_eq!(
-            (&headers["x-forwarded-for"], &headers["host"]),
-            (&"203.0.113.9".into_value(), &"claw.example".into_value())
-        );
+        assert_eq!((&headers["x-forwarded-for"], &headers["host"]), (&header("203.0.113.9"), &header("claw.example")));
         assert!(headers.contains_key("x-forwarded-access-token") && headers.contains_key("cf-access-jwt-assertion"));
         assert!(!headers.contains_key("cookie") && asked.lines.kept == Kept::Whole);
     }
@@ -215,18 +212,12 @@ mod tests {
     fn lines_of_one_name_keep_their_order() {
         let values = ["203.0.113.1", "203.0.113.2", "203.0.113.3"];
         let headers: HeaderMap =
-            values.iter().map(|value| (HeaderName::from_static("x-forwarded-for"), value.into_value())).collect();
+            values.iter().map(|value| (HeaderName::from_static("x-forwarded-for"), header(value))).collect();
         let again = Lines::of(&headers, &Settings::default()).headers();
         assert_eq!(again.get_all("x-forwarded-for").iter().collect::<Vec<_>>(), values);
     }
 
-    trait IntoValue {
-        fn into_value(&self) -> HeaderValue;
-    }
-
-    impl IntoValue for &str {
-        fn into_value(&self) -> HeaderValue {
-            HeaderValue::from_str(self).unwrap()
-        }
+    fn header(value: &str) -> HeaderValue {
+        HeaderValue::from_str(value).unwrap()
     }
 }

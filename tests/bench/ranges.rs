@@ -1,7 +1,7 @@
 //! What "who is calling?" costs: three hops against 10,000 trusted ranges, and the naive scan of the same addresses beside it.
 //!
 //! `cargo bench --bench ranges`; the goal is a microsecond a decision.
-#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a bench that cannot go on says why and ends")]
+#![expect(clippy::expect_used, reason = "a bench that cannot go on says why and ends")]
 
 use std::hint::black_box;
 use std::net::IpAddr;

@@ -52,9 +52,7 @@ type Case<'a> = (&'static str, &'a [&'static str], &'static str, Row);
 
 #[test]
 fn each_caller_of_a_container_is_taken_for_what_the_engine_lets_us_know() {
-    if !has_root() {
-        return;
-    }
+    expect_root();
     let home = Household::new();
     let ours = "open beyond the host's loopback: this very listener answers";
     let closed = "not reachable beyond the host's loopback";
@@ -145,9 +143,7 @@ fn judge(home: &Household, engine: &[&str], cases: &[Case<'_>]) {
 
 #[test]
 fn a_firewall_that_hides_the_port_proves_nothing_and_the_owner_is_told_what_to_run() {
-    if !has_root() {
-        return;
-    }
+    expect_root();
     let home = Household::new();
     let docker = Engine::start(&home.host, &[]);
     // As ufw does by default. What the engine publishes passes it by, so an open port is as silent as a closed one.
@@ -179,9 +175,7 @@ fn a_firewall_that_hides_the_port_proves_nothing_and_the_owner_is_told_what_to_r
 
 #[test]
 fn a_start_that_trusts_the_bridge_is_refused_with_the_reason() {
-    if !has_root() {
-        return;
-    }
+    expect_root();
     let home = Household::new();
     let docker = Engine::start(&home.host, &[]);
     let neighbour = docker.run(CONFIGURATION, &[]);
@@ -254,14 +248,9 @@ fn call(address: &str, way: Way) -> String {
     }
 }
 
-/// A Docker engine cannot run in a user namespace. A test that did not run must not look as if it had.
-fn has_root() -> bool {
+/// A Docker engine cannot run in a user namespace.
+fn expect_root() {
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap();
     let whole = map.split_whitespace().eq(["0", "0", "4294967295"]);
-    if !whole {
-        let said =
-            "NOT TESTED: tests/it/docker.rs needs a Docker engine, which needs real root: run tests/run as root\n";
-        let _ = io::stderr().write_all(said.as_bytes());
-    }
-    whole
+    assert!(whole, "this needs a Docker engine, which needs real root: run tests/run as root");
 }

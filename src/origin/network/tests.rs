@@ -50,7 +50,8 @@ fn docker() -> Network {
 
 #[test]
 fn each_shape_of_network_tells_whose_an_address_is() {
-    let shapes: [(&str, Network, &[(&str, Option<Place>)]); 8] = [
+    type Shape<'a> = (&'a str, Network, &'a [(&'a str, Option<Place>)]);
+    let shapes: [Shape<'_>; 8] = [
         (
             "docker",
             docker(),
