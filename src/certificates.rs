@@ -1,25 +1,33 @@
-//! Which certificate is shown to whom: from files for the names they cover, from the local CA for all others.
+//! Which certificate is shown to whom: from files for the names they cover, from a public CA for those that it has signed,
+//! from the local CA for all others.
 //!
 //! One resolver for all listeners, swapped whole, so that a handshake sees the old set or the new. Each listener has
 //! tickets of its own: what one listener let in cannot be resumed at another.
 
+pub mod acme;
 pub mod files;
 pub mod local_ca;
 pub mod resolver;
 pub mod server_tls;
 pub mod x509;
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustls::crypto::CryptoProvider;
+use rustls::sign::CertifiedKey;
 use thiserror::Error;
 use tracing::warn;
 
 use crate::base::clock::UnixMillis;
+use crate::certificates::acme::challenge::Challenges;
+use crate::certificates::acme::failure::AcmeError;
+use crate::certificates::acme::kept::{Id, Kept};
 use crate::certificates::files::{FileError, FilePair};
 use crate::certificates::local_ca::{LocalCa, LocalCaError};
 use crate::certificates::resolver::{Resolver, Served};
@@ -43,12 +51,16 @@ pub struct Settings {
     pub names: Vec<Host>,
     /// `[[certificates.file]]`.
     pub files: Vec<FilePair>,
+    /// `[[certificates.acme]]`.
+    pub acme: Vec<acme::Settings>,
 }
 
 /// All certificates of this edge.
 #[derive(Debug)]
 pub struct Certificates {
     ca: LocalCa,
+    challenges: Challenges,
+    kept: Kept,
     resolver: Arc<Resolver>,
     /// Locked for the whole of a renewal or replacement: one at a time.
     shown: Mutex<Shown>,
@@ -59,6 +71,30 @@ pub struct Certificates {
 struct Shown {
     names: Vec<Host>,
     files: Vec<Arc<files::Loaded>>,
+    /// What is to be had from public CAs, and what was.
+    wanted: Vec<acme::Settings>,
+    issued: BTreeMap<Id, Arc<files::Loaded>>,
+    local: Arc<CertifiedKey>,
+}
+
+impl Shown {
+    /// Files first for the names they cover, then what a CA has issued for the names it is wanted for. A name that was
+    /// taken out of an order keeps its certificate as long as another wants it.
+    fn served(&self) -> Served {
+        let own: Vec<Id> = self.wanted.iter().map(|wanted| Id::of(&wanted.names)).collect();
+        let mut issued: Vec<_> = self.issued.iter().collect();
+        issued.sort_by_key(|(id, loaded)| (!own.contains(id), Reverse(loaded.validity.ends)));
+        let (names, is_wanted) = (&self.names, |name: &Host| is_wanted(&self.wanted, name));
+        let is_free = |name: &Host| is_wanted(name) && !self.files.iter().any(|file| file.names.covers(name));
+        let issued = issued.into_iter().map(|(_, loaded)| {
+            let exact = names.iter().filter(|name| is_free(name) && loaded.names.covers(name)).cloned().collect();
+            let names = x509::Names { exact, wildcards: Vec::new() };
+            let certified = Arc::clone(&loaded.certified);
+            Arc::new(files::Loaded { certified, names, validity: loaded.validity })
+        });
+        let pairs: Vec<_> = self.files.iter().cloned().chain(issued).collect();
+        Served::new(names, &pairs, Arc::clone(&self.local))
+    }
 }
 
 impl Certificates {
@@ -68,14 +104,18 @@ impl Certificates {
     /// [`CertificateError`] with the file and the way out.
     pub fn open(settings: Settings, now: UnixMillis) -> Result<Self, CertificateError> {
         let files = load(&settings.files, now)?;
+        settings.acme.iter().try_for_each(acme::Settings::judge)?;
         let ca = LocalCa::open(&settings.state_dir, &settings.names, now)?;
-        let local = ca.leaf(&local_names(&settings.names, &files, &ca), now)?;
+        let local = ca.leaf(&local_names(&settings.names, &files, &settings.acme, &ca), now)?;
         if let Err(error) = publish(&settings.dir, ca.certificate_pem()) {
             let file = settings.dir.join(CA_COPY_FILE);
             warn!(file = %file.display(), %error, "the local ca's certificate is not where devices are to get it");
         }
-        let resolver = Arc::new(Resolver::new(Served::new(&settings.names, &files, local.certified)));
-        Ok(Self { ca, resolver, shown: Mutex::new(Shown { names: settings.names, files }) })
+        let (kept, challenges) = (Kept::of(&settings.state_dir), Challenges::default());
+        let (names, wanted, issued) = (settings.names, settings.acme, stored(&kept));
+        let shown = Shown { names, files, wanted, issued, local: local.certified };
+        let resolver = Arc::new(Resolver::new(shown.served(), challenges.clone()));
+        Ok(Self { ca, challenges, kept, resolver, shown: Mutex::new(shown) })
     }
 
     /// Reads the files that `settings` name, those of before too, and shows them and a local leaf for its names from the
@@ -84,11 +124,14 @@ impl Certificates {
     /// # Errors
     /// [`CertificateError`]; then what was shown is shown on.
     pub fn replace(&self, settings: &Settings, now: UnixMillis) -> Result<(), CertificateError> {
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = self.shown();
         let files = load(&settings.files, now)?;
-        let local = self.ca.leaf(&local_names(&settings.names, &files, &self.ca), now)?;
-        self.resolver.replace(Served::new(&settings.names, &files, local.certified));
-        *shown = Shown { names: settings.names.clone(), files };
+        settings.acme.iter().try_for_each(acme::Settings::judge)?;
+        let local = self.ca.leaf(&local_names(&settings.names, &files, &settings.acme, &self.ca), now)?;
+        shown.names.clone_from(&settings.names);
+        shown.wanted.clone_from(&settings.acme);
+        (shown.files, shown.local) = (files, local.certified);
+        self.resolver.replace(shown.served());
         Ok(())
     }
 
@@ -102,11 +145,12 @@ impl Certificates {
             }
         }
         let judged = LocalCa::find(&settings.state_dir, now).and_then(|ca| match ca {
-            Some(ca) => ca.judge_leaf(&local_names(&settings.names, &files, &ca), now),
+            Some(ca) => ca.judge_leaf(&local_names(&settings.names, &files, &settings.acme, &ca), now),
             // One that is still to be made may sign for every name there is now.
             None => local_ca::wanted_names(&settings.names).map(drop),
         });
         faults.extend(judged.err().map(CertificateError::from));
+        faults.extend(settings.acme.iter().filter_map(|wanted| wanted.judge().err()).map(CertificateError::from));
         faults
     }
 
@@ -115,13 +159,46 @@ impl Certificates {
     /// # Errors
     /// [`CertificateError`]; then what was shown is shown on.
     pub fn renew(&self, now: UnixMillis) -> Result<Renewal, CertificateError> {
-        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        let local = self.ca.leaf(&local_names(&shown.names, &shown.files, &self.ca), now)?;
+        let mut shown = self.shown();
+        let names = local_names(&shown.names, &shown.files, &shown.wanted, &self.ca);
+        let local = self.ca.leaf(&names, now)?;
         if local.issued == local_ca::Issued::Anew {
-            self.resolver.replace(Served::new(&shown.names, &shown.files, local.certified));
+            shown.local = local.certified;
+            self.resolver.replace(shown.served());
             return Ok(Renewal::Renewed);
         }
         Ok(Renewal::NotDue)
+    }
+
+    /// Shows what a CA has issued from the next handshake on, in place of what it had issued for the same names.
+    pub fn show_issued(&self, id: Id, loaded: files::Loaded) {
+        let mut shown = self.shown();
+        shown.issued.insert(id, Arc::new(loaded));
+        self.resolver.replace(shown.served());
+    }
+
+    /// What a CA has issued under this name.
+    pub fn issued(&self, id: &Id) -> Option<Arc<files::Loaded>> {
+        self.shown().issued.get(id).cloned()
+    }
+
+    /// What is to be had from public CAs, as configured now.
+    pub fn wanted(&self) -> Vec<acme::Settings> {
+        self.shown().wanted.clone()
+    }
+
+    /// Where a CA's questions are answered.
+    pub fn challenges(&self) -> &Challenges {
+        &self.challenges
+    }
+
+    /// Where what is from CAs is kept.
+    pub fn kept(&self) -> Kept {
+        self.kept.clone()
+    }
+
+    fn shown(&self) -> MutexGuard<'_, Shown> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the listeners' configurations ask.
@@ -148,9 +225,26 @@ fn load(pairs: &[FilePair], now: UnixMillis) -> Result<Vec<Arc<files::Loaded>>, 
     pairs.iter().map(|pair| files::load(pair, now).map(Arc::new)).collect()
 }
 
-/// The names the local leaf is to carry: all of ours, but for those that the CA may not sign and a file is shown for anyway.
-fn local_names(names: &[Host], files: &[Arc<files::Loaded>], ca: &LocalCa) -> Vec<Host> {
-    let is_covered = |name: &Host| files.iter().any(|file| file.names.covers(name));
+/// What CAs have issued before this start. The time is not looked at: a clock that is wrong takes nothing down.
+fn stored(kept: &Kept) -> BTreeMap<Id, Arc<files::Loaded>> {
+    let mut stored = BTreeMap::new();
+    for (id, pair) in kept.pairs() {
+        match pair {
+            Ok(loaded) => drop(stored.insert(id, Arc::new(loaded))),
+            Err(error) => warn!(%error, hint = %error.hint(), "a ca's certificate cannot be shown; it is ordered anew"),
+        }
+    }
+    stored
+}
+
+fn is_wanted(wanted: &[acme::Settings], name: &Host) -> bool {
+    wanted.iter().any(|wanted| wanted.names.contains(name))
+}
+
+/// The names the local leaf is to carry: all of ours, but for those that the CA may not sign and that a file or a public
+/// CA is there for.
+fn local_names(names: &[Host], files: &[Arc<files::Loaded>], wanted: &[acme::Settings], ca: &LocalCa) -> Vec<Host> {
+    let is_covered = |name: &Host| is_wanted(wanted, name) || files.iter().any(|file| file.names.covers(name));
     names.iter().filter(|name| ca.permits(name) || !is_covered(name)).cloned().collect()
 }
 
@@ -203,6 +297,9 @@ pub fn provider() -> Arc<CryptoProvider> {
 /// Why there is no certificate to show. The operator's to mend.
 #[derive(Debug, Error)]
 pub enum CertificateError {
+    /// What a public CA is to be asked with.
+    #[error("acme: {0}")]
+    Acme(#[from] AcmeError),
     /// A configured pair.
     #[error(transparent)]
     File(#[from] FileError),
@@ -218,6 +315,7 @@ impl CertificateError {
     /// The command or the act that mends it.
     pub fn hint(&self) -> String {
         match self {
+            Self::Acme(error) => error.hint(),
             Self::File(error) => error.hint(),
             Self::LocalCa(error) => error.hint(),
             Self::Tls(_) => "start again".to_owned(),

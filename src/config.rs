@@ -1,6 +1,7 @@
 //! What the operator wrote, read strictly: every key known, every value judged at its place, everything wrong told at
 //! once. Each room owns its settings; this one only assembles them.
 
+pub mod acme;
 pub mod change;
 pub mod diagnostic;
 pub mod fault;

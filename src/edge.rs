@@ -4,13 +4,14 @@
 //! stable reason and a next step, and every request, refused ones too, has one line in the access log.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use crate::base::clock::Clock;
+use crate::certificates::acme::challenge::Challenges;
 use crate::core::Core;
 use crate::identity::jwks::JwkSet;
 use crate::identity::signer::Signer;
@@ -67,6 +68,7 @@ struct Shared {
     identities: Identities,
     clock: Clock,
     jwks: ArcSwap<Bytes>,
+    challenges: OnceLock<Challenges>,
     draining: AtomicBool,
     advisor: Advisor,
 }
@@ -91,9 +93,16 @@ impl Edge {
             identities,
             clock,
             jwks: ArcSwap::from_pointee(Bytes::from(keys.to_json())),
+            challenges: OnceLock::new(),
             draining: AtomicBool::new(false),
             advisor: Advisor::default(),
         }))
+    }
+
+    /// Answers a CA's questions with `challenges` from now on; without them, and to all others, with 404.
+    pub fn answer_challenges(&self, challenges: Challenges) {
+        // Said once, at the start: the list itself changes.
+        let _ = self.0.challenges.set(challenges);
     }
 
     /// Its settings, as they are now: load once for each decision.

@@ -161,7 +161,7 @@ fn limits_stand_in_one_place() {
     // What a format or a kernel fixes, and nobody could set otherwise.
     let fixed = ["src/identity/headers.rs: FOLDED_BYTES_MAX"];
     let mut wrong = String::new();
-    for file in rust_files(Path::new("src")).iter().filter(|file| *file != Path::new("src/base/limits.rs")) {
+    for file in rust_files(Path::new("src")).iter().filter(|file| !holds_limits(file)) {
         for line in code_only(&read(file)).lines() {
             let Some((_, rest)) = line.split_once("const ") else { continue };
             let name: String =
@@ -174,6 +174,11 @@ fn limits_stand_in_one_place() {
         }
     }
     assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+/// `base::limits`, with the rooms of it that have a file of their own.
+fn holds_limits(file: &Path) -> bool {
+    file == Path::new("src/base/limits.rs") || file.starts_with("src/base/limits")
 }
 
 #[test]

@@ -14,6 +14,8 @@ use crate::admin::server::Server;
 use crate::base::clock::Clock;
 use crate::base::owner_command::OwnerCommand;
 use crate::certificates::Certificates;
+use crate::certificates::acme::challenge;
+use crate::certificates::acme::runner::Runner;
 use crate::certificates::server_tls::ServerTls;
 use crate::config::Config;
 use crate::config::place::Environment;
@@ -40,10 +42,11 @@ use super::network;
 use super::upkeep::Upkeep;
 
 /// What a connection may speak after TLS, in order of preference.
-const ALPN: [&str; 2] = ["h2", "http/1.1"];
+const ALPN: [&str; 3] = ["h2", "http/1.1", challenge::ALPN];
 
 /// Everything open and serving.
 pub(super) struct Instance {
+    pub(super) acme: Runner,
     pub(super) admin: Server,
     pub(super) config: Config,
     pub(super) edge: Edge,
@@ -68,6 +71,7 @@ pub(super) async fn open(config: Config, environment: &Environment, lock: &State
     let identities = Identities::new(config.identities.clone(), clock.clone());
     let (settings, signing) = (config.edge.clone(), Arc::clone(&signer));
     let edge = Edge::new(settings, signing, &keys.public(), core, network, identities, clock.clone());
+    edge.answer_challenges(certificates.challenges().clone());
     let admin = Server::bind(&config.socket_folder(environment).join(SOCKET))?;
     lock.announce(admin.path()).map_err(AppError::Runtime)?;
     let caps = Caps::new(Limits::within_descriptors());
@@ -85,8 +89,9 @@ pub(super) async fn open(config: Config, environment: &Environment, lock: &State
     let facts = Facts { listeners, state_dir: config.state_dir.clone() };
     let (pulse, reloading) = (workers.pulse(), Arc::clone(&reloader));
     let owner = Arc::new(Owner::new(edge.clone(), caps, pulse, facts, reloading, Arc::clone(&keyring)));
+    let acme = Runner::new(Arc::clone(&certificates), clock.clone());
     let upkeep = Upkeep { certificates, clock, listeners: live, edge: edge.clone(), keyring, knocks };
-    Ok(Instance { admin, config, edge, owner, reloader, upkeep, workers })
+    Ok(Instance { acme, admin, config, edge, owner, reloader, upkeep, workers })
 }
 
 async fn open_core(config: &Config, keys: &SigningKeys, life: &Life, clock: &Clock) -> Result<Core, AppError> {

@@ -19,13 +19,14 @@ use super::open::Instance;
 /// Serves until a signal or the loss of an event loop, then drains. A second signal cuts the drain short.
 pub(super) async fn serve(instance: Instance, mut hangup: Signal) -> Result<(), AppError> {
     let mut ends = Ends::listen().map_err(AppError::Runtime)?;
-    let Instance { admin, config, edge, owner, reloader, upkeep, workers } = instance;
+    let Instance { acme, admin, config, edge, owner, reloader, upkeep, workers } = instance;
     announce(&config, owner.url().as_deref());
     // Through the drain too: whoever is served until the end needs keys.
     let _keys = edge.identities().keep_fresh();
     let outcome = tokio::select! {
         never = admin.serve(Arc::clone(&owner)) => match never {},
         never = upkeep.run() => match never {},
+        never = acme.run() => match never {},
         never = reload_at(&mut hangup, &reloader) => match never {},
         () = ends.told() => Ok(()),
         () = workers.ended() => Err(AppError::EventLoop),

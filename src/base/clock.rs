@@ -39,6 +39,9 @@ impl UnixMillis {
     }
 }
 
+/// 2026-11-01, shortly before this code. A clock that shows an earlier time is not set yet.
+pub const EARLIEST: UnixMillis = UnixMillis(1_793_491_200_000);
+
 /// Where `now` comes from. Clones are one clock.
 #[derive(Clone, Debug)]
 pub struct Clock {

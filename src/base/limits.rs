@@ -1,7 +1,11 @@
 //! A limit on everything, in one place: each loop, queue, buffer, retry and wait names a constant
 //! from here, unit last. The values are those of the design's table and of the newer gateway.
 
+mod acme;
+
 use std::time::Duration;
+
+pub use acme::*;
 
 // ---- Connections -------------------------------------------------------------------------
 

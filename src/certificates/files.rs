@@ -32,6 +32,8 @@ pub struct Loaded {
     pub certified: Arc<CertifiedKey>,
     /// The names it is for.
     pub names: Names,
+    /// The time it holds.
+    pub validity: Validity,
 }
 
 impl std::fmt::Debug for Loaded {
@@ -45,6 +47,22 @@ impl std::fmt::Debug for Loaded {
 /// # Errors
 /// [`FileError`] for the first thing that is wrong.
 pub fn load(pair: &FilePair, now: UnixMillis) -> Result<Loaded, FileError> {
+    let loaded = read(pair)?;
+    let (validity, now) = (loaded.validity, now.0.div_euclid(1000));
+    if now > validity.ends {
+        return Err(FileError::Expired(pair.cert.clone()));
+    }
+    if now < validity.begins {
+        return Err(FileError::NotYetValid(pair.cert.clone()));
+    }
+    Ok(loaded)
+}
+
+/// As [`load`], whatever time it is.
+///
+/// # Errors
+/// [`FileError`] for the first thing that is wrong.
+pub fn read(pair: &FilePair) -> Result<Loaded, FileError> {
     let chain = read_chain(&pair.cert)?;
     let key = read_key(&pair.key)?;
     let parsed = chain.iter().map(|der| x509::parse(der)).collect::<Option<Vec<_>>>();
@@ -67,13 +85,7 @@ pub fn load(pair: &FilePair, now: UnixMillis) -> Result<Loaded, FileError> {
     if !parsed.windows(2).all(linked) {
         return Err(FileError::Order(pair.cert.clone()));
     }
-    let (validity, now) = (Validity::of(leaf), now.0.div_euclid(1000));
-    if now > validity.ends {
-        return Err(FileError::Expired(pair.cert.clone()));
-    }
-    if now < validity.begins {
-        return Err(FileError::NotYetValid(pair.cert.clone()));
-    }
+    let validity = Validity::of(leaf);
     let purposes = leaf.extended_key_usage().ok().flatten();
     if purposes.is_some_and(|purposes| !purposes.value.server_auth && !purposes.value.any) {
         return Err(FileError::NotForServers(pair.cert.clone()));
@@ -83,13 +95,14 @@ pub fn load(pair: &FilePair, now: UnixMillis) -> Result<Loaded, FileError> {
         return Err(FileError::NoNames(pair.cert.clone()));
     }
     drop(parsed);
-    Ok(Loaded { certified: Arc::new(CertifiedKey::new(chain, key)), names })
+    Ok(Loaded { certified: Arc::new(CertifiedKey::new(chain, key)), names, validity })
 }
 
 /// Links are followed, here and for the key: ACME clients keep the current pair behind one (`live/…/privkey.pem`).
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
-    let text =
-        private_file::open(path, Link::Followed).and_then(|file| read(path, file)).map_err(FileError::CertFile)?;
+    let text = private_file::open(path, Link::Followed)
+        .and_then(|file| read_bytes(path, file))
+        .map_err(FileError::CertFile)?;
     let chain = CertificateDer::pem_slice_iter(text.expose()).take(CHAIN_CERTIFICATES_MAX + 1);
     let chain = chain.collect::<Result<Vec<_>, _>>().map_err(|_| FileError::NotACertificate(path.to_owned()))?;
     if chain.is_empty() {
@@ -104,7 +117,7 @@ fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
 fn read_key(path: &Path) -> Result<Arc<dyn SigningKey>, FileError> {
     let text = private_file::open(path, Link::Followed).and_then(|file| {
         check_private(path, &file)?;
-        read(path, file)
+        read_bytes(path, file)
     });
     let text = text.map_err(FileError::KeyFile)?;
     match PrivateKeyDer::from_pem_slice(text.expose()) {
@@ -118,7 +131,7 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
 
-fn read(path: &Path, file: File) -> Result<Secret<Vec<u8>>, PrivateFileError> {
+fn read_bytes(path: &Path, file: File) -> Result<Secret<Vec<u8>>, PrivateFileError> {
     private_file::read_bytes(file).map_err(|fault| PrivateFileError::new(path, fault))
 }
 

@@ -281,7 +281,7 @@ impl LocalCaError {
             Self::File(error) => error.hint(),
             Self::Issue(_) | Self::Random(_) => "start again".to_owned(),
             Self::NotPermitted { name, folder } => format!(
-                "give {name} a certificate by `[[certificates.file]]`, or mv {0} {0}.old and start again; devices must then trust the new ca",
+                "give {name} a certificate by `[[certificates.acme]]` or `[[certificates.file]]`, or mv {0} {0}.old and start again; devices must then trust the new ca",
                 folder.display()
             ),
             Self::TooManyNames => "shorten `edge.names`".to_owned(),

@@ -13,6 +13,7 @@ use rustls::SignatureScheme;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use crate::certificates::acme::challenge::{self, Challenges};
 use crate::certificates::files::Loaded;
 use crate::net::host::Host;
 
@@ -101,28 +102,36 @@ impl Served {
 }
 
 /// The one resolver of all listeners.
-pub struct Resolver(ArcSwap<Served>);
+pub struct Resolver {
+    served: ArcSwap<Served>,
+    challenges: Challenges,
+}
 
 impl Resolver {
-    /// Shows `served`.
-    pub fn new(served: Served) -> Self {
-        Self(ArcSwap::from_pointee(served))
+    /// Shows `served`, and to a CA that asks by `acme-tls/1` what answers it in `challenges`.
+    pub fn new(served: Served, challenges: Challenges) -> Self {
+        Self { served: ArcSwap::from_pointee(served), challenges }
     }
 
     /// Shows `served` from the next handshake on.
     pub fn replace(&self, served: Served) {
-        self.0.store(Arc::new(served));
+        self.served.store(Arc::new(served));
     }
 
-    fn resolve(&self, hello: &ClientHello<'_>, dialled: Wanted<'_>) -> Arc<CertifiedKey> {
+    fn resolve(&self, hello: &ClientHello<'_>, dialled: Wanted<'_>) -> Option<Arc<CertifiedKey>> {
+        // RFC 8737 §3: whoever asks for that protocol gets the answer to a challenge, or nothing.
+        let mut protocols = hello.alpn().into_iter().flatten();
+        if protocols.any(|protocol| protocol == challenge::ALPN.as_bytes()) {
+            return self.challenges.tls(hello.server_name()?);
+        }
         let wanted = hello.server_name().map_or(dialled, Wanted::Name);
-        self.0.load().pick(wanted, hello.signature_schemes())
+        Some(self.served.load().pick(wanted, hello.signature_schemes()))
     }
 }
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.resolve(&hello, Wanted::Unknown))
+        self.resolve(&hello, Wanted::Unknown)
     }
 }
 
@@ -141,6 +150,6 @@ pub(super) struct Dialled {
 
 impl ResolvesServerCert for Dialled {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.resolver.resolve(&hello, Wanted::Address(self.address.to_canonical())))
+        self.resolver.resolve(&hello, Wanted::Address(self.address.to_canonical()))
     }
 }

@@ -16,6 +16,7 @@ use crate::base::private_file::Fault;
 use crate::certificates::local_ca::LocalCaError;
 use crate::certificates::server_tls::ServerTls;
 
+mod issued;
 mod bad_pairs;
 mod client;
 
@@ -80,7 +81,7 @@ fn the_constraints_hold_even_if_the_ca_signs_more() {
         let text = local_ca::tests_leaf(&ca_pem, &[host], now());
         let (cert, key) = house.write_pair("stolen", &text);
         let loaded = files::load(&FilePair { cert, key }, now()).unwrap();
-        let resolver = Resolver::new(Served::new(&[], &[], loaded.certified));
+        let resolver = Resolver::new(Served::new(&[], &[], loaded.certified), Challenges::default());
         handshake(&client, &ServerTls::new(Arc::new(resolver), &[]).unwrap().forwarded(), name)
     };
     for name in ["sub.claw.example.com", "printer.local", "10.1.2.3"] {
@@ -311,6 +312,7 @@ impl House {
             dir: folder.path().join("certs"),
             names: names.iter().map(|name| Host::parse(name).unwrap()).collect(),
             files: Vec::new(),
+            acme: Vec::new(),
         };
         fs::create_dir(&settings.state_dir).unwrap();
         Self { _folder: folder, settings }

@@ -2,9 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use instant_acme::CertificateIdentifier;
 use ipnet::IpNet;
+use rustls::pki_types::Der;
+use rustls::sign::CertifiedKey;
+use sha2::{Digest, Sha256};
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::GeneralName;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::parse_x509_certificate;
 
 use crate::base::clock::UnixMillis;
@@ -36,6 +40,36 @@ impl Validity {
         let third = self.ends.saturating_sub(self.begins) / 3;
         now.0.div_euclid(1000) >= self.ends.saturating_sub(third)
     }
+}
+
+/// What a CA knows a certificate by when it speaks of its renewal (RFC 9773 §4.1).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CertificateId {
+    authority: Vec<u8>,
+    serial: Vec<u8>,
+}
+
+impl CertificateId {
+    /// That of the leaf of `certified`; none when it does not name its issuer's key.
+    pub fn of(certified: &CertifiedKey) -> Option<Self> {
+        let leaf = parse(certified.cert.first()?)?;
+        let authority = leaf.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::AuthorityKeyIdentifier(authority) => authority.key_identifier.as_ref(),
+            _ => None,
+        })?;
+        Some(Self { authority: authority.0.to_vec(), serial: leaf.raw_serial().to_vec() })
+    }
+
+    /// As ACME writes it.
+    pub fn for_renewal(&self) -> CertificateIdentifier<'static> {
+        CertificateIdentifier::new(Der::from_slice(&self.authority), Der::from_slice(&self.serial)).into_owned()
+    }
+}
+
+/// A number of the leaf's own, the same at every start.
+pub fn seed(certified: &CertifiedKey) -> u64 {
+    let digest = Sha256::digest(certified.cert.first().map(AsRef::as_ref).unwrap_or_default());
+    digest.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte))
 }
 
 /// The names a certificate is for.

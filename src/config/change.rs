@@ -120,8 +120,9 @@ impl Changes {
 
     fn compare_certificates(&mut self, old: &certificates::Settings, new: &certificates::Settings) {
         // The names are the edge's, and the state folder the configuration's own.
-        let certificates::Settings { state_dir: _, dir, names: _, files } = new;
+        let certificates::Settings { state_dir: _, dir, names: _, files, acme } = new;
         self.restarts("certificates.dir", *dir == old.dir);
+        self.lives("certificates.acme", *acme == old.acme);
         self.lives("certificates.file", *files == old.files);
     }
 }
@@ -184,6 +185,7 @@ local_uids = [7]
             ("local_uids = [7]", "local_uids = [8]", "listener here: local"),
             ("local = \"loopback\"\nlocal_uids = [7]", "", "listener here: local"),
             ("serve = \"all\"\n", "", "listener here: serve"),
+            ("[edge]", "[[certificates.acme]]\nnames = [\"claw.example\"]\n[edge]", "certificates.acme"),
             ("[edge]", "[[certificates.file]]\ncert = \"a\"\nkey = \"b\"\n[edge]", "certificates.file"),
         ] {
             let expected = Changes { live: vec![key.to_owned()], restart: Vec::new() };

@@ -14,11 +14,15 @@ use crate::net::named::ListError;
 use crate::net::range::RangeFault;
 use crate::origin::header::HeaderFault;
 
+use super::acme::AcmeFault;
 use identity::IdentityFault;
 
 /// What is wrong.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 pub enum Fault {
+    /// What no CA would take.
+    #[error(transparent)]
+    Acme(AcmeFault),
     /// `auto` where strangers can connect.
     #[error("`auto` is for listeners that are bound to loopback only, and this one is bound to {0}")]
     AutoNeedsLoopback(SocketAddr),
@@ -210,6 +214,7 @@ impl Fault {
     /// What to do about it.
     pub fn hint(&self) -> String {
         match self {
+            Self::Acme(fault) => fault.hint().into(),
             Self::AutoNeedsLoopback(_) => "use `protocol = \"https\"` here, or bind to 127.0.0.1 and [::1] only".into(),
             Self::Bind(text) => bind_hint(text),
             Self::BindTaken { .. } => "give each listener an address and port of its own".into(),
@@ -255,9 +260,7 @@ impl Fault {
                 "remove `serve`, or set `protocol = \"http\"` for a listener that redirects".into()
             }
             Self::ServeAllExposed => SERVE_ALL_HINT.into(),
-            Self::Syntax(_) => {
-                "see https://toml.io for the format; text stands in \"quotes\", lists in [brackets]".into()
-            }
+            Self::Syntax(_) => SYNTAX_HINT.into(),
             Self::TooMany { .. } => "keep the entries that are needed".into(),
             Self::UnknownKey { key, .. } if key == "state_dir" => {
                 "it stands at the top of the file, before the first [table]".into()
@@ -279,9 +282,10 @@ impl Fault {
 
 const SERVE_ALL_HINT: &str = "name your proxy in `trusted_proxies` (or `proxy_protocol_from` with `proxy_protocol = \
     \"required\"`), bind to loopback only, or use `protocol = \"https\"`";
+const SYNTAX_HINT: &str = "see https://toml.io for the format; text stands in \"quotes\", lists in [brackets]";
 const PUBLISHED_HINT: &str = "in a container bind to \"0.0.0.0:18789\" and publish -p 127.0.0.1:18789:18789; elsewhere use `local = \"loopback\"`";
 
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     printable(text, CONFIG_SHOWN_CHARS_MAX)
 }
 

@@ -11,6 +11,7 @@ use crate::origin::LocalRule;
 
 use super::Config;
 use super::ConfigError;
+use super::acme;
 use super::diagnostic::{Problem, Report};
 use super::fault::Fault;
 use super::identities;
@@ -63,11 +64,13 @@ pub(super) fn read(text: &str, file: Option<PathBuf>, environment: &Environment)
     let identities = identities::read(&root, &folder, &mut listeners, &mut problems);
     let certificates = certificates::Settings {
         dir: if file.is_some() { folder.join("certs") } else { state_dir.join("certs") },
+        acme: Vec::new(),
         files: Vec::new(),
         names: edge.names.clone(),
         state_dir: state_dir.clone(),
     };
-    let certificates = rooms::read_certificates(&root, &folder, certificates, &mut problems);
+    let mut certificates = rooms::read_certificates(&root, &folder, certificates, &mut problems);
+    let unanswered = acme::fit(&mut certificates.acme, &listeners);
     let core = rooms::read_core(&root, &folder, &mut problems);
     let tailscale = rooms::read_tailscale(&root, &folder, &mut problems);
     let log = rooms::read_log(&root, &mut problems);
@@ -89,6 +92,7 @@ pub(super) fn read(text: &str, file: Option<PathBuf>, environment: &Environment)
     };
     config.warnings = warnings(&config, &root);
     config.warnings.extend(config.listeners.iter().filter_map(|listener| warning_of_root(listener, environment)));
+    config.warnings.extend(unanswered);
     config.warnings.extend(lists.warnings(environment.now));
     Ok(config)
 }

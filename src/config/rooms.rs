@@ -12,6 +12,7 @@ use crate::net::host::WebOrigin;
 use crate::tailscale;
 use crate::telemetry;
 
+use super::acme;
 use super::fault::Fault;
 use super::section::{Keys, Problems, Section, is_plain};
 
@@ -19,10 +20,7 @@ pub(super) const EDGE: Keys = Keys {
     known: &["id", "names", "origins", "https_port", "drain_seconds"],
     later: &[("core", "remove it: edge and core run in one process")],
 };
-pub(super) const CERTIFICATES: Keys = Keys {
-    known: &["dir", "file", "local_ca"],
-    later: &[("acme", "name certificate files in [[certificates.file]], or let the local CA serve the names")],
-};
+pub(super) const CERTIFICATES: Keys = Keys { known: &["dir", "acme", "file", "local_ca"], later: &[] };
 pub(super) const CERTIFICATE_FILE: Keys = Keys { known: &["cert", "key"], later: &[] };
 const LOCAL_CA: Keys = Keys { known: &[], later: &[] };
 pub(super) const CORE: Keys = Keys {
@@ -84,6 +82,8 @@ pub(super) fn read_certificates(
     }
     // Its presence says what is so anyway: names without another certificate are served by the local CA.
     section.table("local_ca", &LOCAL_CA, problems);
+    let wanted = section.tables("acme", &acme::KEYS, problems);
+    settings.acme = acme::read(&wanted, folder, &settings.names, problems);
     for pair in section.tables("file", &CERTIFICATE_FILE, problems) {
         let cert = read_path(&pair, "cert", folder, problems);
         let key = read_path(&pair, "key", folder, problems);

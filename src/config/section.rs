@@ -175,6 +175,34 @@ impl<'t> Section<'t> {
         Some(Placed { value: texts, span: list.span })
     }
 
+    /// Texts: a list of them, or just one.
+    pub(super) fn one_or_more(&self, key: &'static str, problems: &mut Problems) -> Vec<Placed<&'t str>> {
+        match self.value(key).map(|value| value.get_ref()) {
+            Some(DeValue::Array(_)) => self.texts(key, problems).map(|list| list.value).unwrap_or_default(),
+            _ => self.text(key, problems).into_iter().collect(),
+        }
+    }
+
+    /// A list of words of a closed set, each once.
+    pub(super) fn words<T: Copy + PartialEq>(
+        &self,
+        key: &'static str,
+        words: &[(&'static str, T)],
+        later: &[(&str, &'static str)],
+        problems: &mut Problems,
+    ) -> Vec<T> {
+        let mut values = Vec::new();
+        for text in self.texts(key, problems).map(|list| list.value).unwrap_or_default() {
+            match Self::known_word(key, &text, words, later, problems) {
+                Some(value) if values.contains(&value) => {
+                    problems.add(Fault::NamedTwice(text.value.to_owned()), &text.span);
+                }
+                known => values.extend(known),
+            }
+        }
+        values
+    }
+
     /// A table whose keys are the operator's own names, each with a text.
     pub(super) fn texts_by_name(
         &self,
@@ -202,6 +230,17 @@ impl<'t> Section<'t> {
         problems: &mut Problems,
     ) -> Option<Placed<T>> {
         let text = self.text(key, problems)?;
+        let known = Self::known_word(key, &text, words, later, problems);
+        known.map(|value| Placed { value, span: text.span })
+    }
+
+    fn known_word<T: Copy>(
+        key: &'static str,
+        text: &Placed<&str>,
+        words: &[(&'static str, T)],
+        later: &[(&str, &'static str)],
+        problems: &mut Problems,
+    ) -> Option<T> {
         let known = words.iter().find(|(known, _)| *known == text.value).map(|(_, value)| *value);
         if known.is_none() {
             let allowed: Vec<&'static str> = words.iter().map(|(word, _)| *word).collect();
@@ -214,7 +253,7 @@ impl<'t> Section<'t> {
             };
             problems.add(fault, &text.span);
         }
-        known.map(|value| Placed { value, span: text.span })
+        known
     }
 
     /// A table within this one.

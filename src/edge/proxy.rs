@@ -27,6 +27,7 @@ use super::upgrade::{self, Handshake};
 use super::{assertion, body, host, why};
 use crate::base::code::Code;
 use crate::base::limits::{HEAD_LINES_MAX, IDLE_WAIT, REQUESTS_PER_CONNECTION_MAX};
+use crate::certificates::acme::challenge;
 use crate::core;
 use crate::core::Admission;
 use crate::decisions;
@@ -35,6 +36,7 @@ use crate::listener;
 use crate::listener::Serve;
 use crate::listener::facts::ConnectionFacts;
 use crate::listener::head::HeadFault;
+use crate::net::host::Authority;
 use crate::origin::request::{check_web_origin, read_authority, read_scheme, speaker};
 use crate::origin::{Network, Origin, resolve};
 
@@ -167,18 +169,17 @@ impl Edge {
         line: &mut Line,
         record: &mut Record,
     ) -> Result<Outcome, Refusal> {
-        if head.headers.len() > HEAD_LINES_MAX {
-            return Err(HeadFault::TooManyLines.into());
-        }
-        body::check_framing(&head.headers, head.version)?;
-        let facts = connection.facts();
-        let route = Route::of(&head.method, &head.uri)?;
+        check_head(&head)?;
+        let (facts, route) = (connection.facts(), Route::of(&head.method, &head.uri)?);
         if route.takes_any_host() {
             return Ok(Outcome::Answer(self.health(route)));
         }
         let authority = read_authority(&head.headers, &head.uri, head.version)?.ok_or(Refusal::HostAbsent)?;
         line.host(&authority);
         let authority = &*record.authority.insert(authority);
+        if route == Route::Acme {
+            return Ok(Outcome::Answer(self.challenge(&head, authority)));
+        }
         // Loaded once each: no request is judged half by what was and half by what is.
         let (listener, settings) = (&*record.listener.insert(facts.listener.load()), self.settings());
         if listener.serve == Serve::Redirect {
@@ -239,9 +240,20 @@ impl Edge {
     /// What we answer ourselves, whoever asks.
     fn page(&self, route: Route, path: &str) -> Option<Response<Bytes>> {
         match route {
-            Route::Core | Route::Health | Route::Readiness => None,
+            Route::Acme | Route::Core | Route::Health | Route::Readiness => None,
             Route::Keys => Some(respond::json(StatusCode::OK, Bytes::clone(&self.0.jwks.load()))),
             Route::Why => Some(why::page(path, self.core().decisions())),
+        }
+    }
+
+    /// The answer to a CA's question, on every listener, for the name it was asked of; 404 for all else, told to nobody else.
+    fn challenge(&self, head: &Parts, authority: &Authority) -> Response<Bytes> {
+        let token = head.uri.path().strip_prefix(challenge::PATH).unwrap_or_default();
+        let reads = matches!(head.method, Method::GET | Method::HEAD);
+        let answer = self.0.challenges.get().filter(|_| reads).and_then(|known| known.http(&authority.host, token));
+        match answer {
+            Some(answer) => respond::text(StatusCode::OK, answer.to_string()),
+            None => respond::text(StatusCode::NOT_FOUND, "no-such-challenge: no order of ours asks for this\n"),
         }
     }
 
@@ -293,6 +305,14 @@ fn reason_of(outcome: &decisions::Outcome) -> Option<&'static str> {
         decisions::Outcome::Refused { reason, .. } => Some(reason),
         _ => None,
     }
+}
+
+/// What is wrong with a head, wherever it is for.
+fn check_head(head: &Parts) -> Result<(), Refusal> {
+    if head.headers.len() > HEAD_LINES_MAX {
+        return Err(HeadFault::TooManyLines.into());
+    }
+    body::check_framing(&head.headers, head.version)
 }
 
 /// Methods that change nothing (RFC 9110 §9.2.1).

@@ -5,11 +5,14 @@ use http::{HeaderValue, Method, Uri};
 use super::Settings;
 use super::respond::Refusal;
 use crate::base::code::WHY_PATH;
+use crate::certificates::acme::challenge;
 use crate::net::host::{Authority, Host};
 
 /// Who answers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Route {
+    /// We: the answer to a CA that asks whether a name is ours.
+    Acme,
     /// The core, with an assertion.
     Core,
     /// We, always: this process lives.
@@ -42,6 +45,8 @@ impl Route {
             "/healthz" => Self::Health,
             "/readyz" => Self::Readiness,
             "/.well-known/doorward/jwks.json" => Self::Keys,
+            // Whatever method: there is an answer, or there is nothing.
+            path if path.starts_with(challenge::PATH) => return Ok(Self::Acme),
             path if path.starts_with(WHY_PATH) => Self::Why,
             _ => return Ok(Self::Core),
         };
@@ -100,6 +105,11 @@ mod tests {
             (Method::HEAD, "/doorward/why/7Q2K9M4XW1PT?x", Some(Route::Why)),
             (Method::POST, "/doorward/why/7Q2K9M4XW1PT", None),
             (Method::GET, "/doorward/why", Some(Route::Core)),
+            (Method::GET, "/.well-known/acme-challenge/", Some(Route::Acme)),
+            (Method::POST, "/.well-known/acme-challenge/../x", Some(Route::Acme)),
+            (Method::GET, "/.well-known/acme-challenge", Some(Route::Core)),
+            (Method::GET, "//.well-known/acme-challenge/x", Some(Route::Core)),
+            (Method::GET, "/.well-known/%61cme-challenge/x", Some(Route::Core)),
             (Method::GET, "/", Some(Route::Core)),
             (Method::GET, "/healthz/", Some(Route::Core)),
             (Method::GET, "/HEALTHZ", Some(Route::Core)),

@@ -225,7 +225,9 @@ fn check_judges_without_making_anything() {
     assert_eq!(output.status.code(), Some(1), "{words}");
     assert!(
         words.contains("may not sign for a name that was not configured when it was made: later.example")
-            && words.contains("hint: give later.example a certificate by `[[certificates.file]]`, or mv "),
+            && words.contains(
+                "hint: give later.example a certificate by `[[certificates.acme]]` or `[[certificates.file]]`, or mv "
+            ),
         "{words}"
     );
 }

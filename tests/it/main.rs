@@ -1,6 +1,7 @@
 //! The promises, each in a file of its own, against the real binary over real sockets.
 #![cfg(test)]
 
+mod acme;
 mod certificates;
 mod client_ip;
 mod commands;

@@ -11,6 +11,7 @@ pub(crate) mod lan;
 pub(crate) mod namespace;
 pub(crate) mod openclaw;
 pub(crate) mod peer;
+pub(crate) mod pebble;
 pub(crate) mod program;
 pub(crate) mod wire;
 pub(crate) mod tailscaled;

@@ -8,7 +8,7 @@ use rcgen::{
 };
 use time::OffsetDateTime;
 
-use crate::base::clock::UnixMillis;
+use crate::base::clock::{EARLIEST, UnixMillis};
 use crate::base::limits::{CERTIFICATE_BACKDATE, LEAF_LIFE, LOCAL_CA_LIFE};
 use crate::base::pem;
 use crate::base::secret::Secret;
@@ -27,9 +27,6 @@ const LOCAL_RANGES: [(IpAddr, u8); 6] = [
     (IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
     (IpAddr::V6(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0)), 7),
 ];
-
-/// 2026-11-01. A machine whose clock is not set yet must not make a CA that is expired once it is.
-const EARLIEST: i64 = 1_793_491_200;
 
 /// A new CA that may sign what is local and `names`: its private key, then its certificate, in PEM.
 pub(crate) fn authority(names: &[Host], now: UnixMillis) -> Result<Secret<String>, LocalCaError> {
@@ -97,8 +94,9 @@ fn params(name: &str, begins: i64, ends: i64) -> Result<CertificateParams, Local
     Ok(params)
 }
 
+/// A machine whose clock is not set yet must not make a CA that is expired once it is.
 fn beginning(now: UnixMillis) -> i64 {
-    now.0.div_euclid(1000).max(EARLIEST).saturating_sub(seconds(CERTIFICATE_BACKDATE))
+    now.max(EARLIEST).0.div_euclid(1000).saturating_sub(seconds(CERTIFICATE_BACKDATE))
 }
 
 fn seconds(duration: std::time::Duration) -> i64 {

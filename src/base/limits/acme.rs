@@ -1,0 +1,52 @@
+//! What a CA may take of our time and room, and how often it is asked.
+
+use std::time::Duration;
+
+/// What an ACME server takes for one answer, its connection included.
+pub const ACME_ANSWER_WAIT: Duration = Duration::from_secs(30);
+/// An ACME server's answer; a certificate chain is the longest.
+pub const ACME_ANSWER_BYTES_MAX: usize = 1 << 20;
+/// From the word that a challenge stands ready to the CA's verdict. It looks from several places.
+pub const ACME_VALIDATION_WAIT: Duration = Duration::from_secs(90);
+/// From a signing request to the certificate.
+pub const ACME_ISSUE_WAIT: Duration = Duration::from_secs(90);
+/// The first look whether an order has moved; each later one waits longer.
+pub const ACME_POLL_WAIT: Duration = Duration::from_millis(250);
+/// Anew with a fresh nonce, for each message; the library has tried three times then.
+pub const ACME_NONCE_TRIES: usize = 10;
+/// One attempt with all its steps. What is left of an order is gone on with later.
+pub const ACME_ATTEMPT_WAIT: Duration = Duration::from_secs(600);
+/// How often it is looked at what a certificate of a CA needs next. Looking costs nothing and asks nobody.
+pub const ACME_LOOK_PERIOD: Duration = Duration::from_secs(5);
+/// An order that is older is forgotten, whatever it came to.
+pub const ACME_ORDER_LIFE: Duration = Duration::from_secs(24 * 3600);
+/// From a failure to the next order. Together with the spread: at most four orders in the first hour, where a CA's limit
+/// is five failed validations.
+pub const ACME_RETRY_WAITS: [Duration; 8] = [
+    Duration::from_secs(60),
+    Duration::from_secs(300),
+    Duration::from_secs(900),
+    Duration::from_secs(3_600),
+    Duration::from_secs(10_800),
+    Duration::from_secs(21_600),
+    Duration::from_secs(43_200),
+    Duration::from_secs(86_400),
+];
+/// The longest of these waits while there is no certificate yet.
+pub const ACME_RETRY_WAIT_FIRST_MAX: Duration = Duration::from_secs(21_600);
+/// A CA that asks for more time than this has not meant it.
+pub const ACME_RETRY_AFTER_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How often a CA is asked when it would have a certificate renewed, unless it says otherwise; and the bounds of what it may say.
+pub const ACME_RENEWAL_INFO_PERIOD: Duration = Duration::from_secs(6 * 3600);
+/// The least of it.
+pub const ACME_RENEWAL_INFO_PERIOD_MIN: Duration = Duration::from_secs(60);
+/// The most of it.
+pub const ACME_RENEWAL_INFO_PERIOD_MAX: Duration = Duration::from_secs(24 * 3600);
+/// A clock further from the CA's than this orders nothing.
+pub const ACME_CLOCK_SKEW_MAX: Duration = Duration::from_secs(3600);
+/// What is shown of a CA's words.
+pub const ACME_SHOWN_CHARS_MAX: usize = 300;
+/// Stored certificates of CAs that are looked at.
+pub const ACME_PAIRS_MAX: usize = 200;
+/// Names in one order; the limit of the CAs that people use.
+pub const ACME_NAMES_MAX: usize = 100;

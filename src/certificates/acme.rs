@@ -1,0 +1,101 @@
+//! Certificates of public CAs by ACME (RFC 8555): ordered, renewed and kept without anybody thinking of it.
+//!
+//! Promise: orders are made for configured names only; what is tried is counted on disk before it is tried, so that no
+//! crash loop burns a CA's limits; a certificate is replaced by a better one and by nothing else; and until there is one,
+//! and whatever fails, the local CA serves the name.
+
+pub mod account;
+pub mod backoff;
+pub mod challenge;
+pub mod failure;
+pub mod kept;
+pub mod order;
+pub mod plan;
+pub mod renewal;
+pub mod runner;
+pub mod wire;
+
+use std::path::PathBuf;
+
+use instant_acme::ChallengeType;
+
+use crate::net::host::Host;
+
+use failure::AcmeError;
+
+/// The directory of a configuration that names none: Let's Encrypt's.
+pub const DIRECTORY: &str = "https://acme-v02.api.letsencrypt.org/directory";
+
+/// `[[certificates.acme]]`: one certificate.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Settings {
+    /// The names it is for, each once.
+    pub names: Vec<Host>,
+    /// The CAs' directories, the best first. At least one.
+    pub directories: Vec<String>,
+    /// Where the CA may write to, as `mailto:`.
+    pub contact: Vec<String>,
+    /// How we may show that the names are ours, the best first. At least one.
+    pub challenges: Vec<ChallengeKind>,
+    /// The CA's name for a kind of certificate.
+    pub profile: Option<String>,
+    /// The roots of directories that no browser knows.
+    pub root_file: Option<PathBuf>,
+    /// The account that one of the CAs knows us by.
+    pub eab: Option<ExternalAccount>,
+}
+
+/// `eab`: an account that was made by hand (RFC 8555 §7.3.4).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ExternalAccount {
+    /// At which directory.
+    pub directory: String,
+    /// Its name there.
+    pub kid: String,
+    /// The secret, in base64url.
+    pub hmac_file: PathBuf,
+}
+
+/// How we show that a name is ours.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ChallengeKind {
+    /// An answer on port 80.
+    Http01,
+    /// A handshake on port 443.
+    TlsAlpn01,
+}
+
+impl ChallengeKind {
+    /// The protocol's word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Http01 => "http-01",
+            Self::TlsAlpn01 => "tls-alpn-01",
+        }
+    }
+}
+
+impl From<ChallengeKind> for ChallengeType {
+    fn from(kind: ChallengeKind) -> Self {
+        match kind {
+            ChallengeKind::Http01 => Self::Http01,
+            ChallengeKind::TlsAlpn01 => Self::TlsAlpn01,
+        }
+    }
+}
+
+impl Settings {
+    /// Reads the files that it names, as an order will.
+    ///
+    /// # Errors
+    /// [`AcmeError::RootFile`] or [`AcmeError::Eab`].
+    pub fn judge(&self) -> Result<(), AcmeError> {
+        if let Some(file) = &self.root_file {
+            wire::roots(file)?;
+        }
+        if let Some(eab) = &self.eab {
+            account::external_key(eab)?;
+        }
+        Ok(())
+    }
+}

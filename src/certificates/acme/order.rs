@@ -1,0 +1,380 @@
+//! One order, from its making to the certificate in its file. After each step enough is on disk to go on from there.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use instant_acme::{
+    AuthorizationStatus, ChallengeStatus, Error, Identifier, NewOrder, Order, OrderStatus, RetryPolicy,
+};
+use rcgen::{CertificateParams, DistinguishedName, KeyPair, SanType};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use tracing::{info, warn};
+
+use crate::base::clock::Clock;
+use crate::base::limits::{
+    ACME_CLOCK_SKEW_MAX, ACME_ISSUE_WAIT, ACME_POLL_WAIT, ACME_VALIDATION_WAIT, CHAIN_CERTIFICATES_MAX,
+};
+use crate::base::pem;
+use crate::base::secret::Secret;
+use crate::certificates::acme::account::{self, insist};
+use crate::certificates::acme::backoff::{OpenOrder, Record};
+use crate::certificates::acme::challenge::{Answer, Challenges};
+use crate::certificates::acme::failure::{AcmeError, Next, Reason};
+use crate::certificates::acme::kept::{Id, Kept};
+use crate::certificates::acme::runner::spread;
+use crate::certificates::acme::wire::Wire;
+use crate::certificates::acme::{ChallengeKind, Settings};
+use crate::certificates::files::Loaded;
+use crate::certificates::x509::CertificateId;
+use crate::net::host::Host;
+
+/// What an order is made with.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a> {
+    /// What is wanted.
+    pub settings: &'a Settings,
+    /// What its files are called.
+    pub id: &'a Id,
+    /// Where they are.
+    pub kept: &'a Kept,
+    /// Where a CA's questions are answered.
+    pub challenges: &'a Challenges,
+    /// What time it is.
+    pub clock: &'a Clock,
+}
+
+impl Job<'_> {
+    /// Makes a new order and brings it to its certificate, which takes the place of one that lives for `life` and that
+    /// the CA may know by `replaces`. The directories are asked in their order.
+    ///
+    /// # Errors
+    /// [`AcmeError`] of the last directory that was asked.
+    pub async fn order(
+        &self,
+        record: &mut Record,
+        life: Option<Duration>,
+        replaces: Option<&CertificateId>,
+    ) -> Result<Loaded, AcmeError> {
+        // Of a failure it may have been the cause.
+        let replaces = replaces.filter(|_| record.failures == 0);
+        let (attempt, now) = (record.failures, self.clock.now());
+        record.begin(life, spread(), now);
+        // First of all: an attempt that nobody would know of after a crash is not made.
+        self.kept.keep_record(self.id, record)?;
+        let mut failed = None;
+        for directory in &self.settings.directories {
+            if !record.is_awake(directory, now) {
+                continue;
+            }
+            if let Some(error) = failed.take() {
+                warn!(%error, next = directory, "no certificate from this ca; the next one is asked");
+            }
+            let wire = Wire::new(self.settings.root_file.as_deref(), self.clock.clone())?;
+            let error = match self.order_at(directory, &wire, record, attempt, replaces).await {
+                Ok(loaded) => return self.finish(loaded, directory, record),
+                Err(error) => error,
+            };
+            self.heed(&error, directory, &wire, record);
+            if error.next() != Next::AnotherCa {
+                return Err(error);
+            }
+            failed = Some(error);
+        }
+        record.wait_for(&self.settings.directories);
+        let nobody = AcmeError::Refused { reason: Reason::RateLimited, detail: String::new(), looked: None };
+        Err(failed.unwrap_or(nobody))
+    }
+
+    /// Goes on with the order that `record` has.
+    ///
+    /// # Errors
+    /// [`AcmeError`].
+    pub async fn resume(&self, record: &mut Record) -> Result<Loaded, AcmeError> {
+        let Some(open) = record.order.clone() else { return Err(AcmeError::Stuck) };
+        let wire = Wire::new(self.settings.root_file.as_deref(), self.clock.clone())?;
+        let resumed = async {
+            let account = account::open(self.settings, &open.directory, self.kept, &wire).await?;
+            check_clock(&wire)?;
+            let mut order = insist(&wire, async || account.order(open.url.clone()).await).await?;
+            let key = KeyPair::from_pem(&open.key)?;
+            self.complete(&mut order, &key, &wire, record.failures.saturating_sub(1)).await
+        };
+        match resumed.await {
+            Ok(loaded) => self.finish(loaded, &open.directory, record),
+            Err(error) => {
+                self.heed(&error, &open.directory, &wire, record);
+                // The CA cannot be reached: its order is as good as before.
+                Err(if matches!(error, AcmeError::Unreachable(_)) { AcmeError::Stuck } else { error })
+            }
+        }
+    }
+
+    /// What a failure says about the next attempt.
+    fn heed(&self, error: &AcmeError, directory: &str, wire: &Wire, record: &mut Record) {
+        if let Some(wait) = wire.heard().retry_after {
+            record.rest(directory, wait, self.clock.now());
+            record.wait_for(&self.settings.directories);
+        }
+        if matches!(error, AcmeError::Refused { reason: Reason::AccountUnknown, .. })
+            && let Err(error) = account::forget(self.settings, directory, self.kept)
+        {
+            warn!(%error, hint = %error.hint(), "an account that its ca does not know is still kept");
+        }
+    }
+
+    fn finish(&self, loaded: Loaded, directory: &str, record: &mut Record) -> Result<Loaded, AcmeError> {
+        record.succeed(directory);
+        self.kept.keep_record(self.id, record)?;
+        Ok(loaded)
+    }
+
+    async fn order_at(
+        &self,
+        directory: &str,
+        wire: &Wire,
+        record: &mut Record,
+        attempt: u32,
+        replaces: Option<&CertificateId>,
+    ) -> Result<Loaded, AcmeError> {
+        let account = account::open(self.settings, directory, self.kept, wire).await?;
+        check_clock(wire)?;
+        let identifiers: Vec<Identifier> = self.settings.names.iter().map(identifier).collect();
+        let mut wanted = NewOrder::new(&identifiers);
+        if let Some(profile) = &self.settings.profile {
+            if !account.profiles().any(|offered| offered.name == profile) {
+                return Err(AcmeError::NoProfile(profile.clone()));
+            }
+            wanted = wanted.profile(profile);
+        }
+        if let Some(id) = replaces.filter(|_| record.issued_by.as_deref() == Some(directory)) {
+            wanted = wanted.replaces(id.for_renewal());
+        }
+        let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
+        let mut order = insist(wire, async || account.new_order(&wanted).await).await?;
+        record.order = Some(OpenOrder {
+            directory: directory.to_owned(),
+            url: order.url().to_owned(),
+            key: key.serialize_pem(),
+            made_ms: self.clock.now().0,
+            next_ms: 0,
+        });
+        self.kept.keep_record(self.id, record)?;
+        info!(names = %Names(&self.settings.names), directory, "order made");
+        self.complete(&mut order, &key, wire, attempt).await
+    }
+
+    /// Brings an order from wherever it stands to its certificate.
+    async fn complete(&self, order: &mut Order, key: &KeyPair, wire: &Wire, attempt: u32) -> Result<Loaded, AcmeError> {
+        if order.state().status == OrderStatus::Pending {
+            // The answers stand until the CA has judged.
+            let answers = self.prove(order, wire, attempt).await?;
+            let patience = patience(ACME_VALIDATION_WAIT);
+            let ready = insist(wire, async || order.poll_ready(&patience).await).await;
+            if let Err(error) = ready
+                && !matches!(error, AcmeError::Refused { .. })
+            {
+                return Err(error);
+            }
+            drop(answers);
+        }
+        match order.state().status {
+            OrderStatus::Invalid | OrderStatus::Pending => return Err(self.verdict(order, wire).await),
+            OrderStatus::Ready => {
+                let request = request(&self.settings.names, key)?;
+                insist(wire, async || order.finalize_csr(&request).await).await?;
+            }
+            OrderStatus::Processing | OrderStatus::Valid => {}
+        }
+        let patience = patience(ACME_ISSUE_WAIT);
+        let chain = insist(wire, async || order.poll_certificate(&patience).await).await?;
+        self.keep(key, &chain)
+    }
+
+    /// Puts up the answer to one challenge for each name that is not proven yet, and tells the CA.
+    async fn prove(&self, order: &mut Order, wire: &Wire, attempt: u32) -> Result<HashMap<String, Answer>, AcmeError> {
+        let kinds = rotated(&self.settings.challenges, attempt);
+        let (mut answers, mut told, mut fault) = (HashMap::new(), HashSet::new(), None);
+        let told_all = insist(wire, async || {
+            let mut authorizations = order.authorizations();
+            while let Some(authorization) = authorizations.next().await {
+                let mut authorization = authorization?;
+                if authorization.status != AuthorizationStatus::Pending {
+                    continue;
+                }
+                let host = self.own_name(authorization.identifier().identifier)?;
+                let offers =
+                    |kind: &ChallengeKind| authorization.challenges.iter().any(|one| one.r#type == (*kind).into());
+                let Some(kind) = kinds.iter().copied().find(offers) else {
+                    fault = Some(AcmeError::NoChallenge(host));
+                    return Err(Error::Str("no challenge"));
+                };
+                let Some(mut challenge) = authorization.challenge(kind.into()) else { continue };
+                let url = challenge.url.clone();
+                if !answers.contains_key(&url) {
+                    let answer = self.answer(kind, &host, &challenge.token, &challenge.key_authorization());
+                    match answer {
+                        Ok(answer) => drop(answers.insert(url.clone(), answer)),
+                        Err(error) => {
+                            fault = Some(error);
+                            return Err(Error::Str("no answer"));
+                        }
+                    }
+                }
+                if challenge.status == ChallengeStatus::Pending && !told.contains(&url) {
+                    challenge.set_ready().await?;
+                    told.insert(url);
+                }
+            }
+            Ok(())
+        });
+        let told_all = told_all.await;
+        match fault {
+            Some(fault) => Err(fault),
+            None => told_all.map(|()| answers),
+        }
+    }
+
+    /// The configured name that the CA means; we answer for no other.
+    fn own_name(&self, identifier: &Identifier) -> Result<Host, Error> {
+        let named = match identifier {
+            Identifier::Dns(name) => Host::parse(name).ok(),
+            Identifier::Ip(ip) => Some(Host::Address(ip.to_canonical())),
+            _ => None,
+        };
+        named.filter(|name| self.settings.names.contains(name)).ok_or(Error::Str("a name of ours in an authorization"))
+    }
+
+    fn answer(
+        &self,
+        kind: ChallengeKind,
+        host: &Host,
+        token: &str,
+        authorization: &instant_acme::KeyAuthorization,
+    ) -> Result<Answer, AcmeError> {
+        match kind {
+            ChallengeKind::Http01 => Ok(self.challenges.answer_http(host, token, authorization.as_str())),
+            ChallengeKind::TlsAlpn01 => {
+                let digest = <[u8; 32]>::try_from(authorization.digest().as_ref());
+                // Never an error: SHA-256 has 32 bytes.
+                let digest = digest.map_err(|_| AcmeError::Unusable("digest".to_owned()))?;
+                Ok(self.challenges.answer_tls(host, digest)?)
+            }
+        }
+    }
+
+    /// Why an order came to nothing: the first challenge that the CA was not content with.
+    async fn verdict(&self, order: &mut Order, wire: &Wire) -> AcmeError {
+        let mut found = None;
+        let looked = insist(wire, async || {
+            let mut authorizations = order.authorizations();
+            while let Some(authorization) = authorizations.next().await {
+                let mut authorization = authorization?;
+                authorization.refresh().await?;
+                let host = self.own_name(authorization.identifier().identifier)?;
+                let kinds = [ChallengeKind::Http01, ChallengeKind::TlsAlpn01];
+                for kind in kinds {
+                    let asked = authorization.challenges.iter().find(|one| one.r#type == kind.into());
+                    if let Some(problem) = asked.and_then(|one| one.error.as_ref()) {
+                        found = Some(AcmeError::refused(problem, Some((host, kind))));
+                        return Ok(());
+                    }
+                }
+            }
+            Ok(())
+        });
+        let looked = looked.await;
+        let order_says = order.state().error.as_ref().map(|problem| AcmeError::refused(problem, None));
+        let unknown = AcmeError::Refused { reason: Reason::Other, detail: String::new(), looked: None };
+        found.or(order_says).or(looked.err()).unwrap_or(unknown)
+    }
+
+    /// Judges a chain as a client would, and puts it in place with its key.
+    fn keep(&self, key: &KeyPair, chain: &str) -> Result<Loaded, AcmeError> {
+        let unusable = |what: &str| AcmeError::Unusable(what.to_owned());
+        let mut text = key.serialize_pem();
+        for der in CertificateDer::pem_slice_iter(chain.as_bytes()).take(CHAIN_CERTIFICATES_MAX + 1) {
+            // Written anew: whatever else stood in the answer stays out of the file.
+            let der = der.map_err(|_| unusable("it is no chain in pem"))?;
+            text.push_str(pem::encode("CERTIFICATE", &der).expose());
+        }
+        let now = self.clock.now();
+        self.kept.keep_pair(self.id, &Secret::new(text), |read| {
+            let loaded = read?;
+            if let Some(name) = self.settings.names.iter().find(|name| !loaded.names.covers(name)) {
+                return Err(AcmeError::Unusable(format!("it is not for {name}")));
+            }
+            // A second's haste of the CA's clock is no fault; a certificate that is over is.
+            match loaded.validity.ends > now.0.div_euclid(1000) {
+                true => Ok(loaded),
+                false => Err(unusable("it is over already")),
+            }
+        })
+    }
+}
+
+/// A clock that is far from the CA's is not believed: nothing is ordered by it.
+fn check_clock(wire: &Wire) -> Result<(), AcmeError> {
+    let most = i64::try_from(ACME_CLOCK_SKEW_MAX.as_millis()).unwrap_or(i64::MAX);
+    match wire.heard().ahead {
+        Some(ahead) if ahead.saturating_abs() > most => Err(AcmeError::Clock(ahead)),
+        _ => Ok(()),
+    }
+}
+
+fn patience(timeout: Duration) -> RetryPolicy {
+    RetryPolicy::new().initial_delay(ACME_POLL_WAIT).backoff(1.5).timeout(timeout)
+}
+
+fn identifier(name: &Host) -> Identifier {
+    match name {
+        Host::Address(ip) => Identifier::Ip(*ip),
+        Host::Name(name) => Identifier::Dns(name.clone()),
+    }
+}
+
+/// Another challenge first at each attempt: where one port is closed the other may be open.
+fn rotated(kinds: &[ChallengeKind], attempt: u32) -> Vec<ChallengeKind> {
+    let mut kinds = kinds.to_vec();
+    let by = usize::try_from(attempt).unwrap_or(0).checked_rem(kinds.len()).unwrap_or(0);
+    kinds.rotate_left(by);
+    kinds
+}
+
+/// A signing request for `names` (RFC 2986), in DER.
+fn request(names: &[Host], key: &KeyPair) -> Result<Vec<u8>, rcgen::Error> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    let name = |name: &Host| {
+        Ok(match name {
+            Host::Address(ip) => SanType::IpAddress(*ip),
+            Host::Name(name) => SanType::DnsName(name.as_str().try_into()?),
+        })
+    };
+    params.subject_alt_names = names.iter().map(name).collect::<Result<_, rcgen::Error>>()?;
+    Ok(params.serialize_request(key)?.der().to_vec())
+}
+
+/// Names for a log line.
+pub(super) struct Names<'a>(pub(super) &'a [Host]);
+
+impl std::fmt::Display for Names<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<String> = self.0.iter().map(Host::to_string).collect();
+        f.write_str(&names.join(" "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_attempt_begins_with_another_challenge() {
+        let both = [ChallengeKind::Http01, ChallengeKind::TlsAlpn01];
+        assert_eq!(rotated(&both, 0), both);
+        assert_eq!(rotated(&both, 1), [ChallengeKind::TlsAlpn01, ChallengeKind::Http01]);
+        assert_eq!(rotated(&both, 2), both);
+        assert_eq!(rotated(&both[..1], 7), both[..1]);
+    }
+}

@@ -1,0 +1,171 @@
+//! HTTPS to an ACME server: every answer within a time and a size, and with the headers that say when to come back and
+//! what time it is there.
+
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::header::{DATE, RETRY_AFTER};
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::time::timeout;
+
+use crate::base::clock::{Clock, UnixMillis};
+use crate::base::limits::{ACME_ANSWER_BYTES_MAX, ACME_ANSWER_WAIT, CHAIN_CERTIFICATES_MAX};
+use crate::base::private_file::{self, Fault, Link, PrivateFileError};
+use crate::certificates::acme::failure::{AcmeError, Unreachable};
+use crate::certificates::provider;
+
+type Https = Client<HttpsConnector<HttpConnector>, BodyWrapper<Bytes>>;
+
+/// A client of one directory.
+#[derive(Clone)]
+pub struct Wire {
+    https: Https,
+    clock: Clock,
+    heard: Arc<Mutex<Heard>>,
+}
+
+/// What answers said beside their bodies.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Heard {
+    /// How far its clock is ahead of ours, in milliseconds; negative when behind.
+    pub ahead: Option<i64>,
+    /// How long it asked to be left alone with its last refusal.
+    pub retry_after: Option<Duration>,
+    /// The status of its last answer.
+    pub status: Option<u16>,
+}
+
+impl Wire {
+    /// For a directory that shows a certificate of one of the roots in `root_file`, or else of those that browsers have.
+    ///
+    /// # Errors
+    /// When the file holds no roots.
+    pub fn new(root_file: Option<&Path>, clock: Clock) -> Result<Self, AcmeError> {
+        let builder = HttpsConnectorBuilder::new();
+        let builder = match root_file {
+            Some(file) => {
+                let config = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+                let config = config.map_err(AcmeError::Tls)?;
+                builder.with_tls_config(config.with_root_certificates(roots(file)?).with_no_client_auth())
+            }
+            None => builder.with_provider_and_webpki_roots(provider()).map_err(AcmeError::Tls)?,
+        };
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_connect_timeout(Some(ACME_ANSWER_WAIT));
+        let connector = builder.https_only().enable_http1().wrap_connector(tcp);
+        // No connection is kept: the next question may be weeks away.
+        let https = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(1).build(connector);
+        Ok(Self { https, clock, heard: Arc::default() })
+    }
+
+    /// What was heard so far.
+    pub fn heard(&self) -> Heard {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The roots in a PEM file.
+///
+/// # Errors
+/// [`AcmeError::RootFile`], when it cannot be read or holds none.
+pub fn roots(file: &Path) -> Result<RootCertStore, AcmeError> {
+    let failed = |fault| AcmeError::RootFile(PrivateFileError::new(file, fault));
+    let opened = private_file::open(file, Link::Followed).map_err(AcmeError::RootFile)?;
+    let text = private_file::read_bytes(opened).map_err(failed)?;
+    let mut roots = RootCertStore::empty();
+    for der in CertificateDer::pem_slice_iter(text.expose()).take(CHAIN_CERTIFICATES_MAX) {
+        let added = der.ok().and_then(|der| roots.add(der).ok());
+        added.ok_or_else(|| failed(Fault::Garbage("certificates of roots in pem")))?;
+    }
+    if roots.is_empty() { Err(failed(Fault::Garbage("certificates of roots in pem"))) } else { Ok(roots) }
+}
+
+impl HttpClient for Wire {
+    fn request(
+        &self,
+        request: Request<BodyWrapper<Bytes>>,
+    ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
+        let (https, clock, heard) = (self.https.clone(), self.clock.clone(), Arc::clone(&self.heard));
+        Box::pin(async move {
+            let answered = timeout(ACME_ANSWER_WAIT, ask(&https, request)).await;
+            let response = answered.unwrap_or(Err(Unreachable::Silent)).map_err(|error| Error::Other(error.into()))?;
+            let said = hear(response.status().as_u16(), response.headers(), clock.now());
+            *heard.lock().unwrap_or_else(PoisonError::into_inner) = said;
+            Ok(BytesResponse::from(response))
+        })
+    }
+}
+
+async fn ask(https: &Https, request: Request<BodyWrapper<Bytes>>) -> Result<Response<Full<Bytes>>, Unreachable> {
+    let response = https.request(request).await.map_err(|error| Unreachable::of(&error))?;
+    let (head, body) = response.into_parts();
+    let body = Limited::new(body, ACME_ANSWER_BYTES_MAX).collect().await.map_err(|_| Unreachable::BrokenOff)?;
+    Ok(Response::from_parts(head, Full::new(body.to_bytes())))
+}
+
+fn hear(status: u16, headers: &HeaderMap, now: UnixMillis) -> Heard {
+    let date = |text: &str| {
+        let time = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
+        Some(UnixMillis(i64::try_from(time.as_millis()).ok()?))
+    };
+    let text = |name| headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok()).map(str::trim);
+    // RFC 9110 §10.2.3: seconds, or a date.
+    let wait = |text: &str| match text.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => u64::try_from(date(text)?.since(now)).ok().map(Duration::from_millis),
+    };
+    Heard {
+        ahead: text(DATE).and_then(date).map(|theirs| theirs.since(now)),
+        retry_after: text(RETRY_AFTER).and_then(wait).filter(|_| status >= 400),
+        status: Some(status),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_when_to_come_back_in_either_form() {
+        // 2026-11-21T00:00:00Z.
+        let now = UnixMillis(1_795_219_200_000);
+        for (status, text, seconds) in [
+            (429, "86400", Some(86_400)),
+            (503, " 5 ", Some(5)),
+            (503, "Sat, 21 Nov 2026 00:02:00 GMT", Some(120)),
+            (503, "Fri, 20 Nov 2026 00:02:00 GMT", None),
+            (503, "-5", None),
+            (503, "99999999999999999999999", None),
+            (503, "soon", None),
+            (200, "5", None),
+        ] {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_str(text).unwrap())]);
+            let expected = seconds.map(Duration::from_secs);
+            assert_eq!(hear(status, &headers, now).retry_after, expected, "{status} {text}");
+        }
+    }
+
+    #[test]
+    fn the_cas_clock_is_read_where_it_is_shown() {
+        let now = UnixMillis(1_795_219_200_000);
+        let headers = HeaderMap::from_iter([(DATE, HeaderValue::from_static("Sat, 21 Nov 2026 02:00:00 GMT"))]);
+        assert_eq!(hear(200, &headers, now).ahead, Some(7_200_000));
+        assert_eq!(hear(200, &HeaderMap::new(), now).ahead, None);
+    }
+}

@@ -1,0 +1,151 @@
+//! What a public CA has issued, among files and the local CA: what is shown for which name, and when.
+
+use std::time::Duration;
+
+use super::*;
+use crate::base::secret::Secret;
+use crate::certificates::acme::kept::Id;
+use crate::certificates::acme::{ChallengeKind, DIRECTORY};
+
+const PUBLIC: &str = "claw.example.com";
+
+#[test]
+fn the_local_ca_serves_a_name_until_a_ca_has_issued_and_a_file_wins_over_both() {
+    let mut house = House::new(&[PUBLIC, "home.local"]);
+    house.settings.acme = vec![wanted(&[PUBLIC])];
+    let certificates = house.open(now()).unwrap();
+    let (local, server) = (client_of(certificates.ca_pem()), server(&certificates, &["http/1.1"]));
+    assert!(handshake(&local, &server, PUBLIC).is_ok());
+
+    let ca = Ca::new();
+    ca.issue(&house, &certificates, PUBLIC);
+    assert!(handshake(&ca.client(), &server, PUBLIC).is_ok());
+    assert!(handshake(&local, &server, "home.local").is_ok(), "no other name changes");
+    // The hourly look and a restart show it again.
+    certificates.renew(now().plus(300 * 86_400_000)).unwrap();
+    assert!(handshake(&ca.client(), &server, PUBLIC).is_ok());
+    let again = house.open(now().plus(2 * 365 * 86_400_000)).unwrap();
+    assert!(handshake(&ca.client(), &self::server(&again, &[]), PUBLIC).is_ok(), "by a clock that is years ahead too");
+
+    let other = Ca::new();
+    let (cert, key) = house.write_pair("own", &other.pair(PUBLIC));
+    let mut settings = house.settings.clone();
+    settings.files = vec![FilePair { cert, key }];
+    certificates.replace(&settings, now()).unwrap();
+    assert!(handshake(&other.client(), &server, PUBLIC).is_ok());
+    // Nobody wants it from a CA any more.
+    settings = Settings { files: Vec::new(), acme: Vec::new(), ..settings };
+    certificates.replace(&settings, now()).unwrap();
+    assert!(handshake(&client_of(certificates.ca_pem()), &server, PUBLIC).is_ok());
+}
+
+#[test]
+fn a_name_that_the_local_ca_may_not_sign_is_no_obstacle_where_a_ca_will() {
+    let mut house = House::new(&["home.local"]);
+    drop(house.open(now()).unwrap());
+    house.settings.names = vec![Host::parse(PUBLIC).unwrap()];
+    assert!(matches!(house.open(now()), Err(CertificateError::LocalCa(LocalCaError::NotPermitted { .. }))));
+    house.settings.acme = vec![wanted(&[PUBLIC])];
+    house.open(now()).unwrap();
+}
+
+#[test]
+fn a_stored_certificate_that_cannot_be_read_is_no_outage() {
+    let mut house = House::new(&[PUBLIC]);
+    house.settings.acme = vec![wanted(&[PUBLIC])];
+    let ca = Ca::new();
+    ca.issue(&house, &house.open(now()).unwrap(), PUBLIC);
+    let folder = house.state().join("acme");
+    let pair = fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    fs::write(&pair, "-----BEGIN PRIVATE KEY-----\n").unwrap();
+    let certificates = house.open(now()).unwrap();
+    assert!(handshake(&client_of(certificates.ca_pem()), &server(&certificates, &[]), PUBLIC).is_ok());
+}
+
+#[test]
+fn whoever_asks_for_acme_tls_gets_the_answer_of_an_open_order_or_nothing() {
+    let mut house = House::new(&[PUBLIC]);
+    house.settings.acme = vec![wanted(&[PUBLIC])];
+    let certificates = house.open(now()).unwrap();
+    let server = server(&certificates, &["h2", "http/1.1", "acme-tls/1"]);
+    let asking = |alpn: &[&str]| {
+        let mut client = (*client_of(certificates.ca_pem())).clone();
+        client.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        handshake(&Arc::new(client), &server, PUBLIC).unwrap_err()
+    };
+    let nothing = asking(&["acme-tls/1"]);
+    assert_eq!(asking(&["h2", "acme-tls/1"]), nothing);
+    let answer = certificates.challenges().answer_tls(&Host::parse(PUBLIC).unwrap(), [7; 32]).unwrap();
+    // A self-signed one, which no client but a CA has a use for.
+    assert_ne!(asking(&["acme-tls/1"]), nothing);
+    drop(answer);
+    assert_eq!(asking(&["acme-tls/1"]), nothing);
+}
+
+#[test]
+fn what_an_order_needs_is_judged_before_a_start() {
+    let mut house = House::new(&[PUBLIC]);
+    let absent = house.folder().join("absent.pem");
+    house.settings.acme = vec![acme::Settings { root_file: Some(absent.clone()), ..wanted(&[PUBLIC]) }];
+    let error = house.open(now()).unwrap_err();
+    assert!(error.to_string().contains("absent.pem") && error.hint().starts_with("make "), "{error}: {}", error.hint());
+    house.write("absent.pem", "no roots", 0o644);
+    assert!(house.open(now()).is_err());
+    let eab = |hmac_file| acme::ExternalAccount { directory: DIRECTORY.to_owned(), kid: "k".to_owned(), hmac_file };
+    for (text, mode, taken) in [("c2VjcmV0", 0o600, true), ("c2VjcmV0", 0o644, false), ("not base64!", 0o600, false)] {
+        let file = house.write("hmac", text, mode);
+        house.settings.acme = vec![acme::Settings { eab: Some(eab(file)), ..wanted(&[PUBLIC]) }];
+        assert_eq!(house.open(now()).is_ok(), taken, "{text} {mode:o}");
+    }
+}
+
+fn wanted(names: &[&str]) -> acme::Settings {
+    acme::Settings {
+        names: names.iter().map(|name| Host::parse(name).unwrap()).collect(),
+        directories: vec![DIRECTORY.to_owned()],
+        contact: Vec::new(),
+        challenges: vec![ChallengeKind::Http01],
+        profile: None,
+        root_file: None,
+        eab: None,
+    }
+}
+
+/// Somebody else's CA.
+struct Ca {
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+    pem: String,
+}
+
+impl Ca {
+    fn new() -> Self {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::default();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self { issuer: rcgen::Issuer::new(params, key), pem }
+    }
+
+    /// A key and its certificate for `name`, of ninety days around now.
+    fn pair(&self, name: &str) -> String {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
+        let now = time::OffsetDateTime::from_unix_timestamp(now().0 / 1_000).unwrap();
+        params.not_before = now - Duration::from_secs(86_400);
+        params.not_after = now + Duration::from_secs(89 * 86_400);
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        format!("{}{}", key.serialize_pem(), certificate.pem())
+    }
+
+    /// As an order ends: in its file, then shown.
+    fn issue(&self, house: &House, certificates: &Certificates, name: &str) {
+        let id = Id::of(&house.settings.acme[0].names);
+        let text = Secret::new(self.pair(name));
+        let kept = certificates.kept().keep_pair(&id, &text, |read| read.map_err(AcmeError::from));
+        certificates.show_issued(id, kept.unwrap());
+    }
+
+    fn client(&self) -> Arc<rustls::ClientConfig> {
+        client_at(&self.pem, now())
+    }
+}

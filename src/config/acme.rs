@@ -1,0 +1,295 @@
+//! `[[certificates.acme]]`: what is to be had from public CAs. What a CA would refuse anyway is refused here, where it
+//! costs no attempt.
+
+use std::path::Path;
+
+use http::Uri;
+use thiserror::Error;
+
+use crate::base::limits::ACME_NAMES_MAX;
+use crate::certificates::acme::{ChallengeKind, DIRECTORY, ExternalAccount, Settings};
+use crate::listener;
+use crate::listener::Protocol;
+use crate::net::host::Host;
+
+use super::fault::{Fault, shown};
+use super::section::{Keys, Placed, Problems, Section};
+
+pub(super) const KEYS: Keys =
+    Keys { known: &["names", "directory", "contact", "challenges", "profile", "root_file", "eab"], later: &[] };
+const EAB: Keys = Keys { known: &["directory", "kid", "hmac_file"], later: &[] };
+
+const CHALLENGES: [(&str, ChallengeKind); 2] =
+    [("http-01", ChallengeKind::Http01), ("tls-alpn-01", ChallengeKind::TlsAlpn01)];
+const LATER_CHALLENGES: [(&str, &str); 1] = [(
+    "dns-01",
+    "use \"http-01\" or \"tls-alpn-01\", or get the certificate elsewhere and name it in [[certificates.file]]",
+)];
+
+/// What no CA would take.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+pub enum AcmeFault {
+    /// Not a mail address.
+    #[error("not a mail address: {}", shown(.0))]
+    Contact(String),
+    /// Not the address of a directory.
+    #[error("not an https url: {}", shown(.0))]
+    Directory(String),
+    /// A name that nobody is answered under.
+    #[error("no request for this name is answered: {}", shown(.0))]
+    Name(String),
+}
+
+impl AcmeFault {
+    /// What to write instead.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Contact(_) => "write it as \"you@example.com\"",
+            Self::Directory(_) => "write the directory's whole address, as \"https://ca.example/acme/directory\"",
+            Self::Name(_) => "add it to `edge.names` too",
+        }
+    }
+}
+
+/// Reads all tables; `edge_names` are the Hosts that are answered at all.
+pub(super) fn read(
+    sections: &[Section<'_>],
+    folder: &Path,
+    edge_names: &[Host],
+    problems: &mut Problems,
+) -> Vec<Settings> {
+    let mut taken = Vec::new();
+    sections.iter().map(|section| read_one(section, folder, edge_names, &mut taken, problems)).collect()
+}
+
+fn read_one(
+    section: &Section<'_>,
+    folder: &Path,
+    edge_names: &[Host],
+    taken: &mut Vec<Host>,
+    problems: &mut Problems,
+) -> Settings {
+    let names = read_names(section, edge_names, taken, problems);
+    let mut directories = Vec::new();
+    for entry in section.one_or_more("directory", problems) {
+        let text = entry.value;
+        if !is_https(text) {
+            problems.add(Fault::Acme(AcmeFault::Directory(text.to_owned())), &entry.span);
+        } else if directories.iter().any(|directory| directory == text) {
+            problems.add(Fault::NamedTwice(text.to_owned()), &entry.span);
+        }
+        directories.push(text.to_owned());
+    }
+    if directories.is_empty() {
+        directories.push(DIRECTORY.to_owned());
+    }
+    let mut contact = Vec::new();
+    for entry in section.texts("contact", problems).map(|list| list.value).unwrap_or_default() {
+        let address = entry.value.strip_prefix("mailto:").unwrap_or(entry.value);
+        let plain = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_graphic());
+        match address.split_once('@') {
+            Some((user, host)) if plain(user) && Host::parse(host).is_ok() => contact.push(format!("mailto:{address}")),
+            _ => problems.add(Fault::Acme(AcmeFault::Contact(entry.value.to_owned())), &entry.span),
+        }
+    }
+    Settings {
+        eab: read_eab(section, folder, &directories, problems),
+        names,
+        directories,
+        contact,
+        challenges: read_challenges(section, problems),
+        profile: section.text("profile", problems).map(|profile| profile.value.to_owned()),
+        root_file: section.text("root_file", problems).map(|file| folder.join(file.value)),
+    }
+}
+
+fn read_names(section: &Section<'_>, edge_names: &[Host], taken: &mut Vec<Host>, problems: &mut Problems) -> Vec<Host> {
+    let mut names = Vec::new();
+    let list = section.texts("names", problems);
+    let span = list.as_ref().map_or_else(|| section.span().clone(), |list| list.span.clone());
+    if section.is_empty_list("names") {
+        problems.add(Fault::Missing { key: "names" }, &span);
+    }
+    for Placed { value, span } in list.map(|list| list.value).unwrap_or_default() {
+        if value.starts_with("*.") {
+            let instead = "write each name out: a wildcard needs dns-01";
+            problems.add(Fault::Later { what: value.to_owned(), instead }, &span);
+            continue;
+        }
+        match Host::parse(value) {
+            Ok(name) if taken.contains(&name) => problems.add(Fault::NamedTwice(value.to_owned()), &span),
+            Ok(name) if !edge_names.contains(&name) => {
+                problems.add(Fault::Acme(AcmeFault::Name(value.to_owned())), &span)
+            }
+            Ok(name) => {
+                taken.push(name.clone());
+                names.push(name);
+            }
+            Err(cause) => problems.add(Fault::Host { cause, text: value.to_owned() }, &span),
+        }
+    }
+    if names.len() > ACME_NAMES_MAX {
+        problems.add(Fault::TooMany { key: "names", max: ACME_NAMES_MAX }, &span);
+    }
+    names
+}
+
+fn read_challenges(section: &Section<'_>, problems: &mut Problems) -> Vec<ChallengeKind> {
+    let mut challenges = section.words("challenges", &CHALLENGES, &LATER_CHALLENGES, problems);
+    if challenges.is_empty() {
+        challenges = CHALLENGES.iter().map(|(_, kind)| *kind).collect();
+    }
+    challenges
+}
+
+fn read_eab(
+    section: &Section<'_>,
+    folder: &Path,
+    directories: &[String],
+    problems: &mut Problems,
+) -> Option<ExternalAccount> {
+    let eab = section.table("eab", &EAB, problems)?;
+    let mut required = |key| {
+        if eab.span_of(key).is_none() {
+            problems.add(Fault::Missing { key }, eab.span());
+        }
+        eab.text(key, problems)
+    };
+    let (kid, hmac_file) = (required("kid"), required("hmac_file"));
+    // With several CAs it must be said whose account it is: the others would be shown what is not theirs.
+    let directory = match directories {
+        [only] if eab.span_of("directory").is_none() => Some(only.clone()),
+        _ => required("directory").map(|directory| {
+            if !directories.iter().any(|known| known == directory.value) {
+                let needs = "the same text in the `directory` of its table";
+                problems.add(Fault::Useless { key: "directory", needs }, &directory.span);
+            }
+            directory.value.to_owned()
+        }),
+    };
+    let kid = kid?.value.to_owned();
+    Some(ExternalAccount { directory: directory?, kid, hmac_file: folder.join(hmac_file?.value) })
+}
+
+fn is_https(text: &str) -> bool {
+    let uri = text.parse::<Uri>().ok();
+    uri.is_some_and(|uri| uri.scheme_str() == Some("https") && uri.host().is_some_and(|host| !host.is_empty()))
+}
+
+/// Leaves each order the challenges that some listener can answer, so that no attempt is lost on the others; says where
+/// that leaves none.
+pub(super) fn fit(wanted: &mut [Settings], listeners: &[listener::Settings]) -> Option<String> {
+    let speaks = |protocol| listeners.iter().any(|listener| [protocol, Protocol::Auto].contains(&listener.protocol));
+    let answered = |kind: &ChallengeKind| match kind {
+        ChallengeKind::Http01 => speaks(Protocol::Http),
+        ChallengeKind::TlsAlpn01 => speaks(Protocol::Https),
+    };
+    let mut alone = None;
+    for settings in wanted {
+        if settings.challenges.iter().any(answered) {
+            settings.challenges.retain(answered);
+        } else {
+            alone = alone.or(settings.challenges.first().copied());
+        }
+    }
+    alone.map(|kind| {
+        let (port, protocol) = match kind {
+            ChallengeKind::Http01 => (80, "http"),
+            ChallengeKind::TlsAlpn01 => (443, "https"),
+        };
+        let word = kind.word();
+        format!("certificates.acme: no listener answers {word}; add one with `protocol = \"{protocol}\"`, reachable on port {port}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::place::Environment;
+    use crate::config::{Config, ConfigError};
+
+    const HEAD: &str = "[edge]\nnames = [\"a.example\", \"b.example\", \"192.0.2.7\"]\n";
+    const DOORS: &str =
+        "[[listener]]\nbind = [\"192.0.2.7:443\"]\n[[listener]]\nbind = [\"192.0.2.7:80\"]\nprotocol = \"http\"\n";
+
+    #[test]
+    fn a_table_with_only_names_is_for_lets_encrypt_by_either_challenge() {
+        let config = parse(&format!("{DOORS}[[certificates.acme]]\nnames = [\"a.example\", \"192.0.2.7\"]")).unwrap();
+        let [wanted] = &config.certificates.acme[..] else { panic!("{config:?}") };
+        assert_eq!(wanted.directories, [DIRECTORY]);
+        assert_eq!(wanted.challenges, [ChallengeKind::Http01, ChallengeKind::TlsAlpn01]);
+        assert_eq!(wanted.names.len(), 2);
+        assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let text = "[[certificates.acme]]\nnames = [\"a.example\"]\ndirectory = [\"https://one.example/d\", \"https://two.example/d\"]\n\
+            contact = [\"me@example.com\", \"mailto:you@example.com\"]\nchallenges = [\"tls-alpn-01\"]\nprofile = \"shortlived\"\n\
+            root_file = \"root.pem\"\neab = { directory = \"https://two.example/d\", kid = \"k\", hmac_file = \"/h\" }";
+        let config = parse(&format!("{DOORS}{text}")).unwrap();
+        let expected = Settings {
+            names: vec![Host::parse("a.example").unwrap()],
+            directories: vec!["https://one.example/d".to_owned(), "https://two.example/d".to_owned()],
+            contact: vec!["mailto:me@example.com".to_owned(), "mailto:you@example.com".to_owned()],
+            challenges: vec![ChallengeKind::TlsAlpn01],
+            profile: Some("shortlived".to_owned()),
+            root_file: Some("/etc/root.pem".into()),
+            eab: Some(ExternalAccount {
+                directory: "https://two.example/d".to_owned(),
+                kid: "k".to_owned(),
+                hmac_file: "/h".into(),
+            }),
+        };
+        assert_eq!(config.certificates.acme, [expected]);
+    }
+
+    #[test]
+    fn what_a_ca_would_refuse_is_refused_here() {
+        for (table, fault) in [
+            ("", "a key is missing: names"),
+            ("names = []", "a key is missing: names"),
+            ("names = [\"c.example\"]", "no request for this name is answered: c.example"),
+            ("names = [\"a.example\", \"A.example.\"]", "named twice"),
+            ("names = [\"*.a.example\"]", "not in this version yet: *.a.example"),
+            ("names = [\"a.example\"]\nchallenges = [\"dns-01\"]", "not in this version yet: challenges = dns-01"),
+            ("names = [\"a.example\"]\nchallenges = [\"http-1\"]", "challenges cannot be: http-1"),
+            ("names = [\"a.example\"]\nchallenges = [\"http-01\", \"http-01\"]", "named twice"),
+            ("names = [\"a.example\"]\ndirectory = \"http://one.example/\"", "not an https url: http://one"),
+            ("names = [\"a.example\"]\ndirectory = 7", "directory must be text"),
+            ("names = [\"a.example\"]\ncontact = [\"me\"]", "not a mail address: me"),
+            ("names = [\"a.example\"]\neab = { kid = \"k\" }", "a key is missing: hmac_file"),
+            (
+                "names = [\"a.example\"]\ndirectory = [\"https://1.example\", \"https://2.example\"]\neab = { kid = \"k\", hmac_file = \"h\" }",
+                "a key is missing: directory",
+            ),
+            (
+                "names = [\"a.example\"]\neab = { directory = \"https://x\", kid = \"k\", hmac_file = \"h\" }",
+                "no effect",
+            ),
+            ("names = [\"a.example\"]\n[[certificates.acme]]\nnames = [\"a.example\"]", "named twice"),
+        ] {
+            let Err(ConfigError::Invalid(report)) = parse(&format!("{DOORS}[[certificates.acme]]\n{table}")) else {
+                panic!("{table}")
+            };
+            let report = report.to_string();
+            assert!(report.contains(fault) && report.contains("hint:"), "{table}\n{report}");
+        }
+    }
+
+    #[test]
+    fn only_what_a_listener_answers_is_offered_to_a_ca() {
+        let table = "[[certificates.acme]]\nnames = [\"a.example\"]\n";
+        let https = "[[listener]]\nbind = [\"192.0.2.7:443\"]\n";
+        let config = parse(&format!("{https}{table}")).unwrap();
+        assert_eq!(config.certificates.acme[0].challenges, [ChallengeKind::TlsAlpn01]);
+        let config = parse(&format!("{https}{table}challenges = [\"http-01\"]")).unwrap();
+        assert_eq!(config.certificates.acme[0].challenges, [ChallengeKind::Http01]);
+        assert!(config.warnings.iter().any(|warning| warning.contains("no listener answers http-01")));
+    }
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        let environment = Environment { home: Some("/h".into()), folder: "/".into(), ..Environment::default() };
+        Config::parse(&format!("{HEAD}{text}"), Some("/etc/doorward.toml".into()), &environment)
+    }
+}
