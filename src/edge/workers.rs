@@ -240,12 +240,24 @@ async fn attend<S: Serve>(
         accepting.spawn(accept(socket, door, caps.clone(), service.clone(), closing.clone()));
     }
     tokio::select! {
-        // The accept loops end by `closing` too: that must be seen first.
         biased;
         // Both fail only when the workers are gone, which is a stop too.
-        _ = stop.wait_for(|stop| *stop) => Over::Stop,
-        _ = closing.wait_for(|closing| *closing) => Over::Closing,
-        _ = accepting.join_next() => Over::Broken,
+        _ = stop.wait_for(|stop| *stop) => return Over::Stop,
+        _ = closing.wait_for(|closing| *closing) => return Over::Closing,
+        _ = accepting.join_next() => {}
+    }
+    Over::without_an_accept_loop(&closing, &stop)
+}
+
+impl Over {
+    /// An accept loop ended. A watch wakes its waiters one after the other, so the loop may have been told to close, and
+    /// have done so, before we were woken: taken for a fault that would cut everybody off at the start of a drain.
+    fn without_an_accept_loop(closing: &watch::Receiver<bool>, stop: &watch::Receiver<bool>) -> Self {
+        match (*stop.borrow(), *closing.borrow()) {
+            (true, _) => Self::Stop,
+            (false, true) => Self::Closing,
+            (false, false) => Self::Broken,
+        }
     }
 }
 
@@ -310,6 +322,19 @@ mod tests {
                 closing.send_replace(true);
             }
             assert_eq!(timeout(WAIT, attended).await.unwrap().unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn an_accept_loop_that_was_told_to_close_before_we_were_is_not_broken() {
+        for (closing, stop, expected) in [
+            (false, false, Over::Broken),
+            (true, false, Over::Closing),
+            (false, true, Over::Stop),
+            (true, true, Over::Stop),
+        ] {
+            let ((_close, closing), (_stop, stop)) = (watch::channel(closing), watch::channel(stop));
+            assert_eq!(Over::without_an_accept_loop(&closing, &stop), expected);
         }
     }
 

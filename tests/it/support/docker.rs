@@ -131,11 +131,14 @@ impl<'a> Engine<'a> {
         let id = self.said(&[&run, options, &[IMAGE, "/doorward", "run"]].concat());
         let container = Container { engine: self, id };
         let start = Instant::now();
-        while !container.command(&["status"]).status.success() {
-            assert!(start.elapsed() < START_WAIT, "not ready:\n{}", container.log());
+        loop {
+            let status = container.command(&["status"]);
+            if status.status.success() {
+                return container;
+            }
+            assert!(start.elapsed() < START_WAIT, "not ready: {status:?}\n{}", container.log());
             std::thread::sleep(Duration::from_millis(100));
         }
-        container
     }
 
     fn log(&self) -> String {
