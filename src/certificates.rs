@@ -238,7 +238,7 @@ fn stored(kept: &Kept) -> BTreeMap<Id, Arc<files::Loaded>> {
 }
 
 fn is_wanted(wanted: &[acme::Settings], name: &Host) -> bool {
-    wanted.iter().any(|wanted| wanted.names.contains(name))
+    wanted.iter().flat_map(|wanted| &wanted.names).any(|subject| subject.covers(name))
 }
 
 /// The names the local leaf is to carry: all of ours, but for those that the CA may not sign and that a file or a public

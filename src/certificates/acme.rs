@@ -11,17 +11,19 @@ pub mod failure;
 pub mod kept;
 pub mod order;
 pub mod plan;
+mod proof;
 pub mod renewal;
 pub mod runner;
+pub mod subject;
 pub mod wire;
 
 use std::path::PathBuf;
 
 use instant_acme::ChallengeType;
-
-use crate::net::host::Host;
+use rcgen::KeyPair;
 
 use failure::AcmeError;
+use subject::Subject;
 
 /// The directory of a configuration that names none: Let's Encrypt's.
 pub const DIRECTORY: &str = "https://acme-v02.api.letsencrypt.org/directory";
@@ -29,14 +31,16 @@ pub const DIRECTORY: &str = "https://acme-v02.api.letsencrypt.org/directory";
 /// `[[certificates.acme]]`: one certificate.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Settings {
-    /// The names it is for, each once.
-    pub names: Vec<Host>,
+    /// What it is for, each once.
+    pub names: Vec<Subject>,
     /// The CAs' directories, the best first. At least one.
     pub directories: Vec<String>,
     /// Where the CA may write to, as `mailto:`.
     pub contact: Vec<String>,
     /// How we may show that the names are ours, the best first. At least one.
     pub challenges: Vec<ChallengeKind>,
+    /// The kind of its key.
+    pub key_type: KeyType,
     /// The CA's name for a kind of certificate.
     pub profile: Option<String>,
     /// The roots of directories that no browser knows.
@@ -54,6 +58,26 @@ pub struct ExternalAccount {
     pub kid: String,
     /// The secret, in base64url.
     pub hmac_file: PathBuf,
+}
+
+/// The kind of a certificate's key. RSA keys come from files only.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum KeyType {
+    /// ECDSA on the curve that every client knows.
+    #[default]
+    P256,
+    /// ECDSA on the curve that some rules ask for.
+    P384,
+}
+
+impl KeyType {
+    /// A new key.
+    fn generate(self) -> Result<KeyPair, rcgen::Error> {
+        KeyPair::generate_for(match self {
+            Self::P256 => &rcgen::PKCS_ECDSA_P256_SHA256,
+            Self::P384 => &rcgen::PKCS_ECDSA_P384_SHA384,
+        })
+    }
 }
 
 /// How we show that a name is ours.

@@ -7,7 +7,8 @@ use http::Uri;
 use thiserror::Error;
 
 use crate::base::limits::ACME_NAMES_MAX;
-use crate::certificates::acme::{ChallengeKind, DIRECTORY, ExternalAccount, Settings};
+use crate::certificates::acme::subject::Subject;
+use crate::certificates::acme::{ChallengeKind, DIRECTORY, ExternalAccount, KeyType, Settings};
 use crate::listener;
 use crate::listener::Protocol;
 use crate::net::host::Host;
@@ -15,12 +16,15 @@ use crate::net::host::Host;
 use super::fault::{Fault, shown};
 use super::section::{Keys, Placed, Problems, Section};
 
-pub(super) const KEYS: Keys =
-    Keys { known: &["names", "directory", "contact", "challenges", "profile", "root_file", "eab"], later: &[] };
+pub(super) const KEYS: Keys = Keys {
+    known: &["names", "directory", "contact", "challenges", "key_type", "profile", "root_file", "eab"],
+    later: &[],
+};
 const EAB: Keys = Keys { known: &["directory", "kid", "hmac_file"], later: &[] };
 
 const CHALLENGES: [(&str, ChallengeKind); 2] =
     [("http-01", ChallengeKind::Http01), ("tls-alpn-01", ChallengeKind::TlsAlpn01)];
+const KEY_TYPES: [(&str, KeyType); 2] = [("p256", KeyType::P256), ("p384", KeyType::P384)];
 const LATER_CHALLENGES: [(&str, &str); 1] = [(
     "dns-01",
     "use \"http-01\" or \"tls-alpn-01\", or get the certificate elsewhere and name it in [[certificates.file]]",
@@ -38,6 +42,9 @@ pub enum AcmeFault {
     /// A name that nobody is answered under.
     #[error("no request for this name is answered: {}", shown(.0))]
     Name(String),
+    /// A key that is not made here.
+    #[error("no rsa keys are made here: {}", shown(.0))]
+    Rsa(String),
 }
 
 impl AcmeFault {
@@ -47,6 +54,9 @@ impl AcmeFault {
             Self::Contact(_) => "write it as \"you@example.com\"",
             Self::Directory(_) => "write the directory's whole address, as \"https://ca.example/acme/directory\"",
             Self::Name(_) => "add it to `edge.names` too",
+            Self::Rsa(_) => {
+                "write \"p256\" or \"p384\"; a certificate with an rsa key is taken from a [[certificates.file]]"
+            }
         }
     }
 }
@@ -66,7 +76,7 @@ fn read_one(
     section: &Section<'_>,
     folder: &Path,
     edge_names: &[Host],
-    taken: &mut Vec<Host>,
+    taken: &mut Vec<Subject>,
     problems: &mut Problems,
 ) -> Settings {
     let names = read_names(section, edge_names, taken, problems);
@@ -98,12 +108,18 @@ fn read_one(
         directories,
         contact,
         challenges: read_challenges(section, problems),
+        key_type: read_key_type(section, problems),
         profile: section.text("profile", problems).map(|profile| profile.value.to_owned()),
         root_file: section.text("root_file", problems).map(|file| folder.join(file.value)),
     }
 }
 
-fn read_names(section: &Section<'_>, edge_names: &[Host], taken: &mut Vec<Host>, problems: &mut Problems) -> Vec<Host> {
+fn read_names(
+    section: &Section<'_>,
+    edge_names: &[Host],
+    taken: &mut Vec<Subject>,
+    problems: &mut Problems,
+) -> Vec<Subject> {
     let mut names = Vec::new();
     let list = section.texts("names", problems);
     let span = list.as_ref().map_or_else(|| section.span().clone(), |list| list.span.clone());
@@ -116,9 +132,9 @@ fn read_names(section: &Section<'_>, edge_names: &[Host], taken: &mut Vec<Host>,
             problems.add(Fault::Later { what: value.to_owned(), instead }, &span);
             continue;
         }
-        match Host::parse(value) {
+        match Subject::parse(value) {
             Ok(name) if taken.contains(&name) => problems.add(Fault::NamedTwice(value.to_owned()), &span),
-            Ok(name) if !edge_names.contains(&name) => {
+            Ok(name) if !edge_names.iter().any(|host| name.covers(host)) => {
                 problems.add(Fault::Acme(AcmeFault::Name(value.to_owned())), &span)
             }
             Ok(name) => {
@@ -140,6 +156,15 @@ fn read_challenges(section: &Section<'_>, problems: &mut Problems) -> Vec<Challe
         challenges = CHALLENGES.iter().map(|(_, kind)| *kind).collect();
     }
     challenges
+}
+
+fn read_key_type(section: &Section<'_>, problems: &mut Problems) -> KeyType {
+    let written = section.text("key_type", &mut Problems::default());
+    if let Some(rsa) = written.filter(|text| text.value.to_ascii_lowercase().starts_with("rsa")) {
+        problems.add(Fault::Acme(AcmeFault::Rsa(rsa.value.to_owned())), &rsa.span);
+        return KeyType::default();
+    }
+    section.word("key_type", &KEY_TYPES, &[], problems).map(|word| word.value).unwrap_or_default()
 }
 
 fn read_eab(
@@ -225,14 +250,15 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let text = "[[certificates.acme]]\nnames = [\"a.example\"]\ndirectory = [\"https://one.example/d\", \"https://two.example/d\"]\n\
-            contact = [\"me@example.com\", \"mailto:you@example.com\"]\nchallenges = [\"tls-alpn-01\"]\nprofile = \"shortlived\"\n\
+            contact = [\"me@example.com\", \"mailto:you@example.com\"]\nchallenges = [\"tls-alpn-01\"]\nkey_type = \"p384\"\nprofile = \"shortlived\"\n\
             root_file = \"root.pem\"\neab = { directory = \"https://two.example/d\", kid = \"k\", hmac_file = \"/h\" }";
         let config = parse(&format!("{DOORS}{text}")).unwrap();
         let expected = Settings {
-            names: vec![Host::parse("a.example").unwrap()],
+            names: vec![Subject::parse("a.example").unwrap()],
             directories: vec!["https://one.example/d".to_owned(), "https://two.example/d".to_owned()],
             contact: vec!["mailto:me@example.com".to_owned(), "mailto:you@example.com".to_owned()],
             challenges: vec![ChallengeKind::TlsAlpn01],
+            key_type: KeyType::P384,
             profile: Some("shortlived".to_owned()),
             root_file: Some("/etc/root.pem".into()),
             eab: Some(ExternalAccount {
@@ -255,6 +281,8 @@ mod tests {
             ("names = [\"a.example\"]\nchallenges = [\"dns-01\"]", "not in this version yet: challenges = dns-01"),
             ("names = [\"a.example\"]\nchallenges = [\"http-1\"]", "challenges cannot be: http-1"),
             ("names = [\"a.example\"]\nchallenges = [\"http-01\", \"http-01\"]", "named twice"),
+            ("names = [\"a.example\"]\nkey_type = \"rsa2048\"", "no rsa keys are made here: rsa2048"),
+            ("names = [\"a.example\"]\nkey_type = \"p521\"", "key_type cannot be: p521"),
             ("names = [\"a.example\"]\ndirectory = \"http://one.example/\"", "not an https url: http://one"),
             ("names = [\"a.example\"]\ndirectory = 7", "directory must be text"),
             ("names = [\"a.example\"]\ncontact = [\"me\"]", "not a mail address: me"),

@@ -14,8 +14,8 @@ use crate::base::limits::ACME_PAIRS_MAX;
 use crate::base::private_file::{self, Fault, PrivateFileError};
 use crate::base::secret::Secret;
 use crate::certificates::acme::backoff::Record;
+use crate::certificates::acme::subject::Subject;
 use crate::certificates::files::{self, FileError, FilePair, Loaded};
-use crate::net::host::Host;
 
 /// Its name under the state folder.
 const FOLDER: &str = "acme";
@@ -32,13 +32,13 @@ pub struct Id(String);
 
 impl Id {
     /// That of a certificate for exactly `names`, in whatever order.
-    pub fn of(names: &[Host]) -> Self {
-        let mut all: Vec<String> = names.iter().map(Host::to_string).collect();
+    pub fn of(names: &[Subject]) -> Self {
+        let mut all: Vec<String> = names.iter().map(Subject::to_string).collect();
         all.sort();
         all.dedup();
         let first = all.first().map(String::as_str).unwrap_or_default();
-        // A host has no character that means anything in a path; a long name is cut.
-        let first = first.trim_matches(['[', ']']);
+        // Without its `*.` a subject has no character that means anything in a path; a long name is cut.
+        let first = first.trim_start_matches("*.").trim_matches(['[', ']']);
         let shown: String = first.chars().take(100).map(|char| if char == ':' { '_' } else { char }).collect();
         Self(format!("{shown}-{}", digest(&all.join("\n"))))
     }
@@ -180,14 +180,17 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::net::host::Host;
 
     #[test]
     fn names_in_another_order_are_the_same_certificate() {
-        let id = |names: &[&str]| Id::of(&names.iter().map(|name| Host::parse(name).unwrap()).collect::<Vec<_>>()).0;
+        let id = |names: &[&str]| Id::of(&names.iter().map(|name| Subject::parse(name).unwrap()).collect::<Vec<_>>()).0;
         let (one, other) = (id(&["a.example", "b.example"]), id(&["b.example", "a.example"]));
         assert_eq!(one, other);
         assert!(one.starts_with("a.example-"));
         assert_ne!(id(&["a.example"]), id(&["a.example", "b.example"]));
+        assert_ne!(id(&["a.example"]), id(&["*.a.example"]));
+        assert!(id(&["*.a.example"]).starts_with("a.example-"));
         assert!(id(&["2001:db8::1"]).starts_with("2001_db8__1-"));
     }
 

@@ -1,12 +1,9 @@
 //! One order, from its making to the certificate in its file. After each step enough is on disk to go on from there.
 
-use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use instant_acme::{
-    AuthorizationStatus, ChallengeStatus, Error, Identifier, NewOrder, Order, OrderStatus, RetryPolicy,
-};
-use rcgen::{CertificateParams, DistinguishedName, KeyPair, SanType};
+use instant_acme::{Identifier, NewOrder, Order, OrderStatus, RetryPolicy};
+use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tracing::{info, warn};
@@ -17,17 +14,20 @@ use crate::base::limits::{
 };
 use crate::base::pem;
 use crate::base::secret::Secret;
+use crate::certificates::acme::Settings;
 use crate::certificates::acme::account::{self, insist};
 use crate::certificates::acme::backoff::{OpenOrder, Record};
-use crate::certificates::acme::challenge::{Answer, Challenges};
+use crate::certificates::acme::challenge::Challenges;
 use crate::certificates::acme::failure::{AcmeError, Next, Reason};
 use crate::certificates::acme::kept::{Id, Kept};
 use crate::certificates::acme::runner::spread;
+use crate::certificates::acme::subject::Subject;
 use crate::certificates::acme::wire::Wire;
-use crate::certificates::acme::{ChallengeKind, Settings};
 use crate::certificates::files::Loaded;
 use crate::certificates::x509::CertificateId;
-use crate::net::host::Host;
+
+/// Let's Encrypt's word for certificates of six days: the only ones that it signs for addresses.
+const SHORT_LIVED: &str = "shortlived";
 
 /// What an order is made with.
 #[derive(Clone, Copy, Debug)]
@@ -139,18 +139,16 @@ impl Job<'_> {
     ) -> Result<Loaded, AcmeError> {
         let account = account::open(self.settings, directory, self.kept, wire).await?;
         check_clock(wire)?;
-        let identifiers: Vec<Identifier> = self.settings.names.iter().map(identifier).collect();
+        let identifiers: Vec<Identifier> = self.settings.names.iter().map(Subject::identifier).collect();
         let mut wanted = NewOrder::new(&identifiers);
-        if let Some(profile) = &self.settings.profile {
-            if !account.profiles().any(|offered| offered.name == profile) {
-                return Err(AcmeError::NoProfile(profile.clone()));
-            }
+        let offered: Vec<&str> = account.profiles().map(|profile| profile.name).collect();
+        if let Some(profile) = profile(self.settings, &offered)? {
             wanted = wanted.profile(profile);
         }
         if let Some(id) = replaces.filter(|_| record.issued_by.as_deref() == Some(directory)) {
             wanted = wanted.replaces(id.for_renewal());
         }
-        let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
+        let key = self.settings.key_type.generate()?;
         let mut order = insist(wire, async || account.new_order(&wanted).await).await?;
         record.order = Some(OpenOrder {
             directory: directory.to_owned(),
@@ -191,104 +189,6 @@ impl Job<'_> {
         self.keep(key, &chain)
     }
 
-    /// Puts up the answer to one challenge for each name that is not proven yet, and tells the CA.
-    async fn prove(&self, order: &mut Order, wire: &Wire, attempt: u32) -> Result<HashMap<String, Answer>, AcmeError> {
-        let kinds = rotated(&self.settings.challenges, attempt);
-        let (mut answers, mut told, mut fault) = (HashMap::new(), HashSet::new(), None);
-        let told_all = insist(wire, async || {
-            let mut authorizations = order.authorizations();
-            while let Some(authorization) = authorizations.next().await {
-                let mut authorization = authorization?;
-                if authorization.status != AuthorizationStatus::Pending {
-                    continue;
-                }
-                let host = self.own_name(authorization.identifier().identifier)?;
-                let offers =
-                    |kind: &ChallengeKind| authorization.challenges.iter().any(|one| one.r#type == (*kind).into());
-                let Some(kind) = kinds.iter().copied().find(offers) else {
-                    fault = Some(AcmeError::NoChallenge(host));
-                    return Err(Error::Str("no challenge"));
-                };
-                let Some(mut challenge) = authorization.challenge(kind.into()) else { continue };
-                let url = challenge.url.clone();
-                if !answers.contains_key(&url) {
-                    let answer = self.answer(kind, &host, &challenge.token, &challenge.key_authorization());
-                    match answer {
-                        Ok(answer) => drop(answers.insert(url.clone(), answer)),
-                        Err(error) => {
-                            fault = Some(error);
-                            return Err(Error::Str("no answer"));
-                        }
-                    }
-                }
-                if challenge.status == ChallengeStatus::Pending && !told.contains(&url) {
-                    challenge.set_ready().await?;
-                    told.insert(url);
-                }
-            }
-            Ok(())
-        });
-        let told_all = told_all.await;
-        match fault {
-            Some(fault) => Err(fault),
-            None => told_all.map(|()| answers),
-        }
-    }
-
-    /// The configured name that the CA means; we answer for no other.
-    fn own_name(&self, identifier: &Identifier) -> Result<Host, Error> {
-        let named = match identifier {
-            Identifier::Dns(name) => Host::parse(name).ok(),
-            Identifier::Ip(ip) => Some(Host::Address(ip.to_canonical())),
-            _ => None,
-        };
-        named.filter(|name| self.settings.names.contains(name)).ok_or(Error::Str("a name of ours in an authorization"))
-    }
-
-    fn answer(
-        &self,
-        kind: ChallengeKind,
-        host: &Host,
-        token: &str,
-        authorization: &instant_acme::KeyAuthorization,
-    ) -> Result<Answer, AcmeError> {
-        match kind {
-            ChallengeKind::Http01 => Ok(self.challenges.answer_http(host, token, authorization.as_str())),
-            ChallengeKind::TlsAlpn01 => {
-                let digest = <[u8; 32]>::try_from(authorization.digest().as_ref());
-                // Never an error: SHA-256 has 32 bytes.
-                let digest = digest.map_err(|_| AcmeError::Unusable("digest".to_owned()))?;
-                Ok(self.challenges.answer_tls(host, digest)?)
-            }
-        }
-    }
-
-    /// Why an order came to nothing: the first challenge that the CA was not content with.
-    async fn verdict(&self, order: &mut Order, wire: &Wire) -> AcmeError {
-        let mut found = None;
-        let looked = insist(wire, async || {
-            let mut authorizations = order.authorizations();
-            while let Some(authorization) = authorizations.next().await {
-                let mut authorization = authorization?;
-                authorization.refresh().await?;
-                let host = self.own_name(authorization.identifier().identifier)?;
-                let kinds = [ChallengeKind::Http01, ChallengeKind::TlsAlpn01];
-                for kind in kinds {
-                    let asked = authorization.challenges.iter().find(|one| one.r#type == kind.into());
-                    if let Some(problem) = asked.and_then(|one| one.error.as_ref()) {
-                        found = Some(AcmeError::refused(problem, Some((host, kind))));
-                        return Ok(());
-                    }
-                }
-            }
-            Ok(())
-        });
-        let looked = looked.await;
-        let order_says = order.state().error.as_ref().map(|problem| AcmeError::refused(problem, None));
-        let unknown = AcmeError::Refused { reason: Reason::Other, detail: String::new(), looked: None };
-        found.or(order_says).or(looked.err()).unwrap_or(unknown)
-    }
-
     /// Judges a chain as a client would, and puts it in place with its key.
     fn keep(&self, key: &KeyPair, chain: &str) -> Result<Loaded, AcmeError> {
         let unusable = |what: &str| AcmeError::Unusable(what.to_owned());
@@ -301,7 +201,7 @@ impl Job<'_> {
         let now = self.clock.now();
         self.kept.keep_pair(self.id, &Secret::new(text), |read| {
             let loaded = read?;
-            if let Some(name) = self.settings.names.iter().find(|name| !loaded.names.covers(name)) {
+            if let Some(name) = self.settings.names.iter().find(|name| !name.is_in(&loaded.names)) {
                 return Err(AcmeError::Unusable(format!("it is not for {name}")));
             }
             // A second's haste of the CA's clock is no fault; a certificate that is over is.
@@ -326,41 +226,32 @@ fn patience(timeout: Duration) -> RetryPolicy {
     RetryPolicy::new().initial_delay(ACME_POLL_WAIT).backoff(1.5).timeout(timeout)
 }
 
-fn identifier(name: &Host) -> Identifier {
-    match name {
-        Host::Address(ip) => Identifier::Ip(*ip),
-        Host::Name(name) => Identifier::Dns(name.clone()),
+/// The profile to ask for: the configured one; for an address the one that CAs sign addresses by, if this CA has it.
+fn profile<'a>(settings: &'a Settings, offered: &[&str]) -> Result<Option<&'a str>, AcmeError> {
+    match &settings.profile {
+        Some(profile) if offered.contains(&profile.as_str()) => Ok(Some(profile)),
+        Some(profile) => Err(AcmeError::NoProfile(profile.clone())),
+        None => {
+            let short = settings.names.iter().any(Subject::is_address) && offered.contains(&SHORT_LIVED);
+            Ok(short.then_some(SHORT_LIVED))
+        }
     }
 }
 
-/// Another challenge first at each attempt: where one port is closed the other may be open.
-fn rotated(kinds: &[ChallengeKind], attempt: u32) -> Vec<ChallengeKind> {
-    let mut kinds = kinds.to_vec();
-    let by = usize::try_from(attempt).unwrap_or(0).checked_rem(kinds.len()).unwrap_or(0);
-    kinds.rotate_left(by);
-    kinds
-}
-
 /// A signing request for `names` (RFC 2986), in DER.
-fn request(names: &[Host], key: &KeyPair) -> Result<Vec<u8>, rcgen::Error> {
+fn request(names: &[Subject], key: &KeyPair) -> Result<Vec<u8>, rcgen::Error> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
-    let name = |name: &Host| {
-        Ok(match name {
-            Host::Address(ip) => SanType::IpAddress(*ip),
-            Host::Name(name) => SanType::DnsName(name.as_str().try_into()?),
-        })
-    };
-    params.subject_alt_names = names.iter().map(name).collect::<Result<_, rcgen::Error>>()?;
+    params.subject_alt_names = names.iter().map(Subject::alternative_name).collect::<Result<_, rcgen::Error>>()?;
     Ok(params.serialize_request(key)?.der().to_vec())
 }
 
 /// Names for a log line.
-pub(super) struct Names<'a>(pub(super) &'a [Host]);
+pub(super) struct Names<'a>(pub(super) &'a [Subject]);
 
 impl std::fmt::Display for Names<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names: Vec<String> = self.0.iter().map(Host::to_string).collect();
+        let names: Vec<String> = self.0.iter().map(Subject::to_string).collect();
         f.write_str(&names.join(" "))
     }
 }
@@ -368,13 +259,40 @@ impl std::fmt::Display for Names<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::certificates::acme::KeyType;
 
     #[test]
-    fn each_attempt_begins_with_another_challenge() {
-        let both = [ChallengeKind::Http01, ChallengeKind::TlsAlpn01];
-        assert_eq!(rotated(&both, 0), both);
-        assert_eq!(rotated(&both, 1), [ChallengeKind::TlsAlpn01, ChallengeKind::Http01]);
-        assert_eq!(rotated(&both, 2), both);
-        assert_eq!(rotated(&both[..1], 7), both[..1]);
+    fn an_address_asks_for_the_short_lived_profile_where_there_is_one() {
+        let settings = |name: &str, profile: Option<&str>| Settings {
+            names: vec![Subject::parse(name).unwrap()],
+            directories: Vec::new(),
+            contact: Vec::new(),
+            challenges: Vec::new(),
+            key_type: KeyType::P256,
+            profile: profile.map(str::to_owned),
+            root_file: None,
+            eab: None,
+        };
+        let offered = ["classic", "shortlived"];
+        assert_eq!(profile(&settings("192.0.2.1", None), &offered).unwrap(), Some("shortlived"));
+        assert_eq!(profile(&settings("192.0.2.1", None), &offered[..1]).unwrap(), None);
+        assert_eq!(profile(&settings("192.0.2.1", Some("classic")), &offered).unwrap(), Some("classic"));
+        assert_eq!(profile(&settings("a.example", None), &offered).unwrap(), None);
+        let error = profile(&settings("a.example", Some("short")), &offered).unwrap_err();
+        assert!(matches!(error, AcmeError::NoProfile(_)), "{error}");
+    }
+
+    #[test]
+    fn each_type_of_key_makes_a_request_that_names_everything() {
+        for (kind, algorithm) in
+            [(KeyType::P256, &rcgen::PKCS_ECDSA_P256_SHA256), (KeyType::P384, &rcgen::PKCS_ECDSA_P384_SHA384)]
+        {
+            let key = KeyPair::from_pem(&kind.generate().unwrap().serialize_pem()).unwrap();
+            assert!(key.is_compatible(algorithm));
+            let names = ["a.example", "*.a.example", "192.0.2.1"].map(|name| Subject::parse(name).unwrap());
+            let read =
+                rcgen::CertificateSigningRequestParams::from_der(&request(&names, &key).unwrap().into()).unwrap();
+            assert_eq!(read.params.subject_alt_names.len(), 3);
+        }
     }
 }

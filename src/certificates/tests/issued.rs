@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::*;
 use crate::base::secret::Secret;
 use crate::certificates::acme::kept::Id;
-use crate::certificates::acme::{ChallengeKind, DIRECTORY};
+use crate::certificates::acme::subject::Subject;
+use crate::certificates::acme::{ChallengeKind, DIRECTORY, KeyType};
 
 const PUBLIC: &str = "claw.example.com";
 
@@ -101,10 +102,11 @@ fn what_an_order_needs_is_judged_before_a_start() {
 
 fn wanted(names: &[&str]) -> acme::Settings {
     acme::Settings {
-        names: names.iter().map(|name| Host::parse(name).unwrap()).collect(),
+        names: names.iter().map(|name| Subject::parse(name).unwrap()).collect(),
         directories: vec![DIRECTORY.to_owned()],
         contact: Vec::new(),
         challenges: vec![ChallengeKind::Http01],
+        key_type: KeyType::P256,
         profile: None,
         root_file: None,
         eab: None,
