@@ -15,6 +15,7 @@ use crate::certificates::acme::challenge::Challenges;
 use crate::core::Core;
 use crate::identity::jwks::JwkSet;
 use crate::identity::signer::Signer;
+use crate::listener::live::LiveNetwork;
 use crate::net::host::{Host, WebOrigin};
 use crate::origin::Network;
 
@@ -64,7 +65,7 @@ struct Shared {
     settings: ArcSwap<Settings>,
     signer: Arc<Signer>,
     core: Core,
-    network: ArcSwap<Network>,
+    network: LiveNetwork,
     identities: Identities,
     clock: Clock,
     jwks: ArcSwap<Bytes>,
@@ -81,7 +82,7 @@ impl Edge {
         signer: Arc<Signer>,
         keys: &JwkSet,
         core: Core,
-        network: Network,
+        network: LiveNetwork,
         identities: Identities,
         clock: Clock,
     ) -> Self {
@@ -89,7 +90,7 @@ impl Edge {
             settings: ArcSwap::from_pointee(settings),
             signer,
             core,
-            network: ArcSwap::from_pointee(network),
+            network,
             identities,
             clock,
             jwks: ArcSwap::from_pointee(Bytes::from(keys.to_json())),
@@ -122,12 +123,12 @@ impl Edge {
 
     /// What is known of this machine's network.
     pub fn network(&self) -> Arc<Network> {
-        self.0.network.load_full()
+        self.0.network.load()
     }
 
     /// Judges later requests by what is known of this machine's network now.
     pub fn replace_network(&self, network: Network) {
-        self.0.network.store(Arc::new(network));
+        self.0.network.replace(network);
     }
 
     /// Shows `keys` from now on.

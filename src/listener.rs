@@ -52,22 +52,22 @@ impl Settings {
     ///
     /// Plain HTTP off loopback is only for the proxies that end TLS in front of it: a caller who comes past them
     /// would send the gateway's token in clear.
-    pub fn serves(&self, peer: PeerAddr) -> bool {
+    pub fn serves(&self, peer: PeerAddr, network: &Network) -> bool {
         let past_a_proxy = matches!(self.origin.proxy_protocol, ProxyProtocol::Required { .. });
         let plain = self.protocol == Protocol::Http && self.serve == Serve::All && !past_a_proxy;
         let outside = self.bind.iter().any(|address| !address.ip().is_loopback());
-        !(plain && outside) || self.is_trusted_way(peer)
+        !(plain && outside) || self.is_trusted_way(peer, network)
     }
 
     /// Whether `peer` may ask in plain HTTP, as far as `network` knows who can come here: a published port that is not
     /// proven closed to strangers would let them, and an owner who takes it for closed, send secrets in clear.
     pub fn serves_plain(&self, peer: PeerAddr, network: &Network) -> bool {
         let port = self.origin.local.published_port();
-        port.is_none_or(|port| network.exposure(port) == Exposure::Closed) || self.is_trusted_way(peer)
+        port.is_none_or(|port| network.exposure(port) == Exposure::Closed) || self.is_trusted_way(peer, network)
     }
 
-    fn is_trusted_way(&self, peer: PeerAddr) -> bool {
-        peer.ip().is_loopback() || self.origin.trusted_proxies.contains(peer.ip())
+    fn is_trusted_way(&self, peer: PeerAddr, network: &Network) -> bool {
+        peer.ip().is_loopback() || self.origin.trusts(peer.ip(), network)
     }
 }
 
@@ -135,7 +135,26 @@ mod serving {
             let origin = origin::Settings { proxy_protocol, trusted_proxies, ..origin::Settings::default() };
             let name = "plain".to_owned();
             let settings = Settings { name, bind: vec![bind.parse().unwrap()], protocol, serve, origin };
-            assert_eq!(settings.serves(PeerAddr::from_accept(peer.parse().unwrap())), served, "{bind} {peer}");
+            let peer = PeerAddr::from_accept(peer.parse().unwrap());
+            assert_eq!(settings.serves(peer, &Network::default()), served, "{bind} {peer:?}");
+        }
+    }
+
+    #[test]
+    fn what_hides_strangers_is_no_proxy_that_ended_tls() {
+        let trusted_proxies = Ranges::parse(&["10.0.0.0/24"], Width::Narrow).unwrap();
+        let local = origin::LocalRule::PublishedLoopback { port: 18_789, peers: Vec::new() };
+        let origin = origin::Settings { local, trusted_proxies, ..origin::Settings::default() };
+        let (name, bind) = ("plain".to_owned(), vec!["0.0.0.0:80".parse().unwrap()]);
+        let settings = Settings { name, bind, protocol: Protocol::Http, serve: Serve::All, origin };
+        for (peer, network, served) in [
+            ("10.0.0.3", origin::testing::joined(), true),
+            (origin::testing::GATEWAY, Network::default(), true),
+            (origin::testing::GATEWAY, origin::testing::joined(), false),
+        ] {
+            let address = PeerAddr::from_accept((peer.parse::<std::net::IpAddr>().unwrap(), 1).into());
+            assert_eq!(settings.serves(address, &network), served, "{peer}");
+            assert_eq!(settings.serves_plain(address, &network), served, "{peer}");
         }
     }
 

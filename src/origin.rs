@@ -16,6 +16,8 @@ pub mod witness;
 
 mod local;
 mod resolve;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::net::IpAddr;
 
@@ -68,6 +70,27 @@ impl Settings {
         is_forwarding(name.as_str())
             || self.named_headers.iter().any(named)
             || matches!(&self.client_ip_header, ClientIpHeader::Single(own) if named(own))
+    }
+
+    /// Whether what `speaker` says of its caller counts here: whoever asks, asks this, with the network of now.
+    ///
+    /// A listed address of our own container network behind which a runtime hides strangers is none to believe. A start
+    /// refuses such a list; a network that the container joins later is judged here.
+    pub fn trusts(&self, speaker: IpAddr, network: &Network) -> bool {
+        self.trusted_proxies.contains(speaker) && !self.masks(speaker, network)
+    }
+
+    /// Whether `peer` may open a connection here at all. As with [`Settings::trusts`], what hides strangers may send no
+    /// PROXY header.
+    pub fn admits(&self, peer: PeerAddr, network: &Network) -> bool {
+        match &self.proxy_protocol {
+            ProxyProtocol::Off => true,
+            ProxyProtocol::Required { from } => from.contains(peer.ip()) && !self.masks(peer.ip(), network),
+        }
+    }
+
+    fn masks(&self, ip: IpAddr, network: &Network) -> bool {
+        self.own_bridge == TrustOwnBridge::No && network.masks_in(ip.into()).is_some()
     }
 }
 
@@ -125,16 +148,6 @@ pub enum ProxyProtocol {
     },
 }
 
-impl ProxyProtocol {
-    /// Whether `peer` may open a connection here at all.
-    pub fn admits(&self, peer: PeerAddr) -> bool {
-        match self {
-            Self::Off => true,
-            Self::Required { from } => from.contains(peer.ip()),
-        }
-    }
-}
-
 /// The kernel's word on who holds the other end of a loopback connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Owner {
@@ -156,13 +169,34 @@ mod tests {
 
     #[test]
     fn only_listed_senders_are_admitted_where_a_proxy_header_is_required() {
-        let from = Ranges::parse(&["10.0.0.2"], Width::Narrow).unwrap();
-        let required = ProxyProtocol::Required { from };
-        let peer = |text: &str| PeerAddr::from_accept(text.parse().unwrap());
-        assert!(required.admits(peer("10.0.0.2:1")));
-        assert!(required.admits(peer("[::ffff:10.0.0.2]:1")));
-        assert!(!required.admits(peer("10.0.0.3:1")));
-        assert!(!ProxyProtocol::Required { from: Ranges::default() }.admits(peer("127.0.0.1:1")));
-        assert!(ProxyProtocol::Off.admits(peer("10.0.0.3:1")));
+        let from = |entries: &[&str]| Ranges::parse(entries, Width::Narrow).unwrap();
+        let admits = |proxy_protocol: &ProxyProtocol, peer: &str| {
+            let settings = Settings { proxy_protocol: proxy_protocol.clone(), ..Settings::default() };
+            settings.admits(PeerAddr::from_accept(peer.parse().unwrap()), &Network::default())
+        };
+        let required = ProxyProtocol::Required { from: from(&["10.0.0.2"]) };
+        assert!(admits(&required, "10.0.0.2:1"));
+        assert!(admits(&required, "[::ffff:10.0.0.2]:1"));
+        assert!(!admits(&required, "10.0.0.3:1"));
+        assert!(!admits(&ProxyProtocol::Required { from: from(&[]) }, "127.0.0.1:1"));
+        assert!(admits(&ProxyProtocol::Off, "10.0.0.3:1"));
+    }
+
+    #[test]
+    fn what_hides_strangers_is_believed_by_an_explicit_word_only() {
+        let listed = || Ranges::parse(&["10.0.0.0/24"], Width::Narrow).unwrap();
+        let speaks = |own_bridge, ip: &str, network: &Network| {
+            let proxy_protocol = ProxyProtocol::Required { from: listed() };
+            let settings = Settings { proxy_protocol, trusted_proxies: listed(), own_bridge, ..Settings::default() };
+            let (trusted, peer) = (settings.trusts(ip.parse().unwrap(), network), (ip.parse::<IpAddr>().unwrap(), 1));
+            assert_eq!(settings.admits(PeerAddr::from_accept(peer.into()), network), trusted, "{ip}");
+            trusted
+        };
+        let (elsewhere, joined) = (Network::default(), testing::joined());
+        assert!(speaks(TrustOwnBridge::No, testing::GATEWAY, &elsewhere));
+        assert!(!speaks(TrustOwnBridge::No, testing::GATEWAY, &joined));
+        assert!(speaks(TrustOwnBridge::Allowed, testing::GATEWAY, &joined));
+        assert!(speaks(TrustOwnBridge::No, "10.0.0.3", &joined));
+        assert!(!speaks(TrustOwnBridge::Allowed, "10.0.1.3", &joined));
     }
 }

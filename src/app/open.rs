@@ -30,7 +30,7 @@ use crate::listener::bind::{self, Bound};
 use crate::listener::caps::{Caps, Limits};
 use crate::listener::connection::Door;
 use crate::listener::knock::Knocks;
-use crate::listener::live::Live;
+use crate::listener::live::{Live, LiveNetwork};
 use crate::listener::own_bridge;
 use crate::store::keys::signing::SigningKeys;
 use crate::store::{FILE_NAME, Store};
@@ -65,8 +65,8 @@ pub(super) async fn open(config: Config, environment: &Environment, lock: &State
     let certificates = Arc::new(Certificates::open(config.certificates.clone(), clock.now())?);
     let network = network::read().map_err(AppError::Network)?;
     own_bridge::judge(&config.listeners, &network)?;
-    let knocks = Knocks::default();
-    let (listening, listeners) = bind_all(&config, &certificates, &knocks)?;
+    let (network, knocks) = (LiveNetwork::new(network), Knocks::default());
+    let (listening, listeners) = bind_all(&config, &certificates, &network, &knocks)?;
 
     let identities = Identities::new(config.identities.clone(), clock.clone());
     let (settings, signing) = (config.edge.clone(), Arc::clone(&signer));
@@ -123,6 +123,7 @@ async fn open_core(config: &Config, keys: &SigningKeys, life: &Life, clock: &Clo
 fn bind_all(
     config: &Config,
     certificates: &Certificates,
+    network: &LiveNetwork,
     knocks: &Knocks,
 ) -> Result<(Vec<Listening>, Vec<BoundListener>), AppError> {
     let addresses: Vec<SocketAddr> =
@@ -139,7 +140,8 @@ fn bind_all(
         let addresses = own.iter().map(|bound| bound.address).collect();
         let live = Live::new(settings.clone());
         shown.push(BoundListener { settings: live.clone(), addresses });
-        let door = Door { settings: live, knocks: knocks.clone(), tls, tailscale: tailscale.clone() };
+        let (network, knocks, tailscale) = (network.clone(), knocks.clone(), tailscale.clone());
+        let door = Door { settings: live, network, knocks, tls, tailscale };
         listening.push(Listening { door, bound: own });
     }
     Ok((listening, shown))

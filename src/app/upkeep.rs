@@ -116,6 +116,7 @@ mod tests {
     use crate::identity::signer::Signer;
     use crate::identity::testing::{parts, subject};
     use crate::identity::verifier::{Expected, Leeway, Lives, Verifier};
+    use crate::listener::live::LiveNetwork;
     use crate::store::keys::signing::{Replaced, SigningKeys};
     use crate::store::keys::token::TokenSource;
     use crate::store::{FILE_NAME, Store};
@@ -209,7 +210,7 @@ mod tests {
             };
             let core = Core::open(components).unwrap();
             let signer = Arc::new(Signer::new(keys.current(), "edge", "core", clock.clone()).unwrap());
-            let (signing, public, network) = (Arc::clone(&signer), keys.public(), Network::default());
+            let (signing, public, network) = (Arc::clone(&signer), keys.public(), LiveNetwork::default());
             let identities = Identities::new(Vec::new(), clock.clone());
             let edge = Edge::new(config.edge, signing, &public, core, network, identities, clock.clone());
             let files = certificates::Settings { state_dir: state.path().into(), ..config.certificates };

@@ -4,6 +4,8 @@
 //! issuer's own key signed it for us. Where that cannot be found out the request is refused: it never goes on as somebody, nor
 //! as nobody.
 
+use std::net::IpAddr;
+
 use http::{HeaderMap, HeaderName};
 use thiserror::Error;
 use tokio::task::JoinSet;
@@ -12,6 +14,8 @@ use crate::base::clock::Clock;
 use crate::identity::claims::IdentityClaim;
 use crate::identity::provider::{Expected, TokenError, verify};
 use crate::jwk_sets::{IssuerKeys, Place};
+use crate::listener;
+use crate::origin::Network;
 
 /// One `[[identity]]` of the configuration.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -59,13 +63,24 @@ impl Identities {
         kept
     }
 
-    /// Whom the token among `headers` names, which a trusted proxy sent to this listener. Without a token nobody.
+    /// Whom the token among `headers` names, which `speaker` sent to this listener. Nobody without a token, nor where the
+    /// word of `speaker` does not count.
     ///
     /// # Errors
     /// [`IdentityRefusal`]: answer 403.
-    pub async fn read(&self, headers: &HeaderMap, listener: &str) -> Result<Option<IdentityClaim>, IdentityRefusal> {
+    pub async fn read(
+        &self,
+        headers: &HeaderMap,
+        speaker: IpAddr,
+        listener: &listener::Settings,
+        network: &Network,
+    ) -> Result<Option<IdentityClaim>, IdentityRefusal> {
+        if !listener.origin.trusts(speaker, network) {
+            return Ok(None);
+        }
         let mut found = None;
-        for issuer in self.issuers.iter().filter(|issuer| issuer.settings.listeners.iter().any(|own| own == listener)) {
+        let is_read_here = |issuer: &&Issuer| issuer.settings.listeners.contains(&listener.name);
+        for issuer in self.issuers.iter().filter(is_read_here) {
             for line in headers.get_all(&issuer.settings.header) {
                 if found.replace((issuer, line)).is_some() {
                     return Err(IdentityRefusal::Ambiguous);

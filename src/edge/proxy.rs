@@ -190,7 +190,7 @@ impl Edge {
         check_way(facts, listener, network)?;
         host::check(authority, facts.tls.as_ref(), listener, &settings)?;
         let (rules, proxy_header) = (&listener.origin, facts.proxy_header.as_ref());
-        let scheme = read_scheme(facts.scheme(), &head.headers, facts.peer, proxy_header, rules);
+        let scheme = read_scheme(facts.scheme(), &head.headers, facts.peer, proxy_header, rules, network);
         record.scheme = Some(scheme);
         let asks_socket = upgrade::is_asked(&head);
         if asks_socket || !is_safe(&head.method) {
@@ -203,7 +203,7 @@ impl Edge {
         if let Some(page) = self.page(route, head.uri.path()) {
             return Ok(Outcome::Answer(page));
         }
-        record.identity = self.identify(&head.headers, origin, listener, facts).await?;
+        record.identity = self.identify(&head.headers, origin, listener, network, facts).await?;
         let caller = Caller { origin, identity: record.identity.as_ref() };
         let seal = |head| assertion::seal(head, authority, caller, listener, connection, &self.0.signer, &self.0.clock);
         if !asks_socket {
@@ -228,12 +228,11 @@ impl Edge {
         headers: &HeaderMap,
         origin: &Origin,
         listener: &listener::Settings,
+        network: &Network,
         facts: &ConnectionFacts,
     ) -> Result<Option<IdentityClaim>, Refusal> {
-        let mut named = None;
-        if listener.origin.trusted_proxies.contains(speaker(facts.peer, facts.proxy_header.as_ref())) {
-            named = self.0.identities.read(headers, &listener.name).await?;
-        }
+        let speaker = speaker(facts.peer, facts.proxy_header.as_ref());
+        let named = self.0.identities.read(headers, speaker, listener, network).await?;
         Ok(named.or_else(|| tailnet_identity(origin, &facts.tailnet)))
     }
 
@@ -267,7 +266,7 @@ impl Edge {
 
 /// Whether this caller may say here what nobody else should hear.
 fn check_way(facts: &ConnectionFacts, listener: &listener::Settings, network: &Network) -> Result<(), Refusal> {
-    if !listener.serves(facts.peer) {
+    if !listener.serves(facts.peer, network) {
         return Err(Refusal::Unproxied);
     }
     if facts.tls.is_none() && !listener.serves_plain(facts.peer, network) {

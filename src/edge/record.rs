@@ -46,7 +46,7 @@ impl Record {
         asked: impl FnOnce(Option<&Authority>, Scheme, &origin::Settings) -> Asked,
     ) -> Case {
         let listener = self.listener.unwrap_or_else(|| facts.listener.load());
-        let network = self.network.unwrap_or_else(|| edge.0.network.load_full());
+        let network = self.network.unwrap_or_else(|| edge.0.network.load());
         let scheme = self.scheme.unwrap_or_else(|| facts.scheme());
         let origin = self.origin.unwrap_or_else(|| {
             let said = facts.said(headers, self.authority.as_ref(), scheme);

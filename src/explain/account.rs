@@ -143,7 +143,7 @@ impl Account {
             request: asked(case),
             peer: case.connection.peer.socket().to_string(),
             proxy_header: matches!(rules.proxy_protocol, ProxyProtocol::Required { .. }).then(|| ProxyHeader {
-                sender_allowed: rules.proxy_protocol.admits(case.connection.peer),
+                sender_allowed: rules.admits(case.connection.peer, &case.network),
                 source: case.connection.proxy_header.map(|header| match header.source {
                     proxy_protocol::Source::Address(address) => address.to_string(),
                     proxy_protocol::Source::Real => "names nobody: the peer itself counts".to_owned(),

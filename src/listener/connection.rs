@@ -15,7 +15,7 @@ use super::caps::{CapError, Seat};
 use super::facts::{Alpn, ConnectionFacts, ConnectionId, Progress, TlsFacts};
 use super::io::EdgeIo;
 use super::knock::{Heard, Knocks};
-use super::live::Live;
+use super::live::{Live, LiveNetwork};
 use super::transport::Transport;
 use super::{Protocol, Serve, Settings, owner, plain_http};
 use crate::base::limits::{HANDSHAKE_WAIT, PROXY_HEADER_WAIT, PROXY_V2_BYTES_MAX};
@@ -25,7 +25,7 @@ use crate::net::addr::PeerAddr;
 use crate::net::host::{Host, HostError};
 use crate::origin::proxy_protocol::{Decoded, Header, ProxyProtocolError, Source, decode};
 use crate::origin::tailnet::is_whois_due;
-use crate::origin::{LocalRule, Owner, ProxyProtocol};
+use crate::origin::{LocalRule, Network, Owner, ProxyProtocol};
 use crate::tailscale::{Tailscale, Word};
 
 /// A listener as its connections see it.
@@ -33,6 +33,8 @@ use crate::tailscale::{Tailscale, Word};
 pub struct Door {
     /// Its settings, as they are now.
     pub settings: Live,
+    /// What is known of this machine's network.
+    pub network: LiveNetwork,
     /// The probe of our own published port, if one is under way.
     pub knocks: Knocks,
     /// How it ends TLS; none on a plain listener.
@@ -111,18 +113,18 @@ async fn shake_hands(
 ) -> Result<Box<EdgeIo>, ConnectionError> {
     // One value for the whole greeting, whatever a reload does meanwhile.
     let settings = door.settings.load();
-    let rules = &settings.origin;
+    let (rules, network) = (&settings.origin, door.network.load());
     let mut proxy_header = None;
     let mut owner = Owner::Unknown;
     match &rules.proxy_protocol {
-        ProxyProtocol::Required { .. } if !rules.proxy_protocol.admits(peer) => {
+        ProxyProtocol::Required { .. } if !rules.admits(peer, &network) => {
             return Err(ConnectionError::ProxySender);
         }
         ProxyProtocol::Required { .. } => {
             let read = timeout(PROXY_HEADER_WAIT, read_proxy_header(&mut stream)).await;
             let header = read.map_err(|_| ConnectionError::Deadline)??;
             if let Source::Address(client) = header.source
-                && !rules.trusted_proxies.contains(client.ip())
+                && !rules.trusts(client.ip(), &network)
             {
                 seat.count_for(client.ip())?;
             }
@@ -134,7 +136,7 @@ async fn shake_hands(
                 owner = owner::owner(peer, stream.local_addr()?).await;
             }
             // A proxy's connection carries many clients.
-            if !rules.trusted_proxies.contains(peer.ip()) {
+            if !rules.trusts(peer.ip(), &network) {
                 seat.count_for(peer.ip())?;
             }
             // Not before it is counted: whoever says nothing is listened to for as long as a handshake may take.
@@ -146,7 +148,7 @@ async fn shake_hands(
         }
     }
     // Side by side, so that the question adds nothing to the handshake's time.
-    let question = async { Ok(whois(peer, &settings, door).await) };
+    let question = async { Ok(whois(peer, &settings, &network, door).await) };
     let ((transport, tls), tailnet) = tokio::try_join!(secure(stream, &settings, door), question)?;
     let facts = ConnectionFacts {
         id: id.clone(),
@@ -162,9 +164,9 @@ async fn shake_hands(
 }
 
 /// tailscaled's word on `peer`, where it is due.
-async fn whois(peer: PeerAddr, settings: &Settings, door: &Door) -> Word {
+async fn whois(peer: PeerAddr, settings: &Settings, network: &Network, door: &Door) -> Word {
     match &door.tailscale {
-        Some(tailscale) if settings.serve == Serve::All && is_whois_due(peer.ip(), &settings.origin) => {
+        Some(tailscale) if settings.serve == Serve::All && is_whois_due(peer.ip(), &settings.origin, network) => {
             tailscale.whois(peer).await
         }
         _ => Word::NotAsked,

@@ -60,7 +60,7 @@ impl Rig {
         let caps = Caps::new(limits);
         let (closing, closed) = watch::channel(false);
         let (settings, knocks) = (Live::new(settings), super::knock::Knocks::default());
-        let door = Door { settings, knocks, tls, tailscale: None };
+        let door = Door { settings, network: Default::default(), knocks, tls, tailscale: None };
         tokio::spawn(accept(socket, door, caps.clone(), service(closed.clone()), closed));
         Self { address: bound.address, caps, authority, _closing: closing, _state: state }
     }

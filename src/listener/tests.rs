@@ -24,7 +24,8 @@ use crate::net::addr::PeerAddr;
 use crate::net::host::Host;
 use crate::net::range::{Ranges, Width};
 use crate::origin::proxy_protocol::Source;
-use crate::origin::{self, LocalRule, Owner, ProxyProtocol};
+use crate::origin::testing::{GATEWAY, joined};
+use crate::origin::{self, LocalRule, Network, Owner, ProxyProtocol};
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
 
@@ -182,10 +183,7 @@ async fn a_client_is_counted_by_the_address_its_proxy_names() {
 #[tokio::test]
 async fn who_says_nothing_while_a_probe_is_awaited_is_counted_all_the_same() {
     let local = LocalRule::PublishedLoopback { port: 18789, peers: Vec::new() };
-    let origin = origin::Settings { local, ..Default::default() };
-    let (name, protocol, serve) = ("test".to_owned(), Protocol::Http, super::Serve::All);
-    let settings = Live::new(super::Settings { name, bind: Vec::new(), protocol, serve, origin });
-    let door = Door { settings, knocks: Knocks::default(), tls: None, tailscale: None };
+    let door = door(origin::Settings { local, ..Default::default() });
     let _word = door.knocks.expect().unwrap();
     let caps = Caps::new(Limits { total: 100, reserve: 0, per_client: 1 });
     let (socket, neighbour) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), "172.18.0.9:4711".parse().unwrap());
@@ -205,6 +203,47 @@ async fn who_says_nothing_while_a_probe_is_awaited_is_counted_all_the_same() {
     let second = timeout(HANDSHAKE_WAIT / 2, greet(call().await)).await.expect("it is not even counted").unwrap();
     assert!(matches!(second, Err(ConnectionError::Cap(CapError::Client))), "{second:?}");
     first.abort();
+}
+
+#[tokio::test]
+async fn what_hides_strangers_is_no_proxy_of_many_and_sends_no_proxy_header() {
+    let listed = || Ranges::parse(&["10.0.0.0/24"], Width::Narrow).unwrap();
+    let plain = origin::Settings { trusted_proxies: listed(), ..Default::default() };
+    let proxy_protocol = ProxyProtocol::Required { from: listed() };
+    let sender = origin::Settings { proxy_protocol, ..plain.clone() };
+    let caller: &[u8] = b"PROXY TCP4 10.0.0.1 198.51.100.1 4000 80\r\n";
+    // As whom the caller comes, with which first bytes, and whether a second one of them finds room beside the first.
+    for (rules, peer, bytes, network, refused) in [
+        (&plain, "10.0.0.3", &b""[..], joined(), None),
+        (&plain, GATEWAY, b"", Network::default(), None),
+        (&plain, GATEWAY, b"", joined(), Some("Cap(Client)")),
+        (&sender, GATEWAY, caller, Network::default(), None),
+        (&sender, GATEWAY, caller, joined(), Some("ProxySender")),
+        (&sender, "10.0.0.3", caller, joined(), Some("Cap(Client)")),
+    ] {
+        let (door, caps) = (door(rules.clone()), Caps::new(Limits { total: 100, reserve: 0, per_client: 1 }));
+        door.network.replace(network);
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut found = Vec::new();
+        for _ in 0..2 {
+            let mut caller = TcpStream::connect(socket.local_addr().unwrap()).await.unwrap();
+            caller.write_all(bytes).await.unwrap();
+            let (stream, _) = socket.accept().await.unwrap();
+            let peer = PeerAddr::from_accept((peer.parse::<std::net::IpAddr>().unwrap(), 4711).into());
+            let seat = caps.admit(peer).unwrap();
+            let id = ConnectionId::random().unwrap();
+            found.push((establish(stream, &id, peer, seat, &door).await, caller));
+        }
+        let second = found.pop().map(|(established, _)| established.err().map(|error| format!("{error:?}")));
+        assert_eq!(second.unwrap().as_deref(), refused, "{peer} {bytes:?}");
+    }
+}
+
+/// A plain listener of these rules.
+fn door(origin: origin::Settings) -> Door {
+    let (name, protocol, serve) = ("test".to_owned(), Protocol::Http, super::Serve::All);
+    let settings = Live::new(super::Settings { name, bind: Vec::new(), protocol, serve, origin });
+    Door { settings, network: Default::default(), knocks: Knocks::default(), tls: None, tailscale: None }
 }
 
 /// A listener whose connections tell their facts, and then echo one request.

@@ -12,12 +12,13 @@ use std::ops::ControlFlow;
 use http::HeaderMap;
 
 use super::ClientIpHeader;
+use super::Network;
+use super::Settings;
 use super::class::can_be_claimed;
 use super::resolve::Via;
 use super::witness::Verdict;
 use super::witness::Witness;
 use crate::base::limits::FORWARDED_HOPS_MAX;
-use crate::net::range::Ranges;
 
 pub use self::x_forwarded::scheme;
 
@@ -64,16 +65,17 @@ type Node = (IpAddr, Option<u16>);
 
 /// What the walk passes.
 pub(super) struct Chain<'a, W> {
-    trusted: &'a Ranges,
+    settings: &'a Settings,
+    network: &'a Network,
     via: &'a mut Via,
     witness: &'a mut W,
     walked: usize,
 }
 
 impl<'a, W: Witness> Chain<'a, W> {
-    /// A walk past `trusted` hops, which are noted in `via`, nearest first.
-    pub(super) fn new(trusted: &'a Ranges, via: &'a mut Via, witness: &'a mut W) -> Self {
-        Self { trusted, via, witness, walked: 0 }
+    /// A walk past the hops that `settings` trust, which are noted in `via`, nearest first.
+    pub(super) fn new(settings: &'a Settings, network: &'a Network, via: &'a mut Via, witness: &'a mut W) -> Self {
+        Self { settings, network, via, witness, walked: 0 }
     }
 
     /// The hops that follow stand in this line, counted from the last.
@@ -86,7 +88,7 @@ impl<'a, W: Witness> Chain<'a, W> {
         let (verdict, end) = match node {
             _ if self.walked == FORWARDED_HOPS_MAX => (Verdict::BeyondBound, Some(Walk::TooMany)),
             None => (Verdict::Unreadable, Some(Walk::Unreadable)),
-            Some((ip, _)) if self.trusted.contains(ip) => {
+            Some((ip, _)) if self.settings.trusts(ip, self.network) => {
                 self.via.push(ip);
                 (Verdict::Trusted, None)
             }

@@ -9,6 +9,7 @@ use http::header::HOST;
 use http::header::ORIGIN;
 use thiserror::Error;
 
+use super::Network;
 use super::Settings;
 use super::forwarded;
 use super::proxy_protocol;
@@ -129,9 +130,10 @@ pub fn read_scheme(
     peer: PeerAddr,
     proxy_header: Option<&proxy_protocol::Header>,
     settings: &Settings,
+    network: &Network,
 ) -> Scheme {
     match connection {
-        Scheme::Http if settings.trusted_proxies.contains(speaker(peer, proxy_header)) => {
+        Scheme::Http if settings.trusts(speaker(peer, proxy_header), network) => {
             forwarded::scheme(headers).unwrap_or(connection)
         }
         Scheme::Http | Scheme::Https => connection,
@@ -146,6 +148,7 @@ mod tests {
     use super::*;
     use crate::net::range::Ranges;
     use crate::net::range::Width;
+    use crate::origin::testing;
 
     #[test]
     fn a_request_has_one_authority_or_none() {
@@ -209,18 +212,24 @@ mod tests {
 
     #[test]
     fn only_a_trusted_proxy_before_a_plain_listener_names_the_scheme() {
-        let trusted_proxies = Ranges::parse(&["10.0.0.2"], Width::Narrow).unwrap();
+        let trusted_proxies = Ranges::parse(&["10.0.0.1", "10.0.0.3"], Width::Narrow).unwrap();
         let settings = Settings { trusted_proxies, ..Settings::default() };
-        let headers = map(HeaderName::from_static("x-forwarded-proto"), &["https"]);
-        let plain = map(HeaderName::from_static("x-forwarded-proto"), &["http"]);
-        let peer = |text: &str| PeerAddr::from_accept(text.parse().unwrap());
-        let proxy = peer("10.0.0.2:1");
-        assert_eq!(read_scheme(Scheme::Http, &headers, proxy, None, &settings), Scheme::Https);
-        assert_eq!(read_scheme(Scheme::Http, &headers, peer("10.0.0.3:1"), None, &settings), Scheme::Http);
-        assert_eq!(read_scheme(Scheme::Https, &plain, proxy, None, &settings), Scheme::Https);
-        let source = proxy_protocol::Source::Address("203.0.113.9:1".parse().unwrap());
-        let stranger = proxy_protocol::Header { source };
-        assert_eq!(read_scheme(Scheme::Http, &headers, proxy, Some(&stranger), &settings), Scheme::Http);
+        let stranger = proxy_protocol::Source::Address("203.0.113.9:1".parse().unwrap());
+        let stranger = proxy_protocol::Header { source: stranger };
+        for (connection, said, peer, proxy_header, network, scheme) in [
+            (Scheme::Http, "https", "10.0.0.3:1", None, testing::joined(), Scheme::Https),
+            (Scheme::Http, "https", "10.0.0.4:1", None, testing::joined(), Scheme::Http),
+            (Scheme::Https, "http", "10.0.0.3:1", None, testing::joined(), Scheme::Https),
+            (Scheme::Http, "https", "10.0.0.3:1", Some(&stranger), testing::joined(), Scheme::Http),
+            (Scheme::Http, "https", "10.0.0.1:1", None, Network::default(), Scheme::Https),
+            // Since we joined that network, everybody can look like its gateway.
+            (Scheme::Http, "https", "10.0.0.1:1", None, testing::joined(), Scheme::Http),
+        ] {
+            let headers = map(HeaderName::from_static("x-forwarded-proto"), &[said]);
+            let peer = PeerAddr::from_accept(peer.parse().unwrap());
+            let read = read_scheme(connection, &headers, peer, proxy_header, &settings, &network);
+            assert_eq!(read, scheme, "{peer:?} {proxy_header:?}");
+        }
     }
 
     fn map(name: HeaderName, lines: &[&str]) -> HeaderMap {

@@ -12,7 +12,6 @@ use super::Network;
 use super::Owner;
 use super::ProxyProtocol;
 use super::Settings;
-use super::TrustOwnBridge;
 use super::class::Class;
 use super::class::can_be_claimed;
 use super::class::can_be_peer;
@@ -150,8 +149,7 @@ pub fn resolve(facts: &Facts<'_>, settings: &Settings, network: &Network) -> Ori
 pub fn resolve_with<W: Witness>(facts: &Facts<'_>, settings: &Settings, network: &Network, witness: &mut W) -> Origin {
     let mut trail = Trail::default();
     let mut via = Via::new();
-    let vouchers = Vouchers { settings, network };
-    let Found { client, source, step } = find(facts, vouchers, &mut via, &mut trail, witness);
+    let Found { client, source, step } = find(facts, Rules { settings, network }, &mut via, &mut trail, witness);
     trail.push(step);
     let judged = local::judge(facts, settings, network);
     let (class, local) = match (client, judged) {
@@ -174,7 +172,7 @@ fn class_elsewhere(ip: IpAddr, facts: &Facts<'_>, settings: &Settings, network: 
         trail.push(evidence);
         return class;
     }
-    let (confirmed, step) = tailnet::judge(ip, facts, settings);
+    let (confirmed, step) = tailnet::judge(ip, facts, settings, network);
     if let Some(step) = step {
         trail.push(step);
     }
@@ -185,18 +183,11 @@ fn class_elsewhere(ip: IpAddr, facts: &Facts<'_>, settings: &Settings, network: 
     class
 }
 
-/// Whose word counts: whom `settings` trust, but not an address of our own container network behind which a runtime
-/// hides strangers. A start refuses to trust those; a network that the container joins later is judged here.
+/// By what the evidence is judged.
 #[derive(Clone, Copy)]
-struct Vouchers<'a> {
+struct Rules<'a> {
     settings: &'a Settings,
     network: &'a Network,
-}
-
-impl Vouchers<'_> {
-    fn masks(self, ip: IpAddr) -> bool {
-        self.settings.own_bridge == TrustOwnBridge::No && self.network.masks_in(ip.into()).is_some()
-    }
 }
 
 /// What the evidence comes to.
@@ -212,15 +203,9 @@ impl Found {
     }
 }
 
-fn find<W: Witness>(
-    facts: &Facts<'_>,
-    vouchers: Vouchers<'_>,
-    via: &mut Via,
-    trail: &mut Trail,
-    witness: &mut W,
-) -> Found {
-    let settings = vouchers.settings;
-    let speaker = match Speaker::of(facts, vouchers, trail) {
+fn find<W: Witness>(facts: &Facts<'_>, rules: Rules<'_>, via: &mut Via, trail: &mut Trail, witness: &mut W) -> Found {
+    let Rules { settings, network } = rules;
+    let speaker = match Speaker::of(facts, rules, trail) {
         Ok(speaker) => speaker,
         Err(nobody) => return nobody,
     };
@@ -228,12 +213,9 @@ fn find<W: Witness>(
         trail.push(Step::HeaderNotRead);
         return speaker.itself();
     };
-    if !settings.trusted_proxies.contains(speaker.ip) {
-        trail.push(Step::HeaderUntrusted);
-        return speaker.itself();
-    }
-    if vouchers.masks(speaker.ip) {
-        trail.push(Step::HeaderMasked);
+    if !settings.trusts(speaker.ip, network) {
+        let listed = settings.trusted_proxies.contains(speaker.ip);
+        trail.push(if listed { Step::HeaderMasked } else { Step::HeaderUntrusted });
         return speaker.itself();
     }
     trail.push(Step::TrustedProxy);
@@ -241,7 +223,7 @@ fn find<W: Witness>(
         via.push(speaker.ip);
     }
     let passed = via.len();
-    let chain = forwarded::Chain::new(&settings.trusted_proxies, via, witness);
+    let chain = forwarded::Chain::new(settings, network, via, witness);
     let walk = forwarded::client(&settings.client_ip_header, facts.headers, chain);
     if via.len() > passed {
         trail.push(Step::HopsPassed);
@@ -279,12 +261,12 @@ struct Speaker {
 }
 
 impl Speaker {
-    fn of(facts: &Facts<'_>, vouchers: Vouchers<'_>, trail: &mut Trail) -> Result<Self, Found> {
-        let admitted = || vouchers.settings.proxy_protocol.admits(facts.peer) && !vouchers.masks(facts.peer.ip());
+    fn of(facts: &Facts<'_>, rules: Rules<'_>, trail: &mut Trail) -> Result<Self, Found> {
+        let Rules { settings, network } = rules;
         let peer = Self { ip: facts.peer.ip(), port: facts.peer.socket().port(), source: Source::Peer };
-        let claimed = match (&vouchers.settings.proxy_protocol, facts.proxy_header) {
+        let claimed = match (&settings.proxy_protocol, facts.proxy_header) {
             (ProxyProtocol::Off, None) => return Ok(peer),
-            (ProxyProtocol::Required { .. }, Some(header)) if admitted() => header.source,
+            (ProxyProtocol::Required { .. }, Some(header)) if settings.admits(facts.peer, network) => header.source,
             // The listener closes most such connections; from those that stay nobody is believed.
             _ => return Err(Found::nobody(Source::ProxyProtocol, Step::ProxyHeaderMismatch)),
         };

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use super::Facts;
+use super::Network;
 use super::ProxyProtocol;
 use super::Settings;
 use super::class::is_shared;
@@ -28,14 +29,14 @@ pub enum Whois {
 /// Whether tailscaled may be asked about this connection's peer, and its word would count.
 ///
 /// Only of a raw peer that speaks for itself: a PROXY header or a trusted proxy stands for other people.
-pub fn is_whois_due(peer: IpAddr, settings: &Settings) -> bool {
-    is_of_a_tailnet(peer) && settings.proxy_protocol == ProxyProtocol::Off && !settings.trusted_proxies.contains(peer)
+pub fn is_whois_due(peer: IpAddr, settings: &Settings, network: &Network) -> bool {
+    is_of_a_tailnet(peer) && settings.proxy_protocol == ProxyProtocol::Off && !settings.trusts(peer, network)
 }
 
 /// Whether the client at `ip` is the tailnet's, and how we know; no step where nobody had to ask.
-pub(super) fn judge(ip: IpAddr, facts: &Facts<'_>, settings: &Settings) -> (bool, Option<Step>) {
+pub(super) fn judge(ip: IpAddr, facts: &Facts<'_>, settings: &Settings, network: &Network) -> (bool, Option<Step>) {
     let peer = facts.peer.ip();
-    if ip != peer || facts.proxy_header.is_some() || !is_whois_due(peer, settings) {
+    if ip != peer || facts.proxy_header.is_some() || !is_whois_due(peer, settings, network) {
         return (false, None);
     }
     match facts.tailnet {
@@ -64,6 +65,7 @@ mod tests {
     use crate::net::host::Scheme;
     use crate::net::range::{Ranges, Width};
     use crate::origin::Owner;
+    use crate::origin::container::Container;
 
     #[test]
     fn only_the_tailnets_own_ranges_are_asked_about() {
@@ -83,7 +85,7 @@ mod tests {
             ("fd7a:115c:a1df:ffff::7", false),
             ("::1", false),
         ] {
-            assert_eq!(is_whois_due(ip.parse().unwrap(), &settings), due, "{ip}");
+            assert_eq!(is_whois_due(ip.parse().unwrap(), &settings, &Network::default()), due, "{ip}");
         }
     }
 
@@ -91,11 +93,21 @@ mod tests {
     fn whoever_speaks_for_others_is_not_asked_about() {
         let ranges = || Ranges::parse(&["100.64.0.7"], Width::Narrow).unwrap();
         let proxy = Settings { trusted_proxies: ranges(), ..Settings::default() };
-        assert!(!is_whois_due("100.64.0.7".parse().unwrap(), &proxy));
-        assert!(is_whois_due("100.64.0.8".parse().unwrap(), &proxy));
+        assert!(!is_whois_due("100.64.0.7".parse().unwrap(), &proxy, &Network::default()));
+        assert!(is_whois_due("100.64.0.8".parse().unwrap(), &proxy, &Network::default()));
         let required = ProxyProtocol::Required { from: ranges() };
         let sender = Settings { proxy_protocol: required, ..Settings::default() };
-        assert!(!is_whois_due("100.64.0.7".parse().unwrap(), &sender));
+        assert!(!is_whois_due("100.64.0.7".parse().unwrap(), &sender, &Network::default()));
+    }
+
+    #[test]
+    fn what_is_listed_but_hides_strangers_speaks_for_nobody_else() {
+        let trusted_proxies = Ranges::parse(&["100.64.0.1"], Width::Narrow).unwrap();
+        let settings = Settings { trusted_proxies, ..Settings::default() };
+        let gateway = "100.64.0.1".parse().unwrap();
+        let joined = Network::new([gateway], 0).with_links(&[], Some(Container::Mount));
+        assert!(!is_whois_due(gateway, &settings, &Network::default()));
+        assert!(is_whois_due(gateway, &settings, &joined));
     }
 
     #[test]
@@ -111,7 +123,11 @@ mod tests {
             scheme: Scheme::Https,
         };
         for (ip, expected) in [("100.64.0.7", true), ("100.64.0.8", false), ("203.0.113.9", false)] {
-            assert_eq!(judge(ip.parse().unwrap(), &facts, &Settings::default()).0, expected, "{ip}");
+            assert_eq!(
+                judge(ip.parse().unwrap(), &facts, &Settings::default(), &Network::default()).0,
+                expected,
+                "{ip}"
+            );
         }
     }
 }

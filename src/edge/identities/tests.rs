@@ -9,6 +9,9 @@ use tempfile::TempDir;
 use super::*;
 use crate::base::clock::UnixMillis;
 use crate::identity::provider::testing::{Issuer, NOW, claims, with};
+use crate::net::range::{Ranges, Width};
+use crate::origin;
+use crate::origin::testing::{GATEWAY, joined};
 
 const HEADER: HeaderName = HeaderName::from_static("x-id-token");
 
@@ -18,8 +21,27 @@ async fn a_good_token_names_its_account_and_no_token_nobody() {
     let alice = rig.read(&[(&HEADER, &rig.issuer.token_of("alice@example.com"))]).await.unwrap().unwrap();
     assert_eq!((&*alice.provider, &*alice.login), ("jwt", "alice@example.com"));
     assert_eq!(rig.read(&[]).await, Ok(None));
-    let elsewhere = rig.identities.read(&headers(&[(&HEADER, "x")]), "other").await;
-    assert_eq!(elsewhere, Ok(None), "it is not read on that listener");
+    let junk = headers(&[(&HEADER, "x")]);
+    let (other, network) = (listener("other"), Network::default());
+    let elsewhere = rig.identities.read(&junk, "10.0.0.3".parse().unwrap(), &other, &network);
+    assert_eq!(elsewhere.await, Ok(None), "it is not read on that listener");
+}
+
+#[tokio::test]
+async fn a_token_counts_only_from_a_proxy_whose_word_counts() {
+    let rig = Rig::new();
+    let token = rig.issuer.token_of("alice@example.com");
+    for (speaker, network, named) in [
+        ("10.0.0.3", joined(), true),
+        (GATEWAY, Network::default(), true),
+        // Everybody looks like it since we joined that network.
+        (GATEWAY, joined(), false),
+        ("203.0.113.9", Network::default(), false),
+    ] {
+        let (headers, listener) = (headers(&[(&HEADER, &token)]), listener("web"));
+        let read = rig.identities.read(&headers, speaker.parse().unwrap(), &listener, &network).await;
+        assert_eq!(read.unwrap().is_some(), named, "{speaker}");
+    }
 }
 
 #[tokio::test]
@@ -43,7 +65,7 @@ async fn a_token_that_is_not_believed_is_refused_and_never_passed_over() {
         assert_eq!(refusal.words().0, reason, "{refusal}");
     }
     let binary = HeaderMap::from_iter([(HEADER, HeaderValue::from_bytes(&[0xff]).unwrap())]);
-    assert!(rig.identities.read(&binary, "web").await.is_err());
+    assert!(rig.read_all(&binary).await.is_err());
 }
 
 #[tokio::test]
@@ -98,7 +120,23 @@ impl Rig {
     }
 
     async fn read(&self, lines: &[(&HeaderName, &str)]) -> Result<Option<IdentityClaim>, IdentityRefusal> {
-        self.identities.read(&headers(lines), "web").await
+        self.read_all(&headers(lines)).await
+    }
+
+    async fn read_all(&self, headers: &HeaderMap) -> Result<Option<IdentityClaim>, IdentityRefusal> {
+        self.identities.read(headers, "10.0.0.3".parse().unwrap(), &listener("web"), &Network::default()).await
+    }
+}
+
+/// A listener that trusts 10.0.0.0/24.
+fn listener(name: &str) -> listener::Settings {
+    let trusted_proxies = Ranges::parse(&["10.0.0.0/24"], Width::Narrow).unwrap();
+    listener::Settings {
+        name: name.to_owned(),
+        bind: Vec::new(),
+        protocol: listener::Protocol::Https,
+        serve: listener::Serve::All,
+        origin: origin::Settings { trusted_proxies, ..Default::default() },
     }
 }
 

@@ -25,9 +25,10 @@ use crate::identity::headers::{ASSERTION, HOP_BY_HOP, JUDGED, is_look_alike};
 use crate::identity::jwks::JwkSet;
 use crate::identity::signer::{Signer, SigningKey};
 use crate::identity::verifier::{Expected, Leeway, Lives, Verifier};
+use crate::listener::live::LiveNetwork;
 use crate::net::host::Host;
 use crate::net::range::{Ranges, Width};
-use crate::origin::{ClientIpHeader, Network};
+use crate::origin::ClientIpHeader;
 use crate::store::Store;
 use crate::store::keys::token::TokenSource;
 
@@ -270,7 +271,7 @@ impl Bench {
             drain_seconds: 1,
         };
         let signer = Arc::new(Signer::new(Arc::new(key), "edge", "core", clock.clone()).unwrap());
-        let (network, identities) = (Network::new([], 0), Identities::new(Vec::new(), clock.clone()));
+        let (network, identities) = (LiveNetwork::default(), Identities::new(Vec::new(), clock.clone()));
         let edge = Edge::new(settings, signer, &keys, core.clone(), network, identities, clock);
         let service = |closing| {
             let service = Service { proxy: Arc::new(proxy::build(edge.clone())), closing };

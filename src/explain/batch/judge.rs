@@ -85,7 +85,8 @@ fn origin_of(case: &Case, trace: &mut Vec<String>) -> Result<origin::Origin, Ref
     let settings = settings(case)?;
     let peer = peer(&case.peer)?;
     trace.push(format!("peer: {}", peer.ip()));
-    let proxy_header = proxy_header(case, peer, &settings.proxy_protocol, trace)?;
+    let network = Network::new(case.gateways.iter().copied(), 0);
+    let proxy_header = proxy_header(case, peer, &settings, &network, trace)?;
     let headers = headers(&case.headers)?;
     // Cases without a Host are HTTP/1.0 requests.
     let version = if headers.contains_key(HOST) { Version::HTTP_11 } else { Version::HTTP_10 };
@@ -102,7 +103,6 @@ fn origin_of(case: &Case, trace: &mut Vec<String>) -> Result<origin::Origin, Ref
         authority: authority.as_ref(),
         scheme,
     };
-    let network = Network::new(case.gateways.iter().copied(), 0);
     Ok(origin::resolve(&facts, &settings, &network))
 }
 
@@ -166,21 +166,22 @@ fn peer(text: &str) -> Result<PeerAddr, Refusal> {
 fn proxy_header(
     case: &Case,
     peer: PeerAddr,
-    rule: &ProxyProtocol,
+    settings: &Settings,
+    network: &Network,
     trace: &mut Vec<String>,
 ) -> Result<Option<Header>, Refusal> {
     let bytes = match &case.proxy_header {
         Some(first) => first.bytes().ok_or_else(|| reject_connection("proxy_header: hex is not whole bytes"))?,
         None => Vec::new(),
     };
-    if *rule == ProxyProtocol::Off {
+    if settings.proxy_protocol == ProxyProtocol::Off {
         return if opens_a_request(&bytes) {
             Ok(None)
         } else {
             Err(reject("the first bytes are neither TLS nor HTTP: this listener reads no PROXY header"))
         };
     }
-    if !rule.admits(peer) {
+    if !settings.admits(peer, network) {
         return Err(reject_connection("the peer is not in proxy_protocol_from"));
     }
     let (header, length) = match proxy_protocol::decode(&bytes) {

@@ -7,6 +7,7 @@ use http::HeaderName;
 use http::HeaderValue;
 
 use super::*;
+use crate::net::range::Ranges;
 use crate::net::range::Width;
 
 /// Walks `lines` of `name` as a listener does that reads `header`.
@@ -17,9 +18,10 @@ pub(super) fn walk(header: &ClientIpHeader, name: &str, lines: &[&str]) -> (Walk
 
 /// The same with what a witness was told, a line each.
 pub(super) fn witnessed(header: &ClientIpHeader, name: &str, lines: &[&str]) -> (Walk, Vec<IpAddr>, Vec<String>) {
-    let trusted = Ranges::parse(&["10.0.0.0/24"], Width::Narrow).unwrap();
+    let trusted_proxies = Ranges::parse(&["10.0.0.0/24"], Width::Narrow).unwrap();
+    let (settings, network) = (Settings { trusted_proxies, ..Settings::default() }, Network::default());
     let (mut via, mut told) = (Via::new(), Told(Vec::new()));
-    let found = client(header, &map(name, lines), Chain::new(&trusted, &mut via, &mut told));
+    let found = client(header, &map(name, lines), Chain::new(&settings, &network, &mut via, &mut told));
     (found, via.to_vec(), told.0)
 }
 

@@ -1,11 +1,9 @@
 //! The address behind which our own container network hides strangers, trusted before we joined that network.
 
 use super::*;
-use crate::origin::container::Container;
-use crate::origin::link::Link;
-use crate::origin::link::LinkKind;
-
-const GATEWAY: &str = "10.0.0.1";
+use crate::origin::TrustOwnBridge;
+use crate::origin::testing::GATEWAY;
+use crate::origin::testing::joined;
 
 #[test]
 fn a_gateway_that_hides_strangers_vouches_for_nobody() {
@@ -20,17 +18,17 @@ fn a_gateway_that_hides_strangers_vouches_for_nobody() {
 }
 
 #[test]
+fn a_hop_that_hides_strangers_ends_the_walk() {
+    let chain = call("10.0.0.3").header(X_FORWARDED_FOR, "203.0.113.9, 10.0.0.1");
+    assert_eq!(shown(&chain.resolve_on(&joined())), "10.0.0.1 None nat x-forwarded-for");
+    assert_eq!(shown(&chain.resolve()), "203.0.113.9 None public x-forwarded-for");
+}
+
+#[test]
 fn a_neighbour_and_an_operators_word_vouch_as_before() {
     let neighbour = call("10.0.0.3").header(X_FORWARDED_FOR, "203.0.113.9");
     assert_eq!(shown(&neighbour.resolve_on(&joined())), "203.0.113.9 None public x-forwarded-for");
     let mut gateway = call(GATEWAY).header(X_FORWARDED_FOR, "203.0.113.9");
     gateway.settings.own_bridge = TrustOwnBridge::Allowed;
     assert_eq!(shown(&gateway.resolve_on(&joined())), "203.0.113.9 None public x-forwarded-for");
-}
-
-/// A container on a network that lies in the range trusted by [`call`].
-fn joined() -> Network {
-    let addresses = vec!["10.0.0.2/24".parse().unwrap()];
-    let link = Link { name: "eth0".to_owned(), kind: LinkKind::Veth, addresses };
-    Network::new([GATEWAY.parse().unwrap()], 990).with_links(&[link], Some(Container::Mount))
 }
