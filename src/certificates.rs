@@ -7,6 +7,7 @@
 pub mod acme;
 pub mod files;
 pub mod local_ca;
+mod own;
 pub mod resolver;
 pub mod server_tls;
 pub mod x509;
@@ -33,6 +34,8 @@ use crate::certificates::local_ca::{LocalCa, LocalCaError};
 use crate::certificates::resolver::{Resolver, Served};
 use crate::net::host::Host;
 
+pub use own::recreate_ca;
+
 /// The CA's certificate among the operator's own, for people to find.
 const CA_COPY_FILE: &str = "local-ca.crt";
 /// Everybody may read it, and only its owner replaces it.
@@ -49,6 +52,8 @@ pub struct Settings {
     pub dir: PathBuf,
     /// `edge.names`.
     pub names: Vec<Host>,
+    /// This machine's own names and addresses, where those are answered too: as they are at the start.
+    pub own: Vec<Host>,
     /// `[[certificates.file]]`.
     pub files: Vec<FilePair>,
     /// `[[certificates.acme]]`.
@@ -70,6 +75,8 @@ pub struct Certificates {
 #[derive(Debug)]
 struct Shown {
     names: Vec<Host>,
+    /// This machine's own names and addresses, as they are now.
+    own: Vec<Host>,
     files: Vec<Arc<files::Loaded>>,
     /// What is to be had from public CAs, and what was.
     wanted: Vec<acme::Settings>,
@@ -93,7 +100,7 @@ impl Shown {
             Arc::new(files::Loaded { certified, names, validity: loaded.validity })
         });
         let pairs: Vec<_> = self.files.iter().cloned().chain(issued).collect();
-        Served::new(names, &pairs, Arc::clone(&self.local))
+        Served::new(&[names.as_slice(), &self.own].concat(), &pairs, Arc::clone(&self.local))
     }
 }
 
@@ -106,14 +113,12 @@ impl Certificates {
         let files = load(&settings.files, now)?;
         settings.acme.iter().try_for_each(acme::Settings::judge)?;
         let ca = LocalCa::open(&settings.state_dir, &settings.names, now)?;
-        let local = ca.leaf(&local_names(&settings.names, &files, &settings.acme, &ca), now)?;
-        if let Err(error) = publish(&settings.dir, ca.certificate_pem()) {
-            let file = settings.dir.join(CA_COPY_FILE);
-            warn!(file = %file.display(), %error, "the local ca's certificate is not where devices are to get it");
-        }
+        let covered = Covered { files: &files, wanted: &settings.acme };
+        let local = ca.leaf(&local_names(&settings.names, &settings.own, covered, &ca), now)?;
+        own::publish_or_warn(&settings.dir, ca.authority());
         let (kept, challenges) = (Kept::of(&settings.state_dir), Challenges::default());
-        let (names, wanted, issued) = (settings.names, settings.acme, stored(&kept));
-        let shown = Shown { names, files, wanted, issued, local: local.certified };
+        let Settings { names, own, acme: wanted, .. } = settings;
+        let shown = Shown { names, own, files, wanted, issued: stored(&kept), local: local.certified };
         let resolver = Arc::new(Resolver::new(shown.served(), challenges.clone()));
         Ok(Self { ca, challenges, kept, resolver, shown: Mutex::new(shown) })
     }
@@ -127,7 +132,8 @@ impl Certificates {
         let mut shown = self.shown();
         let files = load(&settings.files, now)?;
         settings.acme.iter().try_for_each(acme::Settings::judge)?;
-        let local = self.ca.leaf(&local_names(&settings.names, &files, &settings.acme, &self.ca), now)?;
+        let covered = Covered { files: &files, wanted: &settings.acme };
+        let local = self.ca.leaf(&local_names(&settings.names, &shown.own, covered, &self.ca), now)?;
         shown.names.clone_from(&settings.names);
         shown.wanted.clone_from(&settings.acme);
         (shown.files, shown.local) = (files, local.certified);
@@ -145,7 +151,10 @@ impl Certificates {
             }
         }
         let judged = LocalCa::find(&settings.state_dir, now).and_then(|ca| match ca {
-            Some(ca) => ca.judge_leaf(&local_names(&settings.names, &files, &settings.acme, &ca), now),
+            Some(ca) => {
+                let covered = Covered { files: &files, wanted: &settings.acme };
+                ca.judge_leaf(&local_names(&settings.names, &settings.own, covered, &ca), now)
+            }
             // One that is still to be made may sign for every name there is now.
             None => local_ca::wanted_names(&settings.names).map(drop),
         });
@@ -160,8 +169,7 @@ impl Certificates {
     /// [`CertificateError`]; then what was shown is shown on.
     pub fn renew(&self, now: UnixMillis) -> Result<Renewal, CertificateError> {
         let mut shown = self.shown();
-        let names = local_names(&shown.names, &shown.files, &shown.wanted, &self.ca);
-        let local = self.ca.leaf(&names, now)?;
+        let local = self.ca.leaf(&shown.local_names(&shown.own, &self.ca), now)?;
         if local.issued == local_ca::Issued::Anew {
             shown.local = local.certified;
             self.resolver.replace(shown.served());
@@ -208,7 +216,7 @@ impl Certificates {
 
     /// The local CA's certificate in PEM, for devices that are to trust it.
     pub fn ca_pem(&self) -> &str {
-        self.ca.certificate_pem()
+        self.authority().pem()
     }
 }
 
@@ -241,11 +249,20 @@ fn is_wanted(wanted: &[acme::Settings], name: &Host) -> bool {
     wanted.iter().flat_map(|wanted| &wanted.names).any(|subject| subject.covers(name))
 }
 
+/// What else there is for our names.
+#[derive(Clone, Copy)]
+struct Covered<'a> {
+    files: &'a [Arc<files::Loaded>],
+    wanted: &'a [acme::Settings],
+}
+
 /// The names the local leaf is to carry: all of ours, but for those that the CA may not sign and that a file or a public
-/// CA is there for.
-fn local_names(names: &[Host], files: &[Arc<files::Loaded>], wanted: &[acme::Settings], ca: &LocalCa) -> Vec<Host> {
-    let is_covered = |name: &Host| is_wanted(wanted, name) || files.iter().any(|file| file.names.covers(name));
-    names.iter().filter(|name| ca.permits(name) || !is_covered(name)).cloned().collect()
+/// CA is there for; and of the machine's `own` those that it may sign.
+fn local_names(names: &[Host], own: &[Host], covered: Covered<'_>, ca: &LocalCa) -> Vec<Host> {
+    let is_covered =
+        |name: &Host| is_wanted(covered.wanted, name) || covered.files.iter().any(|file| file.names.covers(name));
+    let named = names.iter().filter(|name| ca.permits(name) || !is_covered(name));
+    named.chain(own.iter().filter(|name| ca.permits(name))).cloned().collect()
 }
 
 /// Puts the CA's certificate where people find it, readable by every account whatever the umask says: it is no secret.

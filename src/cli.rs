@@ -1,7 +1,9 @@
 //! The command line. What scripts rest on: the commands, `--config`, `--json`, and the exit codes: 0 done, 1 failed,
-//! 2 usage or invalid configuration. Nothing ever prompts.
+//! 2 usage or invalid configuration. Nothing ever prompts but
+//! `certs recreate-ca`, and that only on a terminal.
 
 mod ask;
+mod certs;
 mod check;
 mod dashboard;
 mod devices;
@@ -57,6 +59,9 @@ enum Command {
     Dashboard(dashboard::Arguments),
     /// Let the running instance read its configuration again: whole or not at all, and no connection is closed.
     Reload,
+    /// Export certificates, and the local CA for devices that are to trust it.
+    #[command(subcommand)]
+    Certs(certs::Command),
     /// List or replace the keys that sign where calls come from.
     #[command(subcommand)]
     Keys(keys::Command),
@@ -114,6 +119,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Token(command) => token::token(&command, &context),
         Command::Dashboard(arguments) => dashboard::dashboard(&arguments, &context),
         Command::Reload => reload::reload(&context),
+        Command::Certs(command) => certs::certs(&command, &context),
         Command::Keys(command) => keys::keys(&command, &context),
         Command::Status => status::status(&context),
     }

@@ -327,8 +327,9 @@ pub const STORE_BUSY_WAIT: Duration = Duration::from_secs(5);
 
 // ---- Certificates ------------------------------------------------------------------------
 
-/// Life of a local leaf, its backdated hour included; browsers refuse more than 398 days.
-pub const LEAF_LIFE: Duration = Duration::from_secs(397 * 24 * 3600);
+/// Life of a local leaf, its backdated hour included: it is issued anew by itself, and a stolen key is worth a month at most.
+/// Browsers refuse more than 398 days.
+pub const LEAF_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Life of the local CA.
 pub const LOCAL_CA_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// Certificates begin this much in the past, for clients whose clock is late.

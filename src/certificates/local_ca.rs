@@ -3,7 +3,9 @@
 //! A device that trusts it trusts it for little: its constraints, fixed when it is made, permit local names, private and loopback
 //! addresses, and the names configured then. Whoever steals its key can be no bank.
 
+pub mod authority;
 pub mod issue;
+mod recreate;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,12 +22,14 @@ use thiserror::Error;
 
 use crate::base::clock::UnixMillis;
 use crate::base::limits::LEAF_NAMES_MAX;
-use crate::base::pem;
 use crate::base::private_file::{self, Fault, PrivateFileError};
 use crate::base::secret::Secret;
+use crate::certificates::files::{self, FilePair, Loaded};
 use crate::certificates::provider;
 use crate::certificates::x509::{self, Permitted, Validity};
 use crate::net::host::Host;
+
+use authority::Authority;
 
 /// Its folder under the state folder, and the CA's own file there.
 const FOLDER: &str = "local-ca";
@@ -38,8 +42,7 @@ pub struct LocalCa {
     /// `<state>/local-ca`.
     folder: PathBuf,
     issuer: Issuer<'static, KeyPair>,
-    certificate: CertificateDer<'static>,
-    pem: String,
+    authority: Authority,
     permitted: Permitted,
     ends: i64,
 }
@@ -120,13 +123,12 @@ impl LocalCa {
         let (permitted, ends) = (Permitted::of(&parsed), Validity::of(&parsed).ends);
         drop(parsed);
         let issuer = Issuer::from_ca_cert_der(&certificate, key).map_err(|_| WHAT)?;
-        let pem = pem::encode("CERTIFICATE", &certificate).expose().clone();
-        Ok(Self { folder, issuer, certificate, pem, permitted, ends })
+        Ok(Self { folder, issuer, authority: Authority::new(certificate), permitted, ends })
     }
 
-    /// The certificate, for devices that are to trust it.
-    pub fn certificate_pem(&self) -> &str {
-        &self.pem
+    /// Its certificate, for devices that are to trust it.
+    pub fn authority(&self) -> &Authority {
+        &self.authority
     }
 
     /// Whether devices would believe a leaf for `name`.
@@ -145,11 +147,27 @@ impl LocalCa {
         if let Some(certified) = self.stored_leaf(&path, &wanted, now)? {
             return Ok(Leaf { certified, issued: Issued::Before });
         }
+        Ok(Leaf { certified: self.issue_leaf(names, now)?, issued: Issued::Anew })
+    }
+
+    /// A new leaf as [`LocalCa::leaf`] has it, in place of the stored one, due or not.
+    ///
+    /// # Errors
+    /// As [`LocalCa::leaf`].
+    pub fn issue_leaf(&self, names: &[Host], now: UnixMillis) -> Result<Arc<CertifiedKey>, LocalCaError> {
+        let wanted = wanted_names(names)?;
+        self.check_permitted(&wanted)?;
         let text = issue::leaf(&self.issuer, &wanted, self.ends, now)?;
         // What no client would believe is never shown, nor put in place of what some client believes.
         let certified = self.certified(&text, &wanted, now)?;
-        private_file::replace(&path, &text)?;
-        Ok(Leaf { certified, issued: Issued::Anew })
+        private_file::replace(&self.folder.join(LEAF), &text)?;
+        Ok(certified)
+    }
+
+    /// The stored leaf as it is, if it can be read.
+    pub fn last_leaf(&self) -> Option<Loaded> {
+        let file = self.folder.join(LEAF);
+        files::read(&FilePair { cert: file.clone(), key: file }).ok()
     }
 
     /// Says what [`LocalCa::leaf`] would refuse, and issues nothing.
@@ -164,7 +182,7 @@ impl LocalCa {
 
     fn check_permitted(&self, names: &[Host]) -> Result<(), LocalCaError> {
         match names.iter().find(|name| !self.permits(name)) {
-            Some(name) => Err(LocalCaError::NotPermitted { name: name.clone(), folder: self.folder.clone() }),
+            Some(name) => Err(LocalCaError::NotPermitted { name: name.clone() }),
             None => Ok(()),
         }
     }
@@ -202,7 +220,7 @@ impl LocalCa {
         let unreadable = || LocalCaError::Unbelievable(rustls::Error::General("leaf unreadable".to_owned()));
         let (key, certificate) = read_pair(text).ok_or_else(unreadable)?;
         let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.clone()).map_err(LocalCaError::Unbelievable)?;
+        roots.add(CertificateDer::from(self.authority.der())).map_err(LocalCaError::Unbelievable)?;
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build();
         let verifier = verifier.map_err(|_| unreadable())?;
         let seconds = std::time::Duration::from_secs(now.seconds());
@@ -257,8 +275,6 @@ pub enum LocalCaError {
     NotPermitted {
         /// The name.
         name: Host,
-        /// Where the CA is.
-        folder: PathBuf,
     },
     /// No random bytes.
     #[error("no random bytes from the kernel: {0}")]
@@ -276,13 +292,16 @@ impl LocalCaError {
     pub fn hint(&self) -> String {
         match self {
             Self::Expired(path) => {
-                format!("mv {0} {0}.old and start again; devices must then trust the new one", path.display())
+                format!(
+                    "doorward certs recreate-ca; each device must then install the new one in place of {}",
+                    path.display()
+                )
             }
             Self::File(error) => error.hint(),
             Self::Issue(_) | Self::Random(_) => "start again".to_owned(),
-            Self::NotPermitted { name, folder } => format!(
-                "give {name} a certificate by `[[certificates.acme]]` or `[[certificates.file]]`, or mv {0} {0}.old and start again; devices must then trust the new ca",
-                folder.display()
+            Self::NotPermitted { name } => format!(
+                "give {name} a certificate by `[[certificates.acme]]` or `[[certificates.file]]`, or make a new local ca that \
+                 may sign for it with `doorward certs recreate-ca`; each device must then install the new one"
             ),
             Self::TooManyNames => "shorten `edge.names`".to_owned(),
             Self::Unbelievable(_) => "see that this machine's clock is right: date".to_owned(),

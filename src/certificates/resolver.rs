@@ -80,6 +80,15 @@ impl Served {
         self.addresses.contains_key(&address)
     }
 
+    /// Whether the local leaf is what `host` is shown with.
+    pub fn is_of_leaf(&self, host: &Host) -> bool {
+        let wanted = match host {
+            Host::Address(ip) => Wanted::Address(*ip),
+            Host::Name(name) => Wanted::Name(name),
+        };
+        self.of_files(wanted).is_none()
+    }
+
     fn of_files(&self, wanted: Wanted<'_>) -> Option<&Candidates> {
         match wanted {
             Wanted::Name(name) => {

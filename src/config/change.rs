@@ -119,8 +119,8 @@ impl Changes {
     }
 
     fn compare_certificates(&mut self, old: &certificates::Settings, new: &certificates::Settings) {
-        // The names are the edge's, and the state folder the configuration's own.
-        let certificates::Settings { state_dir: _, dir, names: _, files, acme } = new;
+        // The names are the edge's or the machine's, and the state folder the configuration's own.
+        let certificates::Settings { state_dir: _, dir, names: _, own: _, files, acme } = new;
         self.restarts("certificates.dir", *dir == old.dir);
         self.lives("certificates.acme", *acme == old.acme);
         self.lives("certificates.file", *files == old.files);

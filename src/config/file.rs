@@ -67,6 +67,7 @@ pub(super) fn read(text: &str, file: Option<PathBuf>, environment: &Environment)
         acme: Vec::new(),
         files: Vec::new(),
         names: edge.names.clone(),
+        own: Vec::new(),
         state_dir: state_dir.clone(),
     };
     let mut certificates = rooms::read_certificates(&root, &folder, certificates, &mut problems);

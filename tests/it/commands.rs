@@ -226,7 +226,8 @@ fn check_judges_without_making_anything() {
     assert!(
         words.contains("may not sign for a name that was not configured when it was made: later.example")
             && words.contains(
-                "hint: give later.example a certificate by `[[certificates.acme]]` or `[[certificates.file]]`, or mv "
+                "hint: give later.example a certificate by `[[certificates.acme]]` or `[[certificates.file]]`, or make a new \
+                 local ca that may sign for it with `doorward certs recreate-ca`"
             ),
         "{words}"
     );

@@ -3,6 +3,7 @@
 
 mod acme;
 mod certificates;
+mod certs;
 mod client_ip;
 mod commands;
 mod core_http;

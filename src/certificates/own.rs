@@ -1,0 +1,114 @@
+//! The local CA's part while the instance runs: its leaf follows this machine's own names and addresses, and its certificate is
+//! offered to devices as long as some name of ours is shown with it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
+use tracing::warn;
+
+use super::acme::kept::Kept;
+use super::local_ca::authority::Authority;
+use super::local_ca::{Issued, LocalCa, LocalCaError};
+use super::{
+    CA_COPY_FILE, Certificates, Covered, Renewal, Settings, Shown, files, is_wanted, local_names, publish, stored,
+};
+use crate::base::clock::UnixMillis;
+use crate::certificates::CertificateError;
+use crate::net::host::Host;
+
+impl Certificates {
+    /// The local CA, for devices that are to trust it.
+    pub fn authority(&self) -> &Authority {
+        self.ca.authority()
+    }
+
+    /// Whether some name of ours is shown with the local leaf now: to devices, the CA is of use only then.
+    pub fn is_local_ca_in_use(&self) -> bool {
+        let shown = self.shown();
+        let served = shown.served();
+        // Without a name there is still the machine's own loopback.
+        shown.names.is_empty() || shown.names.iter().chain(&shown.own).any(|name| served.is_of_leaf(name))
+    }
+
+    /// Whether the local CA may sign for `name`.
+    pub fn may_sign(&self, name: &Host) -> bool {
+        self.ca.permits(name)
+    }
+
+    /// Shows a leaf for `own` too from the next handshake on, in place of the names and addresses that this machine had
+    /// before.
+    ///
+    /// # Errors
+    /// [`CertificateError`]; then what was shown is shown on.
+    pub fn follow(&self, own: Vec<Host>, now: UnixMillis) -> Result<Renewal, CertificateError> {
+        let mut shown = self.shown();
+        if shown.own == own {
+            return Ok(Renewal::NotDue);
+        }
+        let local = self.ca.leaf(&shown.local_names(&own, &self.ca), now)?;
+        (shown.own, shown.local) = (own, local.certified);
+        self.resolver.replace(shown.served());
+        Ok(if local.issued == Issued::Anew { Renewal::Renewed } else { Renewal::NotDue })
+    }
+
+    /// The chain that `host` is shown, as far as the disk tells it: the first certificate, then those that lead to its root.
+    /// None when no certificate is for that name. Reads only.
+    ///
+    /// # Errors
+    /// [`CertificateError`] where the local CA or a configured file cannot be read.
+    pub fn find_chain(
+        settings: &Settings,
+        host: &Host,
+        now: UnixMillis,
+    ) -> Result<Option<Vec<CertificateDer<'static>>>, CertificateError> {
+        let files = settings.files.iter().map(|pair| files::read(pair).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+        let ca = LocalCa::find(&settings.state_dir, now)?;
+        let local = ca.and_then(|ca| ca.last_leaf());
+        let leaf = local.as_ref().filter(|local| local.names.covers(host)).map(|local| Arc::clone(&local.certified));
+        let of_files = files.iter().find(|file| file.names.covers(host)).map(|file| Arc::clone(&file.certified));
+        let issued = || {
+            let pairs = stored(&Kept::of(&settings.state_dir)).into_values();
+            let covering = pairs.filter(|pair| pair.names.covers(host) && is_wanted(&settings.acme, host));
+            covering.max_by_key(|pair| pair.validity.ends).map(|pair| Arc::clone(&pair.certified))
+        };
+        Ok(of_files.or_else(issued).or(leaf).map(|certified| certified.cert.clone()))
+    }
+
+    /// Issues the local leaf anew, due or not.
+    ///
+    /// # Errors
+    /// [`CertificateError`]; then what was shown is shown on.
+    pub fn reissue_local(&self, now: UnixMillis) -> Result<(), CertificateError> {
+        let mut shown = self.shown();
+        shown.local = self.ca.issue_leaf(&shown.local_names(&shown.own, &self.ca), now)?;
+        self.resolver.replace(shown.served());
+        Ok(())
+    }
+}
+
+impl Shown {
+    /// The names the local leaf is to carry, where `own` are the machine's.
+    pub(super) fn local_names(&self, own: &[Host], ca: &LocalCa) -> Vec<Host> {
+        local_names(&self.names, own, Covered { files: &self.files, wanted: &self.wanted }, ca)
+    }
+}
+
+/// A new local CA in place of the old one under `settings`, for the names of now, put where people find it. Answers with it
+/// and where the old one is kept. Nobody may run on that state meanwhile.
+///
+/// # Errors
+/// [`LocalCaError`].
+pub fn recreate_ca(settings: &Settings, now: UnixMillis) -> Result<(Authority, Option<PathBuf>), LocalCaError> {
+    let (ca, kept) = LocalCa::recreate(&settings.state_dir, &settings.names, now)?;
+    publish_or_warn(&settings.dir, ca.authority());
+    Ok((ca.authority().clone(), kept))
+}
+
+/// Puts the CA's certificate where people find it; nothing rests on that.
+pub(super) fn publish_or_warn(dir: &Path, authority: &Authority) {
+    if let Err(error) = publish(dir, authority.pem()) {
+        let file = dir.join(CA_COPY_FILE);
+        warn!(file = %file.display(), %error, "the local ca's certificate is not where devices are to get it");
+    }
+}

@@ -1,0 +1,116 @@
+//! `doorward certs`: what devices are given is what others read in it, never with a private key, and the local CA is replaced
+//! by its owner's hand alone.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::instance::{Instance, OWNERS};
+use crate::support::namespace::Namespace;
+use crate::support::program::{installed, run};
+
+/// Reads a profile as Apple's devices do: its certificate in hex, then its types and identifiers.
+const READ_PROFILE: &str = "
+import plistlib, sys
+profile = plistlib.load(open(sys.argv[1], 'rb'))
+assert profile['PayloadType'] == 'Configuration' and profile['PayloadVersion'] == 1
+(payload,) = profile['PayloadContent']
+assert payload['PayloadType'] == 'com.apple.security.root' and payload['PayloadVersion'] == 1
+import uuid
+identifiers = {str(uuid.UUID(part['PayloadUUID'])) for part in (profile, payload)}
+assert len(identifiers) == 2 and profile['PayloadIdentifier'] != payload['PayloadIdentifier']
+print(payload['PayloadContent'].hex())
+";
+
+#[test]
+fn the_ca_is_exported_in_forms_that_others_read() {
+    let host = Namespace::new();
+    let mut doorward = Instance::stopped(&host, OWNERS);
+    let early = doorward.command(&["certs", "export", "--ca"]);
+    assert_eq!(early.status.code(), Some(1), "nothing is made by asking: {early:?}");
+    assert!(String::from_utf8_lossy(&early.stderr).contains("hint: the first `doorward run` makes it"), "{early:?}");
+    doorward.restart();
+    let at = |name: &str| doorward.folder().join(name);
+    assert_eq!(doorward.words(&["certs", "export", "--ca"]), doorward.authority());
+
+    let (der, profile) = (at("ca.der"), at("ca.mobileconfig"));
+    let (der_text, profile_text) = (der.to_str().unwrap(), profile.to_str().unwrap());
+    let told = doorward.words(&["certs", "export", "--ca", "--format", "der", "--out", der_text]);
+    doorward.words(&["certs", "export", "--ca", "--format", "mobileconfig", "--out", profile_text]);
+    let openssl = |arguments: &[&str]| {
+        let output = run(Command::new(installed("openssl", "openssl")).args(arguments));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for digest in ["sha256", "sha1"] {
+        let says =
+            openssl(&["x509", "-inform", "der", "-in", der_text, "-noout", "-fingerprint", &format!("-{digest}")]);
+        let fingerprint = says.trim().split_once('=').unwrap().1;
+        assert!(told.contains(fingerprint), "{fingerprint}: {told}");
+        assert_eq!(doorward.json(&["certs", "export", "--ca"])[digest], fingerprint);
+    }
+    let read = run(Command::new(installed("python3", "python3")).args(["-c", READ_PROFILE, profile_text]));
+    let hex: String = fs::read(&der).unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(String::from_utf8(read.stdout).unwrap().trim(), hex);
+}
+
+#[test]
+fn a_chain_is_exported_without_its_key() {
+    let host = Namespace::new();
+    let doorward = Instance::start(&host, OWNERS);
+    for name in ["localhost", "127.0.0.1", "::1"] {
+        let chain = doorward.words(&["certs", "export", name]);
+        assert!(chain.starts_with("-----BEGIN CERTIFICATE-----") && !chain.contains("PRIVATE"), "{chain}");
+        let (file, ca) = (doorward.folder().join("chain"), doorward.folder().join("certs/local-ca.crt"));
+        fs::write(&file, chain).unwrap();
+        let how = if name == "localhost" { "-verify_hostname" } else { "-verify_ip" };
+        run(Command::new(installed("openssl", "openssl")).args(["verify", how, name, "-CAfile"]).arg(&ca).arg(&file));
+    }
+    for (arguments, code) in [
+        (&["certs", "export", "other.example"][..], 1),
+        (&["certs", "export", "a/b"], 2),
+        (&["certs", "export"], 2),
+        (&["certs", "export", "--ca", "localhost"], 2),
+        (&["certs", "export", "localhost", "--format", "mobileconfig"], 2),
+        (&["certs", "export", "--ca", "--out", "/absent/file"], 1),
+    ] {
+        let refused = doorward.command(arguments);
+        assert_eq!((refused.status.code(), refused.stdout.len()), (Some(code), 0), "{arguments:?}: {refused:?}");
+    }
+}
+
+#[test]
+fn the_ca_is_replaced_by_its_owners_hand_alone_and_the_old_one_is_kept() {
+    let host = Namespace::new();
+    let mut doorward = Instance::start(&host, OWNERS);
+    let old = doorward.authority();
+    let running = doorward.command(&["certs", "recreate-ca", "--yes"]);
+    assert_eq!(running.status.code(), Some(1), "an instance goes on with what it has read: {running:?}");
+    assert!(String::from_utf8_lossy(&running.stderr).contains("stop doorward"), "{running:?}");
+    assert!(doorward.stop().success());
+    let unasked = doorward.command(&["certs", "recreate-ca"]);
+    assert_eq!(unasked.status.code(), Some(1), "nobody sits there to be asked: {unasked:?}");
+    assert_eq!(doorward.words(&["certs", "export", "--ca"]), old);
+
+    // A name from outside is what makes a new one necessary.
+    let file = doorward.folder().join("doorward.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{text}\n[edge]\nnames = [\"claw.example\"]\n")).unwrap();
+    let refused = doorward.command(&["check"]);
+    let says = String::from_utf8_lossy(&refused.stdout).into_owned();
+    assert!(says.contains("claw.example") && says.contains("doorward certs recreate-ca"), "{says}");
+    assert!(says.contains("certificates.acme"), "{says}");
+    let told = doorward.words(&["certs", "recreate-ca", "--yes"]);
+    assert!(told.contains("Each device"), "{told}");
+    let new = doorward.words(&["certs", "export", "--ca"]);
+    assert!(new != old && doorward.authority() == new);
+    assert!(kept(&doorward.folder().join("state/local-ca")).contains(&old));
+    doorward.restart();
+    assert!(doorward.words(&["certs", "export", "claw.example"]).starts_with("-----BEGIN"));
+}
+
+/// What the dated files of a folder hold.
+fn kept(folder: &Path) -> String {
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let dated = files.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("ca-2"));
+    dated.map(|path| fs::read_to_string(path).unwrap()).collect()
+}
