@@ -5,11 +5,14 @@
 //! tickets of its own: what one listener let in cannot be resumed at another.
 
 pub mod acme;
+pub mod alarm;
 pub mod files;
 pub mod local_ca;
 mod own;
 pub mod resolver;
 pub mod server_tls;
+pub mod standing;
+pub mod watch;
 pub mod x509;
 
 use std::cmp::Reverse;
@@ -26,12 +29,15 @@ use thiserror::Error;
 use tracing::warn;
 
 use crate::base::clock::UnixMillis;
+use crate::certificates::acme::attempts::Board;
 use crate::certificates::acme::challenge::Challenges;
 use crate::certificates::acme::failure::AcmeError;
 use crate::certificates::acme::kept::{Id, Kept};
 use crate::certificates::files::{FileError, FilePair};
 use crate::certificates::local_ca::{LocalCa, LocalCaError};
 use crate::certificates::resolver::{Resolver, Served};
+use crate::certificates::standing::{Source, Standing};
+use crate::certificates::x509::{Names, Validity};
 use crate::net::host::Host;
 
 pub use own::recreate_ca;
@@ -63,6 +69,7 @@ pub struct Settings {
 /// All certificates of this edge.
 #[derive(Debug)]
 pub struct Certificates {
+    board: Board,
     ca: LocalCa,
     challenges: Challenges,
     kept: Kept,
@@ -120,7 +127,7 @@ impl Certificates {
         let Settings { names, own, acme: wanted, .. } = settings;
         let shown = Shown { names, own, files, wanted, issued: stored(&kept), local: local.certified };
         let resolver = Arc::new(Resolver::new(shown.served(), challenges.clone()));
-        Ok(Self { ca, challenges, kept, resolver, shown: Mutex::new(shown) })
+        Ok(Self { board: Board::default(), ca, challenges, kept, resolver, shown: Mutex::new(shown) })
     }
 
     /// Reads the files that `settings` name, those of before too, and shows them and a local leaf for its names from the
@@ -193,6 +200,31 @@ impl Certificates {
     /// What is to be had from public CAs, as configured now.
     pub fn wanted(&self) -> Vec<acme::Settings> {
         self.shown().wanted.clone()
+    }
+
+    /// How each certificate stands: those of public CAs, then files, then the local leaf.
+    pub fn list(&self, now: UnixMillis) -> Vec<Standing> {
+        let shown = self.shown();
+        let wanted = shown.wanted.iter().map(|wanted| {
+            let id = Id::of(&wanted.names);
+            let validity = shown.issued.get(&id).map(|loaded| loaded.validity);
+            let names = wanted.names.iter().map(ToString::to_string).collect();
+            Standing::new(names, Source::Acme, validity, Some(self.board.of(&id)), now)
+        });
+        let pairs = shown.files.iter().map(|file| (file.names.clone(), file.validity, Source::File));
+        let leaf = shown.local.cert.first().and_then(|der| x509::parse(der));
+        let leaf = leaf.map(|leaf| (Names::of(&leaf), Validity::of(&leaf), Source::LocalCa));
+        let others = pairs.chain(leaf).map(|(names, validity, source)| {
+            let wildcards = names.wildcards.iter().map(|parent| format!("*.{parent}"));
+            let all = names.exact.iter().map(Host::to_string).chain(wildcards).collect();
+            Standing::new(all, source, Some(validity), None, now)
+        });
+        wanted.chain(others).collect()
+    }
+
+    /// What is being done for those of public CAs.
+    pub fn board(&self) -> &Board {
+        &self.board
     }
 
     /// Where a CA's questions are answered.

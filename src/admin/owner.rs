@@ -11,6 +11,7 @@ use crate::base::limits::DECISION_OTHERS_MAX;
 use crate::base::limits::LABEL_CHARS_MAX;
 use crate::base::owner_command::OwnerCommand;
 use crate::base::printable::printable;
+use crate::certificates::Certificates;
 use crate::core::CoreError;
 use crate::core::Decider;
 use crate::edge::Edge;
@@ -42,6 +43,8 @@ pub struct Owner {
 /// What does not change while the instance runs.
 #[derive(Clone, Debug)]
 pub struct Facts {
+    /// What is shown to whom.
+    pub certificates: Arc<Certificates>,
     /// Every listener with its addresses.
     pub listeners: Vec<BoundListener>,
     /// The state folder.
@@ -125,6 +128,7 @@ impl Owner {
             "connections": self.caps.open(),
             "container": network.container().map(|proof| proof.to_string()),
             "listeners": listeners.collect::<Vec<_>>(),
+            "certificates": self.facts.certificates.list(Clock::system().now()),
         });
         if let Value::Object(fields) = &mut answer {
             match status {

@@ -86,7 +86,7 @@ pub(super) async fn open(config: Config, environment: &Environment, lock: &State
         clock.clone(),
     ));
     let keyring = Arc::new(Keyring::new(keys, signer, edge.clone(), clock.clone()));
-    let facts = Facts { listeners, state_dir: config.state_dir.clone() };
+    let facts = Facts { certificates: Arc::clone(&certificates), listeners, state_dir: config.state_dir.clone() };
     let (pulse, reloading) = (workers.pulse(), Arc::clone(&reloader));
     let owner = Arc::new(Owner::new(edge.clone(), caps, pulse, facts, reloading, Arc::clone(&keyring)));
     let acme = Runner::new(Arc::clone(&certificates), clock.clone());

@@ -15,6 +15,13 @@ impl UnixMillis {
         u64::try_from(self.0 / 1000).unwrap_or_default()
     }
 
+    /// As a log line has it: `2026-11-01T00:00:00Z`.
+    pub fn date(self) -> String {
+        let format = time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
+        let date = time::OffsetDateTime::from_unix_timestamp(self.0.div_euclid(1_000)).ok();
+        date.and_then(|date| date.format(&format).ok()).unwrap_or_else(|| self.0.to_string())
+    }
+
     /// This time and `millis` more; stops at the ends of the range instead of wrapping.
     #[must_use]
     pub fn plus(self, millis: i64) -> Self {
@@ -133,6 +140,13 @@ mod tests {
         }
         let system = Clock::system();
         assert!(system.steady().since(system.now()).abs() < 1_000);
+    }
+
+    #[test]
+    fn a_date_is_told_whatever_the_number() {
+        assert_eq!(EARLIEST.date(), "2026-11-01T00:00:00Z");
+        assert_eq!(UnixMillis(-1).date(), "1969-12-31T23:59:59Z");
+        assert_eq!(UnixMillis(i64::MAX).date(), i64::MAX.to_string());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! and whatever fails, the local CA serves the name.
 
 pub mod account;
+pub mod attempts;
 pub mod backoff;
 pub mod challenge;
 pub mod failure;

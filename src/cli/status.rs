@@ -61,6 +61,38 @@ fn shown(status: &Value) -> String {
             }
         }
     }
+    let certificates = status.get("certificates").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    certificates.iter().for_each(|standing| shown.push_str(&certificate(standing)));
+    shown
+}
+
+/// How one certificate stands: until when it holds or what is done to get it, and what is in the way.
+fn certificate(standing: &Value) -> String {
+    let of = |pointer: &str| standing.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let at = |pointer: &str| standing.pointer(pointer).and_then(Value::as_i64).map(utc);
+    let names: Vec<_> =
+        standing.get("names").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let until = at("/notAfterMs").map_or_else(|| "none yet".to_owned(), |until| format!("until {until}"));
+    let mut shown = format!("certificate {}  {}  {until}", names.join(" "), of("/source"));
+    let stage = match of("/attempts/stage") {
+        "clock" => "; nothing is ordered before this machine's clock is right",
+        "issuing" => "; the ca is signing",
+        "ordering" => "; the ca is being asked",
+        "proving" => "; the ca is looking whether the names are ours",
+        "waiting" => "; the last attempt failed",
+        _ => "",
+    };
+    shown.push_str(stage);
+    if let Some(next) = at("/attempts/nextMs").filter(|_| of("/attempts/stage") == "waiting") {
+        let _ = write!(shown, "; the next is at {next}");
+    }
+    if !["", "none"].contains(&of("/alarm")) {
+        let _ = write!(shown, "  ALARM: {}", of("/alarm"));
+    }
+    shown.push('\n');
+    if !of("/attempts/failure/reason").is_empty() {
+        let _ = writeln!(shown, "  {}\n  hint: {}", of("/attempts/failure/reason"), of("/attempts/failure/hint"));
+    }
     shown
 }
 
@@ -82,4 +114,29 @@ fn utc(millis: i64) -> String {
     let at = OffsetDateTime::from_unix_timestamp(millis.div_euclid(1_000)).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let (hour, minute, second) = at.to_hms();
     format!("{} {hour:02}:{minute:02}:{second:02} UTC", at.date())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_told_with_its_end_or_with_what_is_in_the_way() {
+        let held = json!({"names": ["a.example", "b.example"], "source": "acme", "notAfterMs": 1_800_000_000_000_i64,
+            "alarm": "week", "attempts": {"stage": "idle", "failure": null}});
+        assert_eq!(
+            certificate(&held),
+            "certificate a.example b.example  acme  until 2027-01-15 08:00:00 UTC  ALARM: week\n"
+        );
+        let failed = json!({"names": ["a.example"], "source": "acme", "notAfterMs": null, "alarm": "none",
+            "attempts": {"stage": "waiting", "nextMs": 1_800_000_000_000_i64,
+                "failure": {"reason": "the ca could not connect", "hint": "open port 80"}}});
+        assert_eq!(
+            certificate(&failed),
+            "certificate a.example  acme  none yet; the last attempt failed; the next is at 2027-01-15 08:00:00 UTC\n  \
+             the ca could not connect\n  hint: open port 80\n"
+        );
+    }
 }

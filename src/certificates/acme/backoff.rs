@@ -10,6 +10,7 @@ use crate::base::clock::UnixMillis;
 use crate::base::limits::{
     ACME_CLOCK_SKEW_MAX, ACME_ORDER_LIFE, ACME_RETRY_AFTER_MAX, ACME_RETRY_WAIT_FIRST_MAX, ACME_RETRY_WAITS,
 };
+use crate::certificates::acme::attempts::Failure;
 
 /// The record of one certificate.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -24,7 +25,7 @@ pub struct Record {
     /// Directories that asked to be left alone, and until when.
     pub resting: BTreeMap<String, i64>,
     /// Why the last attempt failed.
-    pub reason: Option<String>,
+    pub failure: Option<Failure>,
     /// The directory that the certificate is from.
     pub issued_by: Option<String>,
     /// The order under way.
@@ -68,7 +69,6 @@ impl Record {
         self.next_ms = now.plus(delay(self.failures, life, spread)).0;
         self.resting.retain(|_, until| *until > now.0);
         self.order = None;
-        self.reason = None;
     }
 
     /// `directory` has issued.

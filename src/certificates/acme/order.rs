@@ -16,6 +16,7 @@ use crate::base::pem;
 use crate::base::secret::Secret;
 use crate::certificates::acme::Settings;
 use crate::certificates::acme::account::{self, insist};
+use crate::certificates::acme::attempts::{Board, Stage};
 use crate::certificates::acme::backoff::{OpenOrder, Record};
 use crate::certificates::acme::challenge::Challenges;
 use crate::certificates::acme::failure::{AcmeError, Next, Reason};
@@ -38,6 +39,8 @@ pub struct Job<'a> {
     pub id: &'a Id,
     /// Where they are.
     pub kept: &'a Kept,
+    /// Where people see how far it is.
+    pub board: &'a Board,
     /// Where a CA's questions are answered.
     pub challenges: &'a Challenges,
     /// What time it is.
@@ -166,7 +169,9 @@ impl Job<'_> {
     async fn complete(&self, order: &mut Order, key: &KeyPair, wire: &Wire, attempt: u32) -> Result<Loaded, AcmeError> {
         if order.state().status == OrderStatus::Pending {
             // The answers stand until the CA has judged.
+            self.board.advance(self.id, Stage::Proving);
             let answers = self.prove(order, wire, attempt).await?;
+            info!(names = %Names(&self.settings.names), "the ca is looking whether the names are ours");
             let patience = patience(ACME_VALIDATION_WAIT);
             let ready = insist(wire, async || order.poll_ready(&patience).await).await;
             if let Err(error) = ready
@@ -184,6 +189,8 @@ impl Job<'_> {
             }
             OrderStatus::Processing | OrderStatus::Valid => {}
         }
+        self.board.advance(self.id, Stage::Issuing);
+        info!(names = %Names(&self.settings.names), "the ca is content, and signs");
         let patience = patience(ACME_ISSUE_WAIT);
         let chain = insist(wire, async || order.poll_certificate(&patience).await).await?;
         self.keep(key, &chain)

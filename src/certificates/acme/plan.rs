@@ -12,6 +12,8 @@ pub struct Facts<'a> {
     pub held: Option<Held>,
     /// What was tried.
     pub record: &'a Record,
+    /// Whether an owner wants a new one now.
+    pub demand: Demand,
     /// Whether this process has made or looked at the order under way before.
     pub is_known: Acquaintance,
 }
@@ -23,6 +25,15 @@ pub struct Held {
     pub validity: Validity,
     /// A number of its own.
     pub seed: u64,
+}
+
+/// Whether an owner asked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Demand {
+    /// Nobody did: it is renewed in its time.
+    InTime,
+    /// As soon as no limit of a CA is in the way.
+    Now,
 }
 
 /// Whether an order under way is one of this process.
@@ -80,7 +91,7 @@ pub fn plan(facts: &Facts<'_>, now: UnixMillis) -> Step {
     let window = record.renewal.and_then(|suggestion| suggestion.window);
     if let Some(held) = facts.held {
         let due = renewal::due(held.validity, held.seed, window);
-        if now < due {
+        if now < due && facts.demand == Demand::InTime {
             let ask = record.renewal.map_or(0, |suggestion| suggestion.ask_ms);
             return match record.issued_by.is_some() {
                 true if ask <= now.0 => Step::Ask,
@@ -109,7 +120,7 @@ mod tests {
         let order = Record { order: Some(open(0)), ..Record::default() };
         for record in [Record::default(), order] {
             for held in [None, Some(held(-100, -1))] {
-                let facts = Facts { held, record: &record, is_known: Acquaintance::Found };
+                let facts = Facts { held, record: &record, demand: Demand::InTime, is_known: Acquaintance::Found };
                 assert!(matches!(plan(&facts, early), Step::Wait { reason: Waiting::Clock, .. }));
             }
         }
@@ -138,7 +149,7 @@ mod tests {
     #[test]
     fn an_order_under_way_comes_first_and_one_of_a_crash_at_once() {
         let record = Record { next_ms: NOW.0 + DAY, order: Some(open(NOW.0 + 5)), ..Record::default() };
-        let facts = |is_known| Facts { held: None, record: &record, is_known };
+        let facts = |is_known| Facts { held: None, record: &record, demand: Demand::InTime, is_known };
         assert_eq!(plan(&facts(Acquaintance::Found), NOW), Step::Resume);
         assert!(matches!(plan(&facts(Acquaintance::Own), NOW), Step::Wait { .. }));
         assert_eq!(plan(&facts(Acquaintance::Own), NOW.plus(5)), Step::Resume);
@@ -159,8 +170,19 @@ mod tests {
         assert_eq!(step(young, &asked(NOW.0 + 9, Some((NOW.0 - 2 * DAY, NOW.0 - DAY)))), Step::Order);
     }
 
+    #[test]
+    fn what_an_owner_demands_is_ordered_before_its_time_and_never_before_the_end_of_a_wait() {
+        let step = |next_ms| {
+            let record = Record { next_ms, ..Record::default() };
+            let held = Some(held(-1, 89));
+            plan(&Facts { held, record: &record, demand: Demand::Now, is_known: Acquaintance::Own }, NOW)
+        };
+        assert_eq!(step(0), Step::Order);
+        assert_eq!(step(NOW.0 + 1), Step::Wait { until: NOW.plus(1), reason: Waiting::Backoff });
+    }
+
     fn step(held: Option<Held>, record: &Record) -> Step {
-        plan(&Facts { held, record, is_known: Acquaintance::Own }, NOW)
+        plan(&Facts { held, record, demand: Demand::InTime, is_known: Acquaintance::Own }, NOW)
     }
 
     /// From so many days after now to so many.

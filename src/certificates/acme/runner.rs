@@ -18,14 +18,16 @@ use crate::base::limits::{
 use crate::certificates::Certificates;
 use crate::certificates::acme::Settings;
 use crate::certificates::acme::account;
+use crate::certificates::acme::attempts::{Attempts, Failure, Stage};
 use crate::certificates::acme::backoff::{Record, Suggestion};
 use crate::certificates::acme::failure::{AcmeError, Next};
 use crate::certificates::acme::kept::{Id, Kept};
 use crate::certificates::acme::order::{Job, Names};
-use crate::certificates::acme::plan::{Acquaintance, Facts, Held, Step, Waiting, plan};
-use crate::certificates::acme::renewal::is_possible;
+use crate::certificates::acme::plan::{Acquaintance, Demand, Facts, Held, Step, Waiting, plan};
+use crate::certificates::acme::renewal::{due, is_possible};
 use crate::certificates::acme::wire::Wire;
 use crate::certificates::files::Loaded;
+use crate::certificates::watch::Watch;
 use crate::certificates::x509::{CertificateId, seed};
 
 /// Keeps the certificates of CAs fresh.
@@ -35,6 +37,7 @@ pub struct Runner {
     clock: Clock,
     kept: Kept,
     known: HashMap<Id, Known>,
+    watch: Watch,
 }
 
 /// What this process knows of one certificate beside its record.
@@ -52,7 +55,7 @@ impl Runner {
     /// For `certificates`, by `clock`.
     pub fn new(certificates: Arc<Certificates>, clock: Clock) -> Self {
         let kept = certificates.kept();
-        Self { certificates, clock, kept, known: HashMap::new() }
+        Self { certificates, clock, kept, known: HashMap::new(), watch: Watch::default() }
     }
 
     /// Works until dropped.
@@ -74,6 +77,7 @@ impl Runner {
         });
         let known = join_all(turns.collect::<Vec<_>>()).await;
         self.known = known.into_iter().collect();
+        self.watch.tell(self.certificates.list(self.clock.now()));
     }
 
     async fn turn(&self, settings: &Settings, id: Id, mut known: Known) -> (Id, Known) {
@@ -95,8 +99,11 @@ impl Runner {
             Some(order) if known.order.as_ref() != Some(&order.url) => Acquaintance::Found,
             _ => Acquaintance::Own,
         };
-        let facts = Facts { held: held.as_deref().map(held_of), record: &record, is_known };
-        match plan(&facts, now) {
+        let demand = if self.certificates.board().is_demanded(&id) { Demand::Now } else { Demand::InTime };
+        let facts = Facts { held: held.as_deref().map(held_of), record: &record, demand, is_known };
+        let step = plan(&facts, now);
+        self.post(&id, &record, held.as_deref(), step);
+        match step {
             Step::Wait { reason: Waiting::Clock, .. } if !known.warned => {
                 known.warned = true;
                 warn!(names = %Names(&settings.names), "this machine's clock is not set: no certificate is ordered before it is");
@@ -119,8 +126,26 @@ impl Runner {
         Ok(record)
     }
 
+    /// Shows what stands for `id`, and that `step` comes next.
+    fn post(&self, id: &Id, record: &Record, held: Option<&Loaded>, step: Step) {
+        let (stage, next) = match step {
+            Step::Wait { reason: Waiting::Clock, .. } => (Stage::Clock, None),
+            Step::Wait { until, reason: Waiting::Backoff } => (Stage::Waiting, Some(until.0)),
+            Step::Wait { until, reason: Waiting::Renewal } => (Stage::Idle, Some(until.0)),
+            Step::Ask => (Stage::Idle, None),
+            Step::Order | Step::Resume => (Stage::Ordering, None),
+        };
+        let window = record.renewal.and_then(|suggestion| suggestion.window);
+        let due = held.map(held_of).map(|held| due(held.validity, held.seed, window).0);
+        let (failures, failure) = (record.failures, record.failure.clone());
+        let directory = held.and(record.issued_by.clone());
+        let posted = Attempts { stage, due_ms: due, next_ms: next, failures, failure, directory, explanation: None };
+        self.certificates.board().post(id, posted);
+    }
+
     fn job<'a>(&'a self, settings: &'a Settings, id: &'a Id) -> Job<'a> {
-        Job { settings, id, kept: &self.kept, challenges: self.certificates.challenges(), clock: &self.clock }
+        let board = self.certificates.board();
+        Job { settings, id, kept: &self.kept, board, challenges: self.certificates.challenges(), clock: &self.clock }
     }
 
     async fn attempt(
@@ -149,7 +174,9 @@ impl Runner {
         known.order = record.order.as_ref().map(|order| order.url.clone());
         match attempted {
             Ok(loaded) => {
-                let ends = date(loaded.validity.ends);
+                let ends = end_of(&loaded).date();
+                self.certificates.board().satisfy(id);
+                self.post(id, record, Some(&loaded), Step::Ask);
                 self.certificates.show_issued(id.clone(), loaded);
                 info!(%names, %ends, "certificate issued; new connections see it");
             }
@@ -167,7 +194,7 @@ impl Runner {
         known: &mut Known,
     ) {
         let now = self.clock.now();
-        record.reason = Some(error.to_string());
+        record.failure = Some(Failure { reason: error.to_string(), hint: error.hint(), at_ms: now.0 });
         match error.next() {
             Next::SameOrder if record.order.is_some() => record.put_off(spread(), now),
             _ => record.order = None,
@@ -178,14 +205,15 @@ impl Runner {
             warn!(%error, hint = %error.hint(), "what became of an order was not written down");
             known.paused = Some(UnixMillis(next.max(now.plus(first_wait()).0)));
         }
-        let (next, hint) = (date(next.div_euclid(1_000)), error.hint());
+        self.post(id, record, held, Step::Wait { until: UnixMillis(next), reason: Waiting::Backoff });
+        let (next, hint) = (UnixMillis(next).date(), error.hint());
         match held {
             Some(held) if is_urgent(held, now) => {
-                let ends = date(held.validity.ends);
+                let ends = end_of(held).date();
                 error!(%names, %error, hint, %next, %ends, "certificate not renewed, and it ends soon");
             }
             Some(held) => {
-                let ends = date(held.validity.ends);
+                let ends = end_of(held).date();
                 warn!(%names, %error, hint, %next, %ends, "certificate not renewed; the old one is shown");
             }
             None => warn!(%names, %error, hint, %next, "no certificate yet; the local ca serves these names"),
@@ -238,6 +266,10 @@ fn held_of(loaded: &Loaded) -> Held {
     Held { validity: loaded.validity, seed: seed(&loaded.certified) }
 }
 
+fn end_of(loaded: &Loaded) -> UnixMillis {
+    UnixMillis(loaded.validity.ends.saturating_mul(1_000))
+}
+
 fn life_of(loaded: &Loaded) -> Duration {
     let seconds = loaded.validity.ends.saturating_sub(loaded.validity.begins);
     Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
@@ -262,11 +294,4 @@ pub(super) fn spread() -> u16 {
         Ok(()) => u16::from_le_bytes(bytes) % 1_000,
         Err(_) => 0,
     }
-}
-
-/// A second since 1970 for a log line.
-fn date(seconds: i64) -> String {
-    let format = time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
-    let date = time::OffsetDateTime::from_unix_timestamp(seconds).ok();
-    date.and_then(|date| date.format(&format).ok()).unwrap_or_else(|| seconds.to_string())
 }

@@ -1,0 +1,107 @@
+//! How each certificate stands: what it is for, where it is from, how long it holds, and what is being done about it. The
+//! log, `status` and the lists are all made of this.
+
+use serde::Serialize;
+
+use crate::base::clock::UnixMillis;
+use crate::certificates::acme::attempts::Attempts;
+use crate::certificates::alarm::Alarm;
+use crate::certificates::x509::Validity;
+
+/// One certificate that is shown or wanted.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Standing {
+    /// The names it is for.
+    pub names: Vec<String>,
+    /// Where it is from, or is to come from.
+    pub source: Source,
+    /// From when it holds; none while there is none yet.
+    pub not_before_ms: Option<i64>,
+    /// Until when.
+    pub not_after_ms: Option<i64>,
+    /// How urgent it is.
+    pub alarm: Alarm,
+    /// What was tried and comes next; only for those of CAs.
+    pub attempts: Option<Attempts>,
+}
+
+/// Where a certificate is from.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// A public CA.
+    Acme,
+    /// The operator's own file.
+    File,
+    /// The local CA.
+    LocalCa,
+}
+
+impl Source {
+    /// As it is shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Acme => "acme",
+            Self::File => "file",
+            Self::LocalCa => "local-ca",
+        }
+    }
+}
+
+impl Standing {
+    /// Of a certificate from `source` that holds for `validity`, if there is one.
+    pub fn new(
+        names: Vec<String>,
+        source: Source,
+        validity: Option<Validity>,
+        attempts: Option<Attempts>,
+        now: UnixMillis,
+    ) -> Self {
+        let due = attempts.as_ref().and_then(|attempts| attempts.due_ms).map(UnixMillis);
+        let millis = |seconds: i64| seconds.saturating_mul(1_000);
+        Self {
+            names,
+            source,
+            not_before_ms: validity.map(|validity| millis(validity.begins)),
+            not_after_ms: validity.map(|validity| millis(validity.ends)),
+            alarm: validity.map_or(Alarm::None, |validity| Alarm::of(validity, due, now)),
+            attempts,
+        }
+    }
+
+    /// How long it still holds, for a gauge: negative when it is over, none where there is none yet.
+    pub fn seconds_left(&self, now: UnixMillis) -> Option<i64> {
+        self.not_after_ms.map(|ends| ends.saturating_sub(now.0).div_euclid(1_000))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gauge_counts_down_through_nothing() {
+        let validity = Validity { begins: 0, ends: 100 };
+        let at = |now| Standing::new(Vec::new(), Source::File, Some(validity), None, UnixMillis(now));
+        let left = |now| at(now).seconds_left(UnixMillis(now));
+        assert_eq!((left(0), left(99_500), left(101_000)), (Some(100), Some(0), Some(-1)));
+        let none = Standing::new(Vec::new(), Source::Acme, None, None, UnixMillis(5));
+        assert_eq!((none.seconds_left(UnixMillis(5)), none.alarm), (None, Alarm::None));
+    }
+
+    #[test]
+    fn it_is_written_as_the_lists_read_it() {
+        let validity = Validity { begins: 0, ends: 100 };
+        let names = vec!["a.example".to_owned()];
+        let standing =
+            Standing::new(names, Source::Acme, Some(validity), Some(Attempts::default()), UnixMillis(200_000));
+        let written = serde_json::to_value(&standing).unwrap();
+        for (pointer, expected) in
+            [("/names/0", "a.example"), ("/source", "acme"), ("/alarm", "over"), ("/attempts/stage", "idle")]
+        {
+            assert_eq!(written.pointer(pointer).and_then(|value| value.as_str()), Some(expected), "{written}");
+        }
+        assert_eq!(written["notAfterMs"], 100_000);
+    }
+}
