@@ -8,6 +8,7 @@ use crate::certificates;
 use crate::listener;
 use crate::origin::ClientIpHeader;
 use crate::origin::LocalRule;
+use crate::tailscale::Dialled;
 
 use super::Config;
 use super::ConfigError;
@@ -182,6 +183,11 @@ fn warnings(config: &Config, root: &Section<'_>) -> Vec<String> {
                 "listener {name} answers nobody: edge.names is empty, and only local callers need no name"
             ));
         }
+    }
+    if config.tailscale.as_ref().is_some_and(|tailscale| tailscale.dialled == Dialled::AnyAddress) {
+        warnings.push(
+            "tailscale: danger_any_address takes whoever can send from a tailnet's address, on any cable, for its owner".into(),
+        );
     }
     warnings
 }

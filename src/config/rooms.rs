@@ -10,6 +10,7 @@ use crate::edge;
 use crate::net::host::Host;
 use crate::net::host::WebOrigin;
 use crate::tailscale;
+use crate::tailscale::Dialled;
 use crate::telemetry;
 
 use super::acme;
@@ -33,7 +34,7 @@ pub(super) const CORE: Keys = Keys {
     ],
 };
 pub(super) const TAILSCALE: Keys = Keys {
-    known: &["socket", "whois"],
+    known: &["socket", "whois", "danger_any_address"],
     later: &[("certificates", "remove it: name files of `tailscale cert` in [[certificates.file]]")],
 };
 pub(super) const LOG: Keys = Keys { known: &["format", "access"], later: &[] };
@@ -114,7 +115,9 @@ pub(super) fn read_tailscale(
     let socket =
         section.text("socket", problems).map_or_else(|| tailscale::SOCKET.into(), |path| folder.join(path.value));
     let whois = section.flag("whois", problems).is_some_and(|whois| whois.value);
-    whois.then_some(tailscale::Settings { socket })
+    let any = section.flag("danger_any_address", problems).is_some_and(|any| any.value);
+    let dialled = if any { Dialled::AnyAddress } else { Dialled::ThisNode };
+    whois.then_some(tailscale::Settings { socket, dialled })
 }
 
 pub(super) fn read_log(root: &Section<'_>, problems: &mut Problems) -> telemetry::Settings {

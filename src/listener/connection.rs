@@ -1,6 +1,7 @@
 //! From an accepted socket to a stream with its facts: PROXY header, owner, TLS, each within its deadline.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use rustls::ServerConnection;
@@ -148,7 +149,8 @@ async fn shake_hands(
         }
     }
     // Side by side, so that the question adds nothing to the handshake's time.
-    let question = async { Ok(whois(peer, &settings, &network, door).await) };
+    let own = stream.local_addr()?.ip();
+    let question = async { Ok(whois(peer, own, &settings, &network, door).await) };
     let ((transport, tls), tailnet) = tokio::try_join!(secure(stream, &settings, door), question)?;
     let facts = ConnectionFacts {
         id: id.clone(),
@@ -163,11 +165,11 @@ async fn shake_hands(
     Ok(Box::new(EdgeIo::new(transport, Arc::new(facts), seat)))
 }
 
-/// tailscaled's word on `peer`, where it is due.
-async fn whois(peer: PeerAddr, settings: &Settings, network: &Network, door: &Door) -> Word {
+/// tailscaled's word on `peer`, who dialled `own`, where it is due.
+async fn whois(peer: PeerAddr, own: IpAddr, settings: &Settings, network: &Network, door: &Door) -> Word {
     match &door.tailscale {
         Some(tailscale) if settings.serve == Serve::All && is_whois_due(peer.ip(), &settings.origin, network) => {
-            tailscale.whois(peer).await
+            tailscale.whois(peer, own).await
         }
         _ => Word::NotAsked,
     }

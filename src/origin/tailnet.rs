@@ -15,6 +15,8 @@ use super::trail::Step;
 pub enum Whois {
     /// A person's node, with this very address.
     Confirmed,
+    /// The caller dialled no address that tailscaled calls this node's own.
+    Elsewhere,
     /// No answer, or none that can be read.
     NoAnswer,
     /// It knows no such peer, or names another one.
@@ -41,6 +43,7 @@ pub(super) fn judge(ip: IpAddr, facts: &Facts<'_>, settings: &Settings, network:
     }
     match facts.tailnet {
         Whois::Confirmed => (true, Some(Step::TailnetConfirmed)),
+        Whois::Elsewhere => (false, Some(Step::TailnetElsewhere)),
         Whois::NoAnswer => (false, Some(Step::TailnetNoAnswer)),
         Whois::Nobody => (false, Some(Step::TailnetNobody)),
         Whois::NotAsked => (false, None),
@@ -49,7 +52,7 @@ pub(super) fn judge(ip: IpAddr, facts: &Facts<'_>, settings: &Settings, network:
 }
 
 /// 100.64.0.0/10 and fd7a:115c:a1e0::/48, from which every tailnet gives its addresses.
-fn is_of_a_tailnet(ip: IpAddr) -> bool {
+pub fn is_of_a_tailnet(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(ip) => is_shared(ip),
         IpAddr::V6(ip) => matches!(ip.segments(), [0xfd7a, 0x115c, 0xa1e0, ..]),

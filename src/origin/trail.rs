@@ -94,6 +94,8 @@ pub enum Step {
     PublicAddress,
     /// tailscaled names the person whose node the peer is.
     TailnetConfirmed,
+    /// The caller did not dial this node's own address in the tailnet.
+    TailnetElsewhere,
     /// tailscaled did not answer, or not readably.
     TailnetNoAnswer,
     /// tailscaled knows no such peer.
@@ -174,6 +176,7 @@ impl Step {
             Self::ProxyHeaderReal => "the PROXY header names no source: the real peer counts",
             Self::PublicAddress => "public: an address like any other",
             Self::TailnetConfirmed => "tailscaled's whois names the person whose node the peer is",
+            Self::TailnetElsewhere => "not tailnet: what was dialled is no tailnet address of this node",
             Self::TailnetNoAnswer => "not tailnet: tailscaled did not answer the whois of the peer",
             Self::TailnetNobody => "not tailnet: tailscaled knows no such peer",
             Self::TailnetTagged => "not tailnet: a tagged node is no person's",

@@ -21,23 +21,31 @@ const AUTHORITY: &str = "local-tailscaled.sock";
 
 /// What tailscaled answers about `peer`; nothing where it knows no such peer (404).
 pub(super) async fn whois(socket: &Path, peer: PeerAddr) -> Result<Option<Bytes>, LocalApiError> {
-    let stream = UnixStream::connect(socket).await.map_err(LocalApiError::Unreachable)?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     // An address and a port need no escape (RFC 3986 §3.4, but for the brackets, which are).
     let addr = peer.socket().to_string().replace('[', "%5B").replace(']', "%5D");
-    let target = format!("/localapi/v0/whois?addr={addr}&proto=tcp");
+    match get(socket, &format!("/localapi/v0/whois?addr={addr}&proto=tcp")).await {
+        Err(LocalApiError::Refused(StatusCode::NOT_FOUND)) => Ok(None),
+        answer => answer.map(Some),
+    }
+}
+
+/// What tailscaled says of its own node.
+pub(super) async fn status(socket: &Path) -> Result<Bytes, LocalApiError> {
+    get(socket, "/localapi/v0/status?peers=false").await
+}
+
+async fn get(socket: &Path, target: &str) -> Result<Bytes, LocalApiError> {
+    let stream = UnixStream::connect(socket).await.map_err(LocalApiError::Unreachable)?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let request = Request::get(target).header(HOST, AUTHORITY).body(Empty::<Bytes>::new())?;
     let answer = async {
         let response = sender.send_request(request).await?;
-        match response.status() {
-            StatusCode::OK => {
-                let body = Limited::new(response.into_body(), WHOIS_ANSWER_BYTES_MAX);
-                let body = body.collect().await.map_err(|error| LocalApiError::Body(error.to_string()))?;
-                Ok(Some(body.to_bytes()))
-            }
-            StatusCode::NOT_FOUND => Ok(None),
-            status => Err(LocalApiError::Refused(status)),
+        if response.status() != StatusCode::OK {
+            return Err(LocalApiError::Refused(response.status()));
         }
+        let body = Limited::new(response.into_body(), WHOIS_ANSWER_BYTES_MAX);
+        let body = body.collect().await.map_err(|error| LocalApiError::Body(error.to_string()))?;
+        Ok(body.to_bytes())
     };
     // The connection is driven here and dies here: nothing of a question is left behind.
     tokio::pin!(answer);

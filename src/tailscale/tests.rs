@@ -1,7 +1,5 @@
 //! The question as it goes out, its bounds, and what is said of a tailscaled that does not answer.
 
-use std::path::Path;
-
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -12,6 +10,13 @@ use super::*;
 use crate::base::limits::WHOIS_ANSWER_BYTES_MAX;
 
 const PEER: &str = "100.64.0.7:4711";
+/// What the peer dialled.
+const OWN: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(100, 64, 0, 1));
+
+/// tailscaled at `socket`, asked about whatever was dialled.
+fn settings(socket: PathBuf) -> Settings {
+    Settings { socket, dialled: Dialled::AnyAddress }
+}
 
 #[tokio::test]
 async fn the_question_is_what_tailscaled_answers() {
@@ -56,14 +61,54 @@ async fn only_a_whole_positive_answer_names_somebody() {
     }
 }
 
+#[tokio::test]
+async fn nobody_is_named_who_did_not_dial_this_node() {
+    let answer = |question: &str| {
+        let body = if question.contains("/status?") { status::tests::STATUS } else { whois::tests::ALICE };
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    };
+    for (own, is_named, questions) in [
+        ("100.64.0.1", true, 2),
+        ("fd7a:115c:a1e0::1", true, 2),
+        // Of the tailnet's ranges, and not ours: a carrier's, or another node's.
+        ("100.64.0.9", false, 1),
+        ("192.0.2.1", false, 0),
+        ("127.0.0.1", false, 0),
+    ] {
+        let mut rig = Rig::start(answer);
+        let socket = rig.tailscale.0.settings.socket.clone();
+        let strict = Tailscale::new(Settings { socket, dialled: Dialled::ThisNode });
+        let word = strict.whois(PeerAddr::from_accept(PEER.parse().unwrap()), own.parse().unwrap()).await;
+        assert_eq!(word.identity().is_some(), is_named, "{own}: {word:?}");
+        assert!(is_named || word == Word::Elsewhere, "{own}: {word:?}");
+        for _ in 0..questions {
+            rig.questions.recv().await.unwrap();
+        }
+        assert!(rig.questions.try_recv().is_err(), "{own}");
+    }
+}
+
+#[tokio::test]
+async fn a_status_that_is_not_had_names_nobody() {
+    let answer = |question: &str| {
+        let body = whois::tests::ALICE;
+        let (status, body) = if question.contains("/status?") { ("404 Not Found", "") } else { ("200 OK", body) };
+        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    };
+    let rig = Rig::start(answer);
+    let socket = rig.tailscale.0.settings.socket.clone();
+    let strict = Tailscale::new(Settings { socket, dialled: Dialled::ThisNode });
+    assert_eq!(strict.whois(PeerAddr::from_accept(PEER.parse().unwrap()), OWN).await, Word::NoAnswer);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_silent_tailscaled_is_waited_for_no_longer_than_the_bound() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("s");
     let _listener = UnixListener::bind(&socket).unwrap();
-    let tailscale = Tailscale::new(Settings { socket });
+    let tailscale = Tailscale::new(settings(socket));
     let start = Instant::now();
-    let all = (0..WHOIS_AT_ONCE_MAX + 20).map(|_| tailscale.whois(PeerAddr::from_accept(PEER.parse().unwrap())));
+    let all = (0..WHOIS_AT_ONCE_MAX + 20).map(|_| tailscale.whois(PeerAddr::from_accept(PEER.parse().unwrap()), OWN));
     let words = futures_util::future::join_all(all).await;
     assert!(words.iter().all(|word| *word == Word::NoAnswer));
     assert!(start.elapsed() < WHOIS_WAIT * 2, "{:?}", start.elapsed());
@@ -75,10 +120,10 @@ async fn no_more_questions_at_once_than_the_bound() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("s");
     let listener = UnixListener::bind(&socket).unwrap();
-    let tailscale = Tailscale::new(Settings { socket });
+    let tailscale = Tailscale::new(settings(socket));
     for _ in 0..WHOIS_AT_ONCE_MAX + 5 {
         let tailscale = tailscale.clone();
-        tokio::spawn(async move { tailscale.whois(PeerAddr::from_accept(PEER.parse().unwrap())).await });
+        tokio::spawn(async move { tailscale.whois(PeerAddr::from_accept(PEER.parse().unwrap()), OWN).await });
     }
     let mut held = Vec::new();
     while let Ok(Ok((stream, _))) = timeout(WHOIS_WAIT / 4, listener.accept()).await {
@@ -89,12 +134,12 @@ async fn no_more_questions_at_once_than_the_bound() {
 
 #[tokio::test]
 async fn each_cause_is_told_once_until_tailscaled_answers() {
-    let tailscale = Tailscale::new(Settings { socket: Path::new("/nonexistent/tailscaled.sock").into() });
+    let tailscale = Tailscale::new(settings("/nonexistent/tailscaled.sock".into()));
     let peer = PeerAddr::from_accept(PEER.parse().unwrap());
-    assert_eq!(tailscale.whois(peer).await, Word::NoAnswer);
+    assert_eq!(tailscale.whois(peer, OWN).await, Word::NoAnswer);
     let absent = tailscale.0.told.load(Ordering::Relaxed);
     assert_eq!(absent.count_ones(), 1);
-    assert_eq!(tailscale.whois(peer).await, Word::NoAnswer);
+    assert_eq!(tailscale.whois(peer, OWN).await, Word::NoAnswer);
     tailscale.tell(&LocalApiError::Deadline);
     assert_eq!(tailscale.0.told.load(Ordering::Relaxed).count_ones(), 2);
     let mut rig = Rig::start(|_| b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec());
@@ -123,11 +168,11 @@ impl Rig {
                 let _ = told.send(question);
             }
         });
-        Self { tailscale: Tailscale::new(Settings { socket }), questions, _folder: folder }
+        Self { tailscale: Tailscale::new(settings(socket)), questions, _folder: folder }
     }
 
     async fn whois(&mut self, peer: &str) -> Word {
-        self.tailscale.whois(PeerAddr::from_accept(peer.parse().unwrap())).await
+        self.tailscale.whois(PeerAddr::from_accept(peer.parse().unwrap()), OWN).await
     }
 }
 

@@ -156,6 +156,30 @@ fn nobody_is_asked_about_an_address_that_bytes_on_the_wire_name() {
 }
 
 #[test]
+fn whoever_takes_a_tailnets_address_on_another_cable_is_not_that_person() {
+    let home = tailnet();
+    let mut doorward = Instance::stopped(&home.host, CONFIGURATION);
+    let alice = [("100.64.0.7", Says::Answer(node("alice@example.com", ALICE)))];
+    let fake = FakeTailscaled::start(&doorward.folder().join("tailscaled.sock"), &alice);
+    doorward.restart();
+    let caller = Caller::trusting("10.77.0.1:8443", &doorward.authority());
+    let answer = whoami(&home, &caller, "100.64.0.7", &[]);
+    assert_eq!((&answer["class"], &answer["identity"]), (&json!("private"), &Value::Null), "{answer:#}");
+    assert!(answer["steps"].to_string().contains("what was dialled is no tailnet address"), "{answer:#}");
+    assert_eq!(fake.asked(), []);
+
+    doorward.stop();
+    let anywhere = CONFIGURATION.replace("whois = true", "whois = true\ndanger_any_address = true");
+    let mut doorward = Instance::stopped(&home.host, &anywhere);
+    let _fake = FakeTailscaled::start(&doorward.folder().join("tailscaled.sock"), &alice);
+    doorward.restart();
+    assert!(doorward.log().contains("danger_any_address"), "{}", doorward.log());
+    let caller = Caller::trusting("10.77.0.1:8443", &doorward.authority());
+    let answer = whoami(&home, &caller, "100.64.0.7", &[]);
+    assert_eq!((&answer["class"], &answer["identity"]["login"]), (&json!("tailnet"), &json!("alice@example.com")));
+}
+
+#[test]
 fn without_tailscaled_nobody_is_tailnet_and_the_log_says_so_once() {
     let home = tailnet();
     let doorward = Instance::start(&home.host, CONFIGURATION);

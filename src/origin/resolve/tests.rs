@@ -188,6 +188,7 @@ fn only_whois_of_the_very_peer_makes_a_tailnet() {
     for (peer, whois, class, step) in [
         ("100.64.0.7", Whois::Confirmed, Class::Tailnet, Some(Step::TailnetConfirmed)),
         ("fd7a:115c:a1e0::7", Whois::Confirmed, Class::Tailnet, Some(Step::TailnetConfirmed)),
+        ("100.64.0.7", Whois::Elsewhere, Class::Private, Some(Step::TailnetElsewhere)),
         ("100.64.0.7", Whois::NoAnswer, Class::Private, Some(Step::TailnetNoAnswer)),
         ("100.64.0.7", Whois::Nobody, Class::Private, Some(Step::TailnetNobody)),
         ("100.64.0.7", Whois::Tagged, Class::Private, Some(Step::TailnetTagged)),
@@ -205,8 +206,8 @@ fn only_whois_of_the_very_peer_makes_a_tailnet() {
     }
 }
 
-const TAILNET_STEPS: [Step; 4] =
-    [Step::TailnetConfirmed, Step::TailnetNoAnswer, Step::TailnetNobody, Step::TailnetTagged];
+const TAILNET_STEPS: [Step; 5] =
+    [Step::TailnetConfirmed, Step::TailnetElsewhere, Step::TailnetNoAnswer, Step::TailnetNobody, Step::TailnetTagged];
 
 #[test]
 fn a_tailnet_address_that_somebody_names_is_no_tailnet() {

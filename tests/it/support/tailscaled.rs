@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 /// How long it keeps a question that it never answers.
 const SILENCE: Duration = Duration::from_secs(30);
 
+/// The addresses of the node that it speaks for.
+pub(crate) const OWN: [&str; 2] = ["100.64.0.1", "fd7a:115c:a1e0::1"];
+
 /// tailscaled at a socket, until the test ends.
 #[derive(Debug)]
 pub(crate) struct FakeTailscaled {
@@ -69,7 +72,8 @@ fn serve(mut stream: UnixStream, known: &HashMap<IpAddr, Says>, asked: &Mutex<Ve
     let Ok(head) = read_head(&mut stream) else { return };
     let (status, body) = match judge(&head) {
         Err(refusal) => refusal,
-        Ok(peer) => {
+        Ok(Question::Status) => (200, json!({"Self": {"TailscaleIPs": OWN, "Online": true}}).to_string()),
+        Ok(Question::Whois(peer)) => {
             asked.lock().unwrap().push(peer);
             match known.get(&peer.ip()) {
                 None => (404, format!("no match for {peer}\n")),
@@ -99,8 +103,16 @@ fn read_head(stream: &mut UnixStream) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
-/// The peer that is asked about, or the refusal of the real one.
-fn judge(head: &str) -> Result<SocketAddr, (u16, String)> {
+/// What is asked.
+enum Question {
+    /// Its own node.
+    Status,
+    /// Whose node this peer is.
+    Whois(SocketAddr),
+}
+
+/// The question, or the refusal of the real one.
+fn judge(head: &str) -> Result<Question, (u16, String)> {
     let lines: Vec<(String, &str)> = head
         .lines()
         .skip(1)
@@ -112,6 +124,9 @@ fn judge(head: &str) -> Result<SocketAddr, (u16, String)> {
         return Err((403, "invalid localapi request\n".to_owned()));
     }
     let target = head.split(' ').nth(1).unwrap_or_default();
+    if target == "/localapi/v0/status?peers=false" {
+        return Ok(Question::Status);
+    }
     let query = target.strip_prefix("/localapi/v0/whois?").ok_or((404, "not found\n".to_owned()))?;
     let mut addr = None;
     for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
@@ -122,5 +137,5 @@ fn judge(head: &str) -> Result<SocketAddr, (u16, String)> {
         }
     }
     let addr = addr.ok_or((400, "missing 'addr' parameter\n".to_owned()))?;
-    addr.parse().map_err(|_| (400, "invalid 'addr' parameter\n".to_owned()))
+    addr.parse().map(Question::Whois).map_err(|_| (400, "invalid 'addr' parameter\n".to_owned()))
 }
