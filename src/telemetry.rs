@@ -2,6 +2,8 @@
 //! JSON lines for a collector. The access log goes the same way, under the target [`ACCESS`].
 
 pub mod gate;
+mod output;
+mod text;
 
 use std::io::IsTerminal;
 
@@ -9,6 +11,11 @@ use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+use output::Output;
+use text::Text;
+
+pub use output::Log;
 
 /// The target of the access log: `DOORWARD_LOG=access=off` silences it, `[log] access = false` too.
 pub const ACCESS: &str = "access";
@@ -106,18 +113,22 @@ pub enum Access {
     On,
 }
 
-/// Starts the log on standard error. `filter` is `DOORWARD_LOG`: directives of `tracing_subscriber::EnvFilter`.
+/// Starts the log on standard error; it is to be kept until the end. `filter` is `DOORWARD_LOG`: directives of
+/// `tracing_subscriber::EnvFilter`.
 ///
 /// # Errors
 /// [`TelemetryError`] when the filter cannot be read, or a log was started before.
-pub fn start(settings: Settings, filter: Option<&str>) -> Result<(), TelemetryError> {
+pub fn start(settings: Settings, filter: Option<&str>) -> Result<Log, TelemetryError> {
     let filter = read_filter(settings.access, filter)?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let (output, log) = Output::to(std::io::stderr());
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(output);
     match settings.format {
         Format::Json => lines.json().flatten_event(true).finish().try_init()?,
-        Format::Text => lines.with_ansi(std::io::stderr().is_terminal()).finish().try_init()?,
+        Format::Text => {
+            lines.with_ansi(std::io::stderr().is_terminal()).event_format(Text::default()).finish().try_init()?;
+        }
     }
-    Ok(())
+    Ok(log)
 }
 
 fn read_filter(access: Access, filter: Option<&str>) -> Result<EnvFilter, TelemetryError> {

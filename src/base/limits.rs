@@ -2,10 +2,12 @@
 //! from here, unit last. The values are those of the design's table and of the newer gateway.
 
 mod acme;
+mod log;
 
 use std::time::Duration;
 
 pub use acme::*;
+pub use log::*;
 
 // ---- Connections -------------------------------------------------------------------------
 
@@ -367,10 +369,6 @@ pub const ADMIN_WAIT: Duration = Duration::from_secs(10);
 pub const ADMIN_CONNECTIONS_MAX: usize = 16;
 /// Bytes that `explain --batch` reads.
 pub const BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Characters of a path in the access log.
-pub const LOG_PATH_CHARS_MAX: usize = 512;
-/// Characters of a method or another single word in the access log.
-pub const LOG_WORD_CHARS_MAX: usize = 32;
 /// How often signing keys and certificates are looked at; both last much longer.
 pub const MAINTENANCE_PERIOD: Duration = Duration::from_secs(3600);
 /// How often this machine's routes are read.

@@ -143,9 +143,9 @@ fn a_plain_request_is_led_to_our_own_names_only() {
 }
 
 #[test]
-fn the_access_log_has_one_line_for_each_request_and_no_secret() {
+fn the_access_log_has_one_line_for_each_request_and_no_secret_and_loses_none_at_the_end() {
     let machine = Namespace::new();
-    let instance = Instance::start(&machine, &owners_and(REST));
+    let mut instance = Instance::start(&machine, &owners_and(REST));
     let caller = Caller::plain("127.0.0.1:18789");
     machine.on(move || {
         let agent = "x\" status=500 reason=\"forged \u{202e}";
@@ -158,6 +158,8 @@ fn the_access_log_has_one_line_for_each_request_and_no_secret() {
     exchange(&machine, "127.0.0.1:18789", "GET /malformed HTTP/1.1\r\nUser-Agent: \u{1b}[2J\r\n\r\n", Ends::Server);
     let socket = format!("GET / HTTP/1.1\r\nHost: 127.0.0.1:18789\r\n{SOCKET}Sec-WebSocket-Version: 13\r\n\r\n");
     exchange(&machine, "127.0.0.1:18789", &socket, Ends::Caller);
+    // SIGTERM while some of them are gathered.
+    assert!(instance.stop().success());
     let log = instance.log();
     let lines: Vec<&str> = log.lines().filter(|line| line.contains(" access: ")).collect();
     let statuses: Vec<_> = lines.iter().map(|line| field(line, "status")).collect();

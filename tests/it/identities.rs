@@ -108,7 +108,7 @@ fn each_products_token_names_its_person_from_a_trusted_proxy_alone() {
 fn a_token_that_cannot_be_believed_is_refused_with_its_reason() {
     let machine = Namespace::new();
     let (rsa, thief) = (IssuerKey::rs256("rsa"), IssuerKey::rs256("rsa"));
-    let house = House::start(&machine, jwk_set(&[&rsa]), &jwk_set(&[&IssuerKey::es256("ec")]));
+    let mut house = House::start(&machine, jwk_set(&[&rsa]), &jwk_set(&[&IssuerKey::es256("ec")]));
     let good = rsa.token(&access("ann@example.com"));
     let with = |name: &str, value: Value| {
         let mut claims = access("ann@example.com");
@@ -149,6 +149,7 @@ fn a_token_that_cannot_be_believed_is_refused_with_its_reason() {
         let ignored = house.call("127.0.0.3", 8443, &lines);
         assert_eq!(ignored.status, 200, "a stranger's is not even looked at: {ignored:?}");
     }
+    assert!(house.doorward.stop().success());
     assert!(!house.doorward.log().contains(&good), "a token is a secret");
 }
 
