@@ -201,6 +201,12 @@ impl Answer for Owner {
             Request::Keys => Reply::Done(self.keyring.list()),
             Request::Reject { request_id } => called(core.pairings().reject(&request_id, &owner).await),
             Request::Reload => self.reload().await,
+            Request::Remove { device_id } => called(core.pairings().remove(&device_id, &owner).await),
+            Request::Rename { device_id, label } => called(core.pairings().rename(&device_id, &label, &owner).await),
+            Request::Revoke { device_id, role } => called(core.pairings().revoke(&device_id, role, &owner).await),
+            Request::RotateDevice { device_id, role, scopes } => {
+                called(core.pairings().rotate(&device_id, role, scopes, &owner).await)
+            }
             Request::RotateKeys { replaced } => match self.keyring.rotate(replaced) {
                 Ok(keys) => Reply::Done(keys),
                 Err(error) => Reply::failed(&error, error.hint()),
@@ -230,6 +236,15 @@ fn hint(error: &CallError) -> &'static str {
         CallError::DigestMismatch => "somebody changed what is asked for: look at `doorward devices list` again",
         CallError::RequestUnknown => {
             "it was decided, replaced or has expired; `doorward devices list` shows what waits now"
+        }
+        CallError::DeviceUnknown => "`doorward devices list` shows the paired devices by their whole ids",
+        CallError::LabelMissing => "give it a name with --name",
+        CallError::TokenRevocationDenied => {
+            "no such device is paired, or nothing in that role is left to take back: look at `doorward devices list`"
+        }
+        CallError::TokenRotationDenied => {
+            "no such device is paired, or it holds less in that role: look at `doorward devices list`; more than it was \
+             approved for it gets only by a request of its own"
         }
         _ => "see the log of the running doorward",
     }

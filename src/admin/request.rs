@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::protocol::scope::{Role, Scopes};
 use crate::store::keys::signing::Replaced;
 
 /// The file name of the socket.
@@ -37,6 +38,34 @@ pub enum Request {
     },
     /// Read the configuration again.
     Reload,
+    /// Forget a paired device.
+    Remove {
+        /// Which.
+        device_id: String,
+    },
+    /// Give a paired device a name.
+    Rename {
+        /// Which.
+        device_id: String,
+        /// Its name.
+        label: String,
+    },
+    /// Take back what a paired device may do in one role.
+    Revoke {
+        /// Which.
+        device_id: String,
+        /// As what.
+        role: Role,
+    },
+    /// Replace a paired device's token.
+    RotateDevice {
+        /// Whose.
+        device_id: String,
+        /// As what.
+        role: Role,
+        /// What is left of its scopes; all if none are named.
+        scopes: Option<Scopes>,
+    },
     /// A new signing key.
     RotateKeys {
         /// What becomes of the one before.

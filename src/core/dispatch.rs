@@ -42,6 +42,7 @@ methods! { |core, peer, params|
     "device.pair.list" needs PAIRING: device::list(core, peer, params).await,
     "device.pair.reject" needs PAIRING: device::reject(core, peer, params).await,
     "device.pair.remove" needs PAIRING: device::remove(core, peer, params).await,
+    "device.pair.rename" needs PAIRING: device::rename(core, peer, params).await,
     "device.token.revoke" needs PAIRING: device::revoke(core, peer, params).await,
     "device.token.rotate" needs PAIRING: device::rotate(core, peer, params).await,
     "health" needs READ: Ok(system::health(core)),

@@ -11,6 +11,8 @@ use tracing::error;
 use tracing::info;
 
 use crate::base::clock::UnixMillis;
+use crate::base::limits::DEVICE_LABEL_CHARS_MAX;
+use crate::base::printable::printable;
 use crate::base::secret::Secret;
 use crate::core::Inner;
 use crate::core::registry::Peer;
@@ -161,6 +163,25 @@ impl Pairings {
         decided.await?;
         info!(device = %id, by = %by.actor(), "device removed");
         Ok(json!({ "deviceId": id }))
+    }
+
+    /// Gives a device a person's name.
+    ///
+    /// # Errors
+    /// [`CallError`] in the gateway's words.
+    pub async fn rename(&self, device: &str, label: &str, by: &Decider) -> Result<Value, CallError> {
+        let label = printable(label.trim(), DEVICE_LABEL_CHARS_MAX);
+        if label.is_empty() {
+            return Err(CallError::LabelMissing);
+        }
+        let id = read::<DeviceId>(device).ok_or(CallError::DeviceUnknown)?;
+        let name = label.clone();
+        let decided = self.decide(Subject::Device(id), "device.pair.rename", by, move |known, approver, _| {
+            step::rename(known, id, &name, approver)
+        });
+        decided.await?;
+        info!(device = %id, label, by = %by.actor(), "device renamed");
+        Ok(json!({ "deviceId": id, "label": label }))
     }
 
     /// Replaces a device's token and closes its sockets; only the device itself is told the new one.

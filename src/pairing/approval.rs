@@ -1,6 +1,7 @@
 //! Who decides: the owner at this machine, or a session with what it holds and no more.
 
 use crate::pairing::device::DeviceId;
+use crate::pairing::paired::PairedDevice;
 use crate::protocol::call::CallError;
 use crate::protocol::scope::Role;
 use crate::protocol::scope::Scope;
@@ -36,6 +37,21 @@ impl Approver {
             Self::Session { device: own, scopes } => {
                 own.as_ref().is_none_or(|own| own == device) || scopes.covers(&Scope::ADMIN)
             }
+        }
+    }
+
+    /// Whether it holds everything that concerns devices, whoever's they are.
+    pub fn is_admin(&self) -> bool {
+        self.holds(&Scope::ADMIN)
+    }
+
+    /// Whether it may manage `paired`, or a device of this id that is not paired: one that it sees. A device without
+    /// `operator.admin` that is a node too is managed by others only.
+    pub fn manages(&self, device: &DeviceId, paired: Option<&PairedDevice>) -> bool {
+        let plain = || paired.is_none_or(|paired| !paired.grants.contains_key(&Role::Node));
+        match self {
+            Self::Session { device: Some(_), .. } if !self.is_admin() => self.sees(device) && plain(),
+            Self::Owner | Self::Session { .. } => true,
         }
     }
 

@@ -12,6 +12,7 @@ pub use decide::approve;
 pub use decide::expire;
 pub use decide::reject;
 pub use decide::remove;
+pub use decide::rename;
 pub use token::Rotated;
 pub use token::revoke;
 pub use token::rotate;

@@ -29,6 +29,9 @@ pub enum CallError {
     /// Something of ours failed.
     #[error("internal error")]
     Internal,
+    /// A name for a device that is only blanks.
+    #[error("label required")]
+    LabelMissing,
     /// A method that does not exist here.
     #[error("unknown method: {}", printable(.0, METHOD_SHOWN_CHARS_MAX))]
     MethodUnknown(String),
@@ -40,6 +43,15 @@ pub enum CallError {
         /// What is wrong.
         faults: Faults,
     },
+    /// The caller may not turn that device away.
+    #[error("device pairing rejection denied")]
+    RejectionDenied,
+    /// The caller may not forget that device.
+    #[error("device pairing removal denied")]
+    RemovalDenied,
+    /// The caller may not name that device.
+    #[error("device pairing rename denied")]
+    RenameDenied,
     /// A request that does not wait (any more).
     #[error("unknown requestId")]
     RequestUnknown,
@@ -115,6 +127,10 @@ mod tests {
                 CallError::ParamsInvalid { method: "device.pair.approve", faults },
                 "invalid device.pair.approve params: at /requestId: must be string",
             ),
+            (CallError::LabelMissing, "label required"),
+            (CallError::RejectionDenied, "device pairing rejection denied"),
+            (CallError::RemovalDenied, "device pairing removal denied"),
+            (CallError::RenameDenied, "device pairing rename denied"),
             (CallError::RequestUnknown, "unknown requestId"),
             (CallError::RoleUnauthorized("node"), "unauthorized role: node"),
             (CallError::SessionEnded, "session ended"),

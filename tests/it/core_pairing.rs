@@ -279,7 +279,7 @@ async fn nobody_gives_what_they_do_not_hold() {
     let error = session.call("device.pair.approve", request.clone()).await.unwrap_err();
     assert_eq!(error["message"], "device pairing approval denied");
     let error = session.call("device.pair.remove", json!({ "deviceId": Device::new().id() })).await.unwrap_err();
-    assert_eq!(error["message"], "unknown deviceId");
+    assert_eq!(error["message"], "device pairing removal denied");
     // The owner's command line without a device sees all, and still gives only what it holds.
     let ask = rig.ask().with_scopes(&["operator.pairing"]);
     let mut command_line = rig.connect(HERE, None, &ask).await.hello();

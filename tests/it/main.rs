@@ -9,6 +9,7 @@ mod commands;
 mod core_http;
 mod core_pairing;
 mod core_sockets;
+mod device_commands;
 mod docker;
 mod edge_drain;
 mod edge_limits;

@@ -44,6 +44,9 @@ fn pending_request(shown: &mut String, request: &Value, owner: &OwnerCommand, no
 
 fn paired_device(shown: &mut String, paired: &Value, now: UnixMillis) {
     let _ = writeln!(shown, "\n  {}", text(paired.get("deviceId")));
+    if let Some(label) = paired.get("operatorLabel") {
+        line(shown, "name", &text(Some(label)));
+    }
     line(shown, "device", &device(paired));
     let roles = words(paired.get("roles"));
     line(shown, "may", &format!("{roles}: {}", words(paired.get("scopes"))));

@@ -6,6 +6,7 @@ use serde_json::Value;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use crate::base::limits::DEVICE_LABEL_CHARS_MAX;
 use crate::base::limits::LABEL_CHARS_MAX;
 use crate::base::limits::SCOPE_CHARS_MAX;
 use crate::base::limits::SCOPES_MAX;
@@ -58,6 +59,17 @@ pub(in crate::core) async fn remove(
 ) -> Result<Value, CallError> {
     let [device] = texts("device.pair.remove", params, ["deviceId"])?;
     pairings(core).remove(&device, &decider(peer)).await
+}
+
+pub(in crate::core) async fn rename(
+    core: &Arc<Inner>,
+    peer: &Arc<Peer>,
+    params: Option<&RawValue>,
+) -> Result<Value, CallError> {
+    let ([device], label) = read("device.pair.rename", params, ["deviceId"], &["label"], |params, faults| {
+        params.required_text("label", DEVICE_LABEL_CHARS_MAX, faults)
+    })?;
+    pairings(core).rename(&device, &label, &decider(peer)).await
 }
 
 pub(in crate::core) async fn revoke(

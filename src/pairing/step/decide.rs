@@ -25,7 +25,9 @@ pub fn approve(
     by: &Approver,
     now: UnixMillis,
 ) -> Step<Result<PairedDevice, CallError>> {
-    let request = match find(known, request, by, now) {
+    // Whoever may not decide about all is not told which ids exist.
+    let denied = if by.is_admin() { CallError::RequestUnknown } else { CallError::ApprovalDenied };
+    let request = match find(known, request, by, denied, now) {
         Ok(request) => request,
         Err(error) => return Step::unchanged(Err(error)),
     };
@@ -55,7 +57,9 @@ pub fn reject(
     by: &Approver,
     now: UnixMillis,
 ) -> Step<Result<PendingRequest, CallError>> {
-    match find(known, request, by, now) {
+    let alone = matches!(by, Approver::Session { device: Some(_), .. }) && !by.is_admin();
+    let denied = if alone { CallError::RejectionDenied } else { CallError::RequestUnknown };
+    match find(known, request, by, denied, now) {
         Err(error) => Step::unchanged(Err(error)),
         Ok(request) => Step {
             changes: vec![Change::DropRequest { id: request.id, end: RequestEnd::Rejected }],
@@ -67,14 +71,9 @@ pub fn reject(
 
 /// Forgets the device: its grants, its tokens, its requests, its sockets.
 pub fn remove(known: &Known, device: DeviceId, by: &Approver) -> Step<Result<PairedDevice, CallError>> {
-    let allowed = by.needs_pairing().and_then(|()| match by.sees(&device) {
-        true => Ok(()),
-        false => Err(CallError::DeviceUnknown),
-    });
-    let paired = match (allowed, known.device.as_ref().filter(|paired| paired.id() == device)) {
-        (Err(error), _) => return Step::unchanged(Err(error)),
-        (Ok(()), None) => return Step::unchanged(Err(CallError::DeviceUnknown)),
-        (Ok(()), Some(paired)) => paired,
+    let paired = match managed(known, device, by, CallError::RemovalDenied) {
+        Ok(paired) => paired,
+        Err(error) => return Step::unchanged(Err(error)),
     };
     let ended = known.requests.iter().map(|request| Change::DropRequest { id: request.id, end: RequestEnd::Rejected });
     let told = known.requests.iter().map(|request| resolved(request, Decision::Rejected));
@@ -83,6 +82,36 @@ pub fn remove(known: &Known, device: DeviceId, by: &Approver) -> Step<Result<Pai
         notices: told.chain([Notice::Close { device, role: None }, Notice::Changed(device)]).collect(),
         outcome: Ok(paired.clone()),
     }
+}
+
+/// Gives the device a person's name; `label` is not empty and already escaped for showing.
+pub fn rename(known: &Known, device: DeviceId, label: &str, by: &Approver) -> Step<Result<(), CallError>> {
+    match managed(known, device, by, CallError::RenameDenied) {
+        Err(error) => Step::unchanged(Err(error)),
+        Ok(paired) => Step {
+            changes: vec![Change::PutDevice(Box::new(PairedDevice {
+                label: Some(label.to_owned()),
+                ..paired.clone()
+            }))],
+            notices: vec![Notice::Changed(device)],
+            outcome: Ok(()),
+        },
+    }
+}
+
+/// The device, if it is paired and `by` may manage it. Who may not is told so, whether it exists or not.
+fn managed<'k>(
+    known: &'k Known,
+    device: DeviceId,
+    by: &Approver,
+    denied: CallError,
+) -> Result<&'k PairedDevice, CallError> {
+    by.needs_pairing()?;
+    let paired = known.device.as_ref().filter(|paired| paired.id() == device);
+    if !by.manages(&device, paired) {
+        return Err(denied);
+    }
+    paired.ok_or(CallError::DeviceUnknown)
 }
 
 /// Ends the requests among `requests` whose time is over.
@@ -95,12 +124,17 @@ pub fn expire(requests: &[PendingRequest], now: UnixMillis) -> Step<()> {
     }
 }
 
-/// The request, if it waits and `by` may decide about its device. An invisible one is as unknown as any.
-fn find<'k>(known: &'k Known, id: RequestId, by: &Approver, now: UnixMillis) -> Result<&'k PendingRequest, CallError> {
+/// The request, if it waits and `by` may decide about its device; else `denied`, for one as for the other.
+fn find<'k>(
+    known: &'k Known,
+    id: RequestId,
+    by: &Approver,
+    denied: CallError,
+    now: UnixMillis,
+) -> Result<&'k PendingRequest, CallError> {
     by.needs_pairing()?;
     let request = known.requests.iter().find(|request| request.id == id && !request.is_expired(now));
-    let request = request.ok_or(CallError::RequestUnknown)?;
-    if by.sees(&request.device()) { Ok(request) } else { Err(CallError::ApprovalDenied) }
+    request.filter(|request| by.sees(&request.device())).ok_or(denied)
 }
 
 fn resolved(request: &PendingRequest, decision: Decision) -> Notice {

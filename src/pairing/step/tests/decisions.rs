@@ -138,7 +138,7 @@ fn rejecting_ends_a_request_and_nothing_else() {
     let request = request(&memory);
     let known = memory.known(id(1), None, START);
     let by = session(Some(9), &[Scope::PAIRING]);
-    assert_eq!(reject(&known, request.id, &by, START).outcome, Err(CallError::ApprovalDenied));
+    assert_eq!(reject(&known, request.id, &by, START).outcome, Err(CallError::RejectionDenied));
     let by = session(Some(9), &[Scope::ADMIN]);
     let step = reject(&known, request.id, &by, START);
     assert_eq!(step.changes, [Change::DropRequest { id: request.id, end: RequestEnd::Rejected }]);
@@ -152,7 +152,7 @@ fn removing_forgets_everything_and_closes_the_sockets() {
     memory.connect(&Caller { scopes: vec!["operator.admin"], ..stranger() }, START);
     let known = memory.known(id(1), None, START);
     for (by, refused) in [
-        (session(Some(9), &[Scope::PAIRING]), CallError::DeviceUnknown),
+        (session(Some(9), &[Scope::PAIRING]), CallError::RemovalDenied),
         (session(Some(1), &[Scope::READ]), CallError::ScopeMissing(Scope::PAIRING)),
     ] {
         assert_eq!(remove(&known, id(1), &by).outcome.unwrap_err(), refused);
