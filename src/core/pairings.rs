@@ -180,7 +180,7 @@ impl Pairings {
             step::rename(known, id, &name, approver)
         });
         decided.await?;
-        info!(device = %id, label, by = %by.actor(), "device renamed");
+        info!(device = %id, name = label, by = %by.actor(), "device renamed");
         Ok(json!({ "deviceId": id, "label": label }))
     }
 
