@@ -95,3 +95,6 @@ pub fn describe(keys: &[Listed]) -> Value {
     });
     json!({"keys": keys.collect::<Vec<_>>()})
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,8 +3,9 @@
 //! our packets may let a stranger's pass.
 
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -26,7 +27,11 @@ pub(super) async fn probe(network: &Network, port: u16, knocks: &Knocks) -> Expo
     if network.users() == Users::Mapped {
         return Exposure::Unprovable;
     }
-    let hosts = network.host_addresses();
+    reach(network.host_addresses(), port, knocks).await
+}
+
+/// How far `port` reaches by what each of `hosts` says, seen from the network beside it.
+async fn reach(hosts: Vec<(IpAddr, IpNet)>, port: u16, knocks: &Knocks) -> Exposure {
     let mut found = if hosts.is_empty() { Exposure::NoHost } else { Exposure::Closed };
     for (count, (host, from)) in hosts.into_iter().enumerate() {
         let at = SocketAddr::new(host, port);
@@ -80,8 +85,6 @@ async fn knock(mut stream: TcpStream, word: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
-
     use tokio::net::TcpListener;
 
     use super::*;
@@ -131,6 +134,20 @@ mod tests {
         });
         assert_eq!(dial(at, &knocks).await, Dialled::Answered(Answerer::Ourselves));
         assert_eq!(server.await.unwrap(), crate::listener::knock::Heard::Knock);
+    }
+
+    #[tokio::test]
+    async fn hosts_that_were_not_dialled_prove_nothing() {
+        let (taken, closed) = free_port();
+        drop(taken);
+        let network: IpNet = "127.0.0.0/8".parse().unwrap();
+        let host = |n: usize| (IpAddr::from([127, 0, 0, u8::try_from(n).unwrap()]), network);
+        let mut hosts: Vec<_> = (1..=PROBE_ADDRESSES_MAX).map(host).collect();
+        assert_eq!(reach(hosts.clone(), closed.port(), &Knocks::default()).await, Exposure::Closed);
+        hosts.push(host(PROBE_ADDRESSES_MAX + 1));
+        let at = SocketAddr::new(hosts[PROBE_ADDRESSES_MAX].0, closed.port());
+        let found = reach(hosts, closed.port(), &Knocks::default()).await;
+        assert_eq!(found, Exposure::Unproven { at, from: network });
     }
 
     #[tokio::test]

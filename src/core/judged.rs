@@ -66,3 +66,60 @@ fn credential(shared: Shared, outcome: &Connected) -> Credential {
         Shared::Wrong => Credential::Wrong,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pairing::step::Admitted;
+    use crate::protocol::refusal::DeviceTokenHope;
+    use crate::protocol::refusal::PendingLimit;
+    use crate::protocol::refusal::Unauthorized;
+    use crate::protocol::scope::Role;
+    use crate::protocol::scope::Scopes;
+    use crate::protocol::version::Audience;
+
+    #[test]
+    fn what_became_of_a_credential_is_told_in_each_case() {
+        let refused = |reason| Err(Failure::Unauthorized { reason, audience: Audience::Other });
+        let locked = Shared::Locked { retry_after_ms: 1 };
+        let right = Shared::Right(AuthMethod::Token);
+        for (shared, outcome, verdict, told) in [
+            (right, admitted(AuthMethod::Token), Verdict::Right, Credential::Shared),
+            (Shared::Right(AuthMethod::Password), Err(Failure::RoleInvalid), Verdict::Right, Credential::Shared),
+            (right, admitted(AuthMethod::DeviceToken), Verdict::Right, Credential::Shared),
+            (Shared::Missing, admitted(AuthMethod::DeviceToken), Verdict::Right, Credential::Device),
+            // A token that was good stands beside a shared secret that was not, or was not looked at.
+            (Shared::Wrong, admitted(AuthMethod::DeviceToken), Verdict::Right, Credential::Device),
+            (locked, admitted(AuthMethod::DeviceToken), Verdict::Right, Credential::Device),
+            (Shared::Missing, Err(Failure::PendingFull(PendingLimit::All)), Verdict::Right, Credential::Device),
+            (locked, refused(Unauthorized::RateLimited { retry_after_ms: 1 }), Verdict::Unjudged, Credential::Locked),
+            (Shared::Missing, refused(Unauthorized::TokenMissing), Verdict::Unjudged, Credential::Missing),
+            (Shared::Missing, Err(Failure::RoleInvalid), Verdict::Unjudged, Credential::Missing),
+            (Shared::Missing, refused(Unauthorized::DeviceTokenMismatch), Verdict::Wrong, Credential::Wrong),
+            (
+                Shared::Wrong,
+                refused(Unauthorized::TokenMismatch { device_token: DeviceTokenHope::Spent }),
+                Verdict::Wrong,
+                Credential::Wrong,
+            ),
+        ] {
+            let outcome = Connected { outcome, verdict };
+            assert_eq!(credential(shared, &outcome), told, "{shared:?} {outcome:?}");
+        }
+    }
+
+    #[test]
+    fn so_many_scopes_are_kept_and_no_more() {
+        for (asked, kept) in
+            [(DECISION_SCOPES_MAX, DECISION_SCOPES_MAX), (DECISION_SCOPES_MAX + 1, DECISION_SCOPES_MAX)]
+        {
+            let scopes: Vec<_> = (0..asked).map(|n| Scope::parse(&format!("operator.x{n}")).unwrap()).collect();
+            assert_eq!(shown(scopes.iter()).len(), kept);
+        }
+    }
+
+    fn admitted(method: AuthMethod) -> Result<Admitted, Failure> {
+        let scopes = Scopes::default();
+        Ok(Admitted { device: None, role: Role::Operator, scopes, method, token: None, approved_via: None })
+    }
+}

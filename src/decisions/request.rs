@@ -209,6 +209,26 @@ mod tests {
     }
 
     #[test]
+    fn lines_are_kept_to_the_last_byte_that_fits() {
+        let long = "x-forwarded-for";
+        for (bytes, kept) in [(DECISION_LINE_BYTES_MAX - long.len(), Kept::Whole), (DECISION_LINE_BYTES_MAX, Kept::Cut)]
+        {
+            let headers = [(HeaderName::from_static(long), header(&"1".repeat(bytes)))].into_iter().collect();
+            assert_eq!(Lines::of(&headers, &Settings::default()).kept, kept, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_kept_to_its_bound() {
+        for (chars, kept) in [(DECISION_PATH_CHARS_MAX, DECISION_PATH_CHARS_MAX), (5_000, DECISION_PATH_CHARS_MAX + 1)]
+        {
+            let head = Request::get(format!("/{}", "a".repeat(chars - 1))).body(()).unwrap().into_parts().0;
+            let path = Asked::of(&head, None, Scheme::Https, &Settings::default()).path;
+            assert_eq!((path.chars().count(), path.ends_with('…')), (kept, kept < chars), "{chars}");
+        }
+    }
+
+    #[test]
     fn lines_of_one_name_keep_their_order() {
         let values = ["203.0.113.1", "203.0.113.2", "203.0.113.3"];
         let headers: HeaderMap =

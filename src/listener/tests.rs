@@ -206,6 +206,27 @@ async fn who_says_nothing_while_a_probe_is_awaited_is_counted_all_the_same() {
 }
 
 #[tokio::test]
+async fn our_own_probe_is_hung_up_on_and_nobody_else() {
+    let published = LocalRule::PublishedLoopback { port: 18789, peers: Vec::new() };
+    for (local, is_said, refused) in
+        [(published.clone(), true, Some("Knock")), (published, false, None), (LocalRule::Never, true, None)]
+    {
+        let door = door(origin::Settings { local, ..Default::default() });
+        let word = door.knocks.expect().unwrap();
+        let caps = Caps::new(Limits { total: 100, reserve: 0, per_client: 1 });
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut caller = TcpStream::connect(socket.local_addr().unwrap()).await.unwrap();
+        caller.write_all(if is_said { &word } else { REQUEST }).await.unwrap();
+        let (stream, _) = socket.accept().await.unwrap();
+        let peer = PeerAddr::from_accept("172.18.0.1:4711".parse().unwrap());
+        let (seat, id) = (caps.admit(peer).unwrap(), ConnectionId::random().unwrap());
+        let established = establish(stream, &id, peer, seat, &door).await;
+        assert_eq!(established.err().map(|error| format!("{error:?}")).as_deref(), refused);
+        assert_eq!(door.knocks.end(), refused.is_some(), "it is heard where it is listened for");
+    }
+}
+
+#[tokio::test]
 async fn what_hides_strangers_is_no_proxy_of_many_and_sends_no_proxy_header() {
     let listed = || Ranges::parse(&["10.0.0.0/24"], Width::Narrow).unwrap();
     let plain = origin::Settings { trusted_proxies: listed(), ..Default::default() };

@@ -31,6 +31,10 @@ pub(super) fn links() -> io::Result<Vec<Link>> {
             link.addresses.extend(address(&message));
         }
     })?;
+    told_apart(links)
+}
+
+fn told_apart(links: Vec<(u32, Link)>) -> io::Result<Vec<Link>> {
     if links.len() > LINKS_MAX {
         return Err(io::Error::other(format!("more than {LINKS_MAX} links")));
     }
@@ -71,7 +75,7 @@ fn address(message: &AddressMessage) -> Option<IpNet> {
 }
 
 /// Asks for everything of a kind and hands each answer over.
-fn dump(question: RouteNetlinkMessage, mut each: impl FnMut(RouteNetlinkMessage)) -> io::Result<()> {
+fn dump(question: RouteNetlinkMessage, each: impl FnMut(RouteNetlinkMessage)) -> io::Result<()> {
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     socket.bind_auto()?;
     // Each part of the answer is queued by the time it is asked for: waiting is never needed.
@@ -84,8 +88,13 @@ fn dump(question: RouteNetlinkMessage, mut each: impl FnMut(RouteNetlinkMessage)
     let mut bytes = vec![0; message.buffer_len()];
     message.serialize(&mut bytes);
     socket.send(&bytes, 0)?;
+    read(|| socket.recv_from_full().map(|(answer, _)| answer), each)
+}
+
+/// Reads an answer to its end, a piece at a time.
+fn read(mut next: impl FnMut() -> io::Result<Vec<u8>>, mut each: impl FnMut(RouteNetlinkMessage)) -> io::Result<()> {
     for _ in 0..NETLINK_ANSWERS_MAX {
-        let (answer, _) = socket.recv_from_full()?;
+        let answer = next()?;
         let mut rest = answer.as_slice();
         while !rest.is_empty() {
             let part = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).map_err(io::Error::other)?;
@@ -100,4 +109,43 @@ fn dump(question: RouteNetlinkMessage, mut each: impl FnMut(RouteNetlinkMessage)
         }
     }
     Err(io::Error::other("an answer without end"))
+}
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_core::DoneMessage;
+
+    use super::*;
+
+    #[test]
+    fn more_links_than_may_be_are_not_told_in_part() {
+        let link = Link { name: "eth0".to_owned(), kind: LinkKind::Other, addresses: Vec::new() };
+        let mut links = vec![(1, link.clone()); LINKS_MAX];
+        assert_eq!(told_apart(links.clone()).unwrap().len(), LINKS_MAX);
+        links.push((1, link));
+        assert!(told_apart(links).unwrap_err().to_string().contains("4096 links"));
+    }
+
+    #[test]
+    fn an_answer_without_end_is_no_answer() {
+        let link = || bytes_of(NetlinkPayload::from(RouteNetlinkMessage::NewLink(LinkMessage::default())));
+        for (links, is_whole) in [(NETLINK_ANSWERS_MAX - 1, true), (NETLINK_ANSWERS_MAX, false)] {
+            let (mut asked, mut told) = (0, 0);
+            let next = || {
+                asked += 1;
+                let is_link = asked <= links;
+                Ok(if is_link { link() } else { bytes_of(NetlinkPayload::Done(DoneMessage::default())) })
+            };
+            assert_eq!(read(next, |_| told += 1).is_ok(), is_whole, "{links}");
+            assert_eq!((asked, told), (NETLINK_ANSWERS_MAX, links));
+        }
+    }
+
+    fn bytes_of(payload: NetlinkPayload<RouteNetlinkMessage>) -> Vec<u8> {
+        let mut message = NetlinkMessage::new(NetlinkHeader::default(), payload);
+        message.finalize();
+        let mut bytes = vec![0; message.buffer_len()];
+        message.serialize(&mut bytes);
+        bytes
+    }
 }

@@ -1,6 +1,20 @@
 //! Who may count as sitting at this machine.
 
 use super::*;
+use crate::base::limits::LOCAL_PEERS_MAX;
+
+#[test]
+fn as_many_local_peers_as_may_be_are_taken() {
+    let rule = format!("local = \"published-loopback\"\npublished_port = 1\nlocal_peers = {}", peers(LOCAL_PEERS_MAX));
+    let config = parse(&outside(&rule)).unwrap();
+    let LocalRule::PublishedLoopback { peers, .. } = &config.listeners[0].origin.local else { panic!("{config:#?}") };
+    assert_eq!(peers.len(), LOCAL_PEERS_MAX);
+}
+
+fn peers(count: usize) -> String {
+    let peers: Vec<_> = (1..=count).map(|last| format!("192.168.65.{last}")).collect();
+    format!("{peers:?}")
+}
 
 pub(super) fn refusals() -> Vec<(String, Expected)> {
     let inside = |rest: &str| format!("[[listener]]\nbind = [\"127.0.0.1:1\", \"[::1]:1\"]\n{rest}");
@@ -26,6 +40,9 @@ pub(super) fn refusals() -> Vec<(String, Expected)> {
         (published("local_peers = [\"192.168.65.1\", «\"127.0.0.1\"»]"), |f| matches!(f, Fault::LocalPeer(_))),
         (published("local_peers = [«\"::ffff:127.0.0.1\"»]"), |f| matches!(f, Fault::LocalPeer(_))),
         (published("local_peers = [«\"0.0.0.0\"»]"), |f| matches!(f, Fault::LocalPeer(_))),
+        (published(&format!("local_peers = «{}»", peers(LOCAL_PEERS_MAX + 1))), |f| {
+            matches!(f, Fault::TooMany { key: "local_peers", max: LOCAL_PEERS_MAX })
+        }),
         (published("local_uids = «[33]»"), |f| matches!(f, Fault::Useless { key: "local_uids", .. })),
         (
             format!(

@@ -82,6 +82,30 @@ fn a_flood_from_everywhere_leaves_the_owners_denials() {
 }
 
 #[test]
+fn each_part_keeps_so_many_of_one_caller_and_so_many_in_all() {
+    type Made = fn(u32, &str) -> Decision;
+    let near = |n: u32| Ipv4Addr::from_bits((10 << 24) | n).to_string();
+    let far = |n: u32| Ipv4Addr::from_bits((11 << 24) | n).to_string();
+    let parts: [(&str, Made, &dyn Fn(u32) -> String, usize, usize); 4] = [
+        ("vouched", |n, ip| pending(ip, &n.to_string()), &far, DECISIONS_VOUCHED_PER_CLIENT_MAX, DECISIONS_VOUCHED_MAX),
+        ("near", |_, ip| denial(ip), &near, DECISIONS_NEAR_PER_CLIENT_MAX, DECISIONS_NEAR_MAX),
+        ("strangers", |_, ip| denial(ip), &far, DECISIONS_STRANGERS_PER_CLIENT_MAX, DECISIONS_STRANGERS_MAX),
+        ("served", |_, ip| served(ip), &far, DECISIONS_SERVED_PER_CLIENT_MAX, DECISIONS_SERVED_MAX),
+    ];
+    for (part, made, ip, client_max, all_max) in parts {
+        for (bound, caller) in [(client_max, None), (all_max, Some(ip))] {
+            let decisions = Decisions::default();
+            for number in 0..u32::try_from(bound).unwrap() {
+                decisions.keep(made(number, &caller.map_or_else(|| ip(7), |ip| ip(number))));
+                assert_eq!(size(&decisions), usize::try_from(number).unwrap() + 1, "{part}");
+            }
+            decisions.keep(made(u32::MAX, &ip(7)));
+            assert_eq!(size(&decisions), bound, "{part}");
+        }
+    }
+}
+
+#[test]
 fn nothing_is_left_of_what_went() {
     let decisions = Decisions::default();
     for number in 0..20_000_u32 {

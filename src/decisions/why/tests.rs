@@ -1,6 +1,15 @@
 //! Every way in which a socket is refused has its text; the edge and the core ask the same of theirs.
 
+use std::time::Duration;
+
 use super::*;
+use crate::base::limits::BODY_BYTES_MAX;
+use crate::base::limits::CONNECT_WAIT;
+use crate::base::limits::HEAD_BYTES_MAX;
+use crate::base::limits::HEAD_LINES_MAX;
+use crate::base::limits::LOCKOUT;
+use crate::base::limits::PENDING_LIFE_SECONDS;
+use crate::base::limits::SIGNED_AT_SKEW_MS;
 use crate::protocol::refusal::DeviceTokenHope;
 use crate::protocol::refusal::Failure;
 use crate::protocol::refusal::PairingReason;
@@ -36,6 +45,50 @@ fn texts_are_whole_sentences_and_hold_nothing_that_moves() {
         }
     }
     assert!(std::ptr::eq(of("anything"), of("else")));
+}
+
+#[test]
+fn a_number_in_a_text_is_the_limit_that_holds() {
+    let seconds = |wait: Duration| wait.as_secs();
+    let limits = [
+        ("body-too-large", "64 KiB", BODY_BYTES_MAX as u64 / 1_024),
+        ("device-signature-stale", "two minutes", SIGNED_AT_SKEW_MS.unsigned_abs() / 60_000),
+        ("head-too-large", "64 KiB", HEAD_BYTES_MAX as u64 / 1_024),
+        ("pairing_required", "five minutes", PENDING_LIFE_SECONDS / 60),
+        ("rate_limited", "five minutes", seconds(LOCKOUT) / 60),
+        ("too-many-headers", "100 header", HEAD_LINES_MAX as u64),
+        ("too-many-sockets", "ten seconds", seconds(CONNECT_WAIT)),
+    ];
+    let mut told = Vec::new();
+    for why in [http::HTTP, connect::CONNECT].into_iter().flatten().chain([&GENERAL]) {
+        for text in [why.what, why.caller, why.owner] {
+            for pair in text.split([' ', '.', ',', ':']).collect::<Vec<_>>().windows(2) {
+                let (number, unit) = (pair[0], pair[1]);
+                let is_unit = ["KiB", "header", "minutes", "seconds"].contains(&unit);
+                let is_number = ["two", "five", "ten", "64", "100"].contains(&number);
+                let is_none = ["few", "broken"].contains(&number);
+                assert!(!is_unit || is_number || is_none, "which limit is this? {text}");
+                if is_unit && is_number {
+                    told.push((why.reason, format!("{number} {unit}")));
+                }
+            }
+        }
+    }
+    told.sort();
+    told.dedup();
+    let expected: Vec<_> = limits.iter().map(|(reason, words, _)| (*reason, (*words).to_owned())).collect();
+    assert_eq!(told, expected);
+    for (reason, words, limit) in limits {
+        let number = match words.split(' ').next().unwrap() {
+            "two" => 2,
+            "five" => 5,
+            "ten" => 10,
+            digits => digits.parse().unwrap(),
+        };
+        assert_eq!(limit, number, "{reason}: {words}");
+    }
+    let spoken: Vec<i64> = (0..100).filter(|number| Version::negotiate(*number, *number).is_some()).collect();
+    assert!(spoken == [3, 4] && of("protocol_mismatch").owner.contains("Versions 3 and 4"));
 }
 
 /// Each leads to the next, so that none is left out: whoever adds one is asked here.

@@ -39,6 +39,16 @@ fn gateways_beyond_the_bound_are_not_kept() {
     assert_eq!(Network::new(many, 0).gateways().len(), GATEWAYS_MAX);
 }
 
+#[test]
+fn addresses_beyond_the_bound_are_not_kept() {
+    let many: Vec<_> = (0..=LINK_ADDRESSES_MAX).map(|n| format!("172.18.{}.{}/16", n / 250, n % 250 + 2)).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    let network = machine(&["172.18.0.1"]).with_links(&[link("eth0", LinkKind::Veth, &many)], DOCKER);
+    let place = |n: usize| network.place_of(format!("172.18.{}.{}", n / 250, n % 250 + 2).parse().unwrap());
+    assert_eq!(place(LINK_ADDRESSES_MAX - 1), Some(Place::Own));
+    assert_eq!(place(LINK_ADDRESSES_MAX), Some(Place::Neighbour));
+}
+
 /// Two Docker networks, the first with IPv6 and the default routes.
 fn docker() -> Network {
     let links = [
