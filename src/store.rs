@@ -4,10 +4,12 @@
 //! [`Store::commit`] returns; one that fails leaves everything as it was.
 
 mod audit;
+mod backup;
 mod devices;
 mod error;
 mod file;
 pub mod keys;
+mod migration;
 mod requests;
 mod row;
 mod schema;

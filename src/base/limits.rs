@@ -328,6 +328,12 @@ pub const FAILURE_CLIENTS_MAX: usize = 10_000;
 
 /// How long a statement waits for another process that has the store locked.
 pub const STORE_BUSY_WAIT: Duration = Duration::from_secs(5);
+/// Bytes that the store's write-ahead log keeps once it was merged; text, as SQLite reads it.
+pub const STORE_LOG_BYTES_KEPT: &str = "4194304";
+/// Backups kept of those that an upgrade makes before it changes the store.
+pub const BACKUPS_BEFORE_UPGRADE_MAX: usize = 8;
+/// Backups made within the same second.
+pub const BACKUPS_PER_SECOND_MAX: usize = 100;
 
 // ---- Certificates ------------------------------------------------------------------------
 

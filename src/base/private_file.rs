@@ -203,6 +203,15 @@ fn write_beside(path: &Path, text: &Secret<String>) -> Result<(), Fault> {
     file.write_all(text.expose().as_bytes()).and_then(|()| file.sync_all()).map_err(Fault::Io)
 }
 
+/// Gives a whole file of ours the name it is to have, durably; something of that name stays as it is.
+///
+/// # Errors
+/// [`PrivateFileError`].
+pub fn name(from: &Path, to: &Path) -> Result<(), PrivateFileError> {
+    let named = rename_to_new(from, to).and_then(|()| sync_folder_of(to).map_err(Fault::Io));
+    named.map_err(|fault| PrivateFileError::new(to, fault))
+}
+
 fn rename_to_new(from: &Path, to: &Path) -> Result<(), Fault> {
     match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Ok(()) => Ok(()),

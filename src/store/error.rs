@@ -12,6 +12,14 @@ use crate::base::owner_command::quoted;
 /// Whatever it is, the file was left as it was: unreadable state is never taken for empty state.
 #[derive(Debug, Error)]
 pub enum StoreError {
+    /// A backup could not be made, and what it was to come before was not done.
+    #[error("no backup of the store could be made, nothing was changed ({cause}): {}", path.display())]
+    Backup {
+        /// The backup.
+        path: PathBuf,
+        /// What went wrong.
+        cause: String,
+    },
     /// The file is there, but its content is not whole.
     #[error("the store is damaged ({detail}): {}", path.display())]
     Corrupt {
@@ -120,6 +128,9 @@ impl StoreError {
     /// What the operator can do about it.
     pub fn hint(&self) -> String {
         match self {
+            Self::Backup { path, .. } => {
+                format!("see that this user may write {}, and that the disk is not full", path.display())
+            }
             Self::Corrupt { path, .. } | Self::Empty { path } => format!(
                 "stop doorward, move {0} and its -wal and -shm files aside and put a backup in their place; \
                  without a backup every device has to be paired again",

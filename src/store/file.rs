@@ -18,9 +18,11 @@ use sqlx::sqlite::SqliteJournalMode;
 use sqlx::sqlite::SqliteSynchronous;
 
 use crate::base::limits::STORE_BUSY_WAIT;
+use crate::base::limits::STORE_LOG_BYTES_KEPT;
 use crate::base::private_file;
 use crate::base::private_file::Fault;
 use crate::store::error::StoreError;
+use crate::store::migration;
 use crate::store::schema;
 
 /// The first bytes of every SQLite file (SQLite file format §1.3).
@@ -30,10 +32,10 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 pub(super) async fn open(path: &Path) -> Result<SqliteConnection, StoreError> {
     match look(path)? {
         Found::Nothing => create(path).await?,
-        Found::Store => check(path).await?,
+        Found::Store => check(path, schema::VERSION).await?,
     }
     let mut connection = writable(path).connect().await.map_err(|error| damaged(path, &error))?;
-    migrate(&mut connection).await?;
+    migration::run(&mut connection, path, schema::MIGRATIONS).await?;
     Ok(connection)
 }
 
@@ -41,7 +43,7 @@ pub(super) async fn open(path: &Path) -> Result<SqliteConnection, StoreError> {
 pub(super) async fn judge(path: &Path) -> Result<(), StoreError> {
     match look(path)? {
         Found::Nothing => Ok(()),
-        Found::Store => check(path).await,
+        Found::Store => check(path, schema::VERSION).await,
     }
 }
 
@@ -94,7 +96,7 @@ fn look(path: &Path) -> Result<Found, StoreError> {
     }
     // SQLite file format §1.3: the user version is the big-endian number at offset 60.
     let version = rest.get(44..48).and_then(|bytes| bytes.try_into().ok()).map(i32::from_be_bytes);
-    refuse_newer(path, version.map(i64::from).unwrap_or_default())?;
+    refuse_newer(path, version.map(i64::from).unwrap_or_default(), schema::VERSION)?;
     Ok(Found::Store)
 }
 
@@ -109,8 +111,8 @@ fn check_private(path: &Path, metadata: &fs::Metadata) -> Result<(), StoreError>
 }
 
 /// Looks at the content through a connection that cannot write: whose file it is, its schema (the log may know
-/// better than the header), and whether it is whole.
-async fn check(path: &Path) -> Result<(), StoreError> {
+/// better than the header; none above `known` is ours to read), and whether it is whole.
+pub(super) async fn check(path: &Path, known: i64) -> Result<(), StoreError> {
     let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(STORE_BUSY_WAIT);
     // Without a log there is nothing to merge, so nothing needs to be made beside the file.
     let options = options.immutable(log_bytes(path) == 0);
@@ -125,7 +127,7 @@ async fn check(path: &Path) -> Result<(), StoreError> {
     if application != schema::APPLICATION_ID || version == 0 {
         return Err(StoreError::Foreign { path: path.to_owned() });
     }
-    refuse_newer(path, version)?;
+    refuse_newer(path, version, known)?;
     if verdict == "ok" { Ok(()) } else { Err(corrupt(path, &verdict)) }
 }
 
@@ -151,7 +153,7 @@ async fn create(path: &Path) -> Result<(), StoreError> {
         .execute(&mut connection)
         .await
         .map_err(|error| failed(error.to_string()))?;
-    migrate(&mut connection).await?;
+    migration::run(&mut connection, &fresh, schema::MIGRATIONS).await?;
     // Closing the only connection moves the log into the file and removes it.
     connection.close().await.map_err(|error| failed(error.to_string()))?;
     let rename = || {
@@ -161,20 +163,6 @@ async fn create(path: &Path) -> Result<(), StoreError> {
         fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
     };
     rename().map_err(|error: io::Error| failed(error.to_string()))
-}
-
-/// Applies the migrations that the file lacks, each in a transaction of its own.
-async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    let version: i64 = pragma(connection, "PRAGMA user_version").await.map_err(StoreError::Query)?;
-    let done = usize::try_from(version).unwrap_or_default();
-    for migration in schema::MIGRATIONS.iter().skip(done) {
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::Write)?;
-        for statement in migration.iter() {
-            sqlx::query(*statement).execute(&mut *transaction).await.map_err(StoreError::Write)?;
-        }
-        transaction.commit().await.map_err(StoreError::Write)?;
-    }
-    Ok(())
 }
 
 fn writable(path: &Path) -> SqliteConnectOptions {
@@ -188,16 +176,17 @@ fn writable(path: &Path) -> SqliteConnectOptions {
         .foreign_keys(true)
         .pragma("trusted_schema", "OFF")
         .pragma("cell_size_check", "ON")
+        .pragma("journal_size_limit", STORE_LOG_BYTES_KEPT)
         .disable_statement_logging()
 }
 
-async fn pragma(connection: &mut SqliteConnection, sql: &'static str) -> Result<i64, sqlx::Error> {
+pub(super) async fn pragma(connection: &mut SqliteConnection, sql: &'static str) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar(sql).fetch_one(connection).await
 }
 
-fn refuse_newer(path: &Path, found: i64) -> Result<(), StoreError> {
-    if found > schema::VERSION {
-        return Err(StoreError::Newer { path: path.to_owned(), found, known: schema::VERSION });
+fn refuse_newer(path: &Path, found: i64, known: i64) -> Result<(), StoreError> {
+    if found > known {
+        return Err(StoreError::Newer { path: path.to_owned(), found, known });
     }
     Ok(())
 }
@@ -221,7 +210,7 @@ fn corrupt(path: &Path, detail: &str) -> StoreError {
     StoreError::Corrupt { path: path.to_owned(), detail: detail.to_owned() }
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     PathBuf::from(name)

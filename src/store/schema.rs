@@ -6,10 +6,11 @@ pub(super) const APPLICATION_ID: i64 = 0x4457_5244;
 pub(super) const SET_APPLICATION_ID: &str = "PRAGMA application_id = 1146573380";
 
 /// The newest schema this program knows: the number of migrations.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
 
-/// What takes a store from schema `n` to `n + 1`, from 0; each sets the version itself, in the same transaction.
-pub(super) const MIGRATIONS: [&[&str]; 1] = [&[
+/// The statements that take a store from schema `n` to `n + 1`, from 0. One that has been released is never changed: a
+/// further column or table is one more entry. [`super::migration`] runs them.
+pub(super) const MIGRATIONS: &[&[&str]] = &[&[
     "CREATE TABLE devices (
         device_id TEXT PRIMARY KEY NOT NULL,
         public_key TEXT NOT NULL,
@@ -58,5 +59,4 @@ pub(super) const MIGRATIONS: [&[&str]; 1] = [&[
         digest TEXT,
         detail TEXT
     )",
-    "PRAGMA user_version = 1",
 ]];
