@@ -119,7 +119,7 @@ impl IssuerKeys {
                     let fault = error.to_string();
                     // One line for each cause, not one for each look.
                     if state.fault.as_ref() != Some(&fault) {
-                        let hint = error.hint();
+                        let hint = &*error.hint();
                         warn!(identity = %name, %place, %error, hint, "keys of an identity provider cannot be read; those read before count for a day");
                     }
                     state.fault = Some(fault);

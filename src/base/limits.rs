@@ -164,6 +164,8 @@ pub const FOREIGN_LEEWAY_SECONDS: u64 = 60;
 pub const JWK_SET_BYTES_MAX: usize = 256 * 1024;
 /// From the first look for an issuer's name to the last byte of its set.
 pub const JWK_SET_FETCH_WAIT: Duration = Duration::from_secs(10);
+/// The dial of one of the addresses of its host, within [`JWK_SET_FETCH_WAIT`]: an address family without a route is common.
+pub const JWK_SET_DIAL_WAIT: Duration = Duration::from_secs(3);
 /// A request whose key is not known waits this long for a newer set, and is refused then.
 pub const JWK_SET_WAIT: Duration = Duration::from_secs(3);
 /// Age at which a set is fetched again: a key that its issuer withdrew is believed no longer than this.

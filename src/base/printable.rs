@@ -24,6 +24,13 @@ pub fn printable(text: &str, chars_max: usize) -> String {
     shown
 }
 
+/// Whether `text` can stand for a person or a thing: of 1 to `chars_max` characters, none of which forges what a person
+/// reads or what a rule compares: no control or format character, no space at either end.
+pub fn is_label(text: &str, chars_max: usize) -> bool {
+    let is_plain = |char: char| !char.is_control() && !is_format(char);
+    !text.is_empty() && text.trim() == text && text.chars().count() <= chars_max && text.chars().all(is_plain)
+}
+
 /// What quotes and escapes in the lines that show it.
 fn is_syntax(char: char) -> bool {
     matches!(char, '"' | '\\')
@@ -45,6 +52,18 @@ mod tests {
         assert_eq!(printable("żółw 🐢", 64), "żółw 🐢");
         assert_eq!(printable("abcdef", 3), "abc…");
         assert_eq!(printable("GET /a?b=c~ ", 12), "GET /a?b=c~ ");
+    }
+
+    #[test]
+    fn a_label_is_read_as_it_is_compared() {
+        for label in ["alice@example.com", "Żółw 🐢", "a b", "abcde"] {
+            assert!(is_label(label, 17), "{label}");
+        }
+        for other in
+            ["", " ", " a", "a ", "a\u{a0}", "a\nb", "a\u{202e}b", "a\u{200b}", "\u{feff}a", "abcdefghijklmnopqr"]
+        {
+            assert!(!is_label(other, 17), "{other:?}");
+        }
     }
 
     #[test]

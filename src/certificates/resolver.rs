@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use rustls::SignatureScheme;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use smallvec::SmallVec;
 
 use crate::certificates::acme::challenge::{self, Challenges};
 use crate::certificates::files::Loaded;
@@ -129,9 +130,10 @@ impl Resolver {
 
     fn resolve(&self, hello: &ClientHello<'_>, dialled: Wanted<'_>) -> Option<Arc<CertifiedKey>> {
         // RFC 8737 §3: whoever asks for that protocol gets the answer to a challenge, or nothing.
-        let mut protocols = hello.alpn().into_iter().flatten();
-        if protocols.any(|protocol| protocol == challenge::ALPN.as_bytes()) {
-            return self.challenges.tls(hello.server_name()?);
+        // A list with others in it is nobody's question: HTTP would be spoken over the answer.
+        let protocols: SmallVec<[&[u8]; 4]> = hello.alpn().into_iter().flatten().collect();
+        if protocols.contains(&challenge::ALPN.as_bytes()) {
+            return self.challenges.tls(hello.server_name().filter(|_| protocols.len() == 1)?);
         }
         let wanted = hello.server_name().map_or(dialled, Wanted::Name);
         Some(self.served.load().pick(wanted, hello.signature_schemes()))

@@ -196,8 +196,9 @@ fn read_eab(
     Some(ExternalAccount { directory: directory?, kid, hmac_file: folder.join(hmac_file?.value) })
 }
 
+/// Of no user or password: it stands in logs and in the record of an order.
 fn is_https(text: &str) -> bool {
-    let uri = text.parse::<Uri>().ok();
+    let uri = text.parse::<Uri>().ok().filter(|_| !text.contains(['@', '#']));
     uri.is_some_and(|uri| uri.scheme_str() == Some("https") && uri.host().is_some_and(|host| !host.is_empty()))
 }
 
@@ -284,6 +285,7 @@ mod tests {
             ("names = [\"a.example\"]\nkey_type = \"rsa2048\"", "no rsa keys are made here: rsa2048"),
             ("names = [\"a.example\"]\nkey_type = \"p521\"", "key_type cannot be: p521"),
             ("names = [\"a.example\"]\ndirectory = \"http://one.example/\"", "not an https url: http://one"),
+            ("names = [\"a.example\"]\ndirectory = \"https://me:pw@one.example/\"", "not an https url: https://me"),
             ("names = [\"a.example\"]\ndirectory = 7", "directory must be text"),
             ("names = [\"a.example\"]\ncontact = [\"me\"]", "not a mail address: me"),
             ("names = [\"a.example\"]\neab = { kid = \"k\" }", "a key is missing: hmac_file"),

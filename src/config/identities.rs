@@ -5,8 +5,8 @@ use std::path::Path;
 
 use crate::base::limits::{ID_CHARS_MAX, ISSUERS_MAX};
 use crate::edge::identities::Settings;
-use crate::identity::provider::Expected;
 use crate::identity::provider::product::Product;
+use crate::identity::provider::{Expected, Login};
 use crate::jwk_sets::{HttpsUrl, Place};
 use crate::listener;
 use crate::origin::ClientIpHeader;
@@ -74,7 +74,7 @@ fn read_one(
             problems.add(Fault::Missing { key }, section.span());
         }
     }
-    let login = section.text("login", problems).map(|login| login.value.to_owned());
+    let login = section.text("login", problems).map(|login| Login::Claim(login.value.to_owned()));
     let listeners_read = read_listeners(section, listeners, problems);
     let product = product?;
     let issuer = match (issuer, product.issuer()) {
@@ -101,7 +101,8 @@ fn read_one(
         problems.add(IdentityFault::HeaderTaken(header.to_string()).into(), section.span());
     }
     let algorithms = product.algorithms().to_vec();
-    let expected = Expected { provider: name, issuer, audience: audience?, algorithms, login };
+    let expected =
+        Expected { provider: name, issuer, audience: audience?, algorithms, login: login.unwrap_or(product.login()) };
     Some(Settings { expected, header, keys: keys?, listeners })
 }
 

@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::base::limits::{FOREIGN_LEEWAY_SECONDS, FOREIGN_LIFE_SECONDS_MAX, FOREIGN_TOKEN_BYTES_MAX, LABEL_CHARS_MAX};
+use crate::base::printable::is_label;
 use crate::identity::claims::IdentityClaim;
 use crate::identity::jose;
 
@@ -31,8 +32,19 @@ pub struct Expected {
     pub audience: String,
     /// The algorithms this issuer signs with.
     pub algorithms: Vec<Algorithm>,
-    /// The claim that names the account; without it `email`, else `sub`.
-    pub login: Option<String>,
+    /// The claim that names the account.
+    pub login: Login,
+}
+
+/// Which claim names the account.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Login {
+    /// The one that the operator names.
+    Claim(String),
+    /// `email`, of an issuer that signs nobody in by an address it has not checked; what it says itself is not yet counts.
+    Email,
+    /// `email`, where `email_verified` is true (OpenID Connect Core §5.1): else it is anybody's to claim.
+    VerifiedEmail,
 }
 
 /// What a token of an account may call itself (RFC 7519 §5.1, RFC 9068 §2.1); a logout token names an account too.
@@ -70,6 +82,10 @@ pub fn verify(token: &str, expected: &Expected, keys: &KeySet, now: u64) -> Resu
         return Err(TokenError::Signature);
     }
     let claims = members(payload)?;
+    // A logout token (OpenID Connect Back-Channel Logout §2.4) may come without a type; nobody signs in by it.
+    if claims.contains_key("events") {
+        return Err(TokenError::Header);
+    }
     if claims.get("iss").and_then(Value::as_str) != Some(&expected.issuer) {
         return Err(TokenError::Issuer);
     }
@@ -106,23 +122,22 @@ fn check_times(claims: &Map<String, Value>, now: u64) -> Result<(), TokenError> 
 
 /// The account and, for display, the person's name. A login that is there but no text is no reason to take another claim.
 fn identity(claims: &Map<String, Value>, expected: &Expected) -> Result<IdentityClaim, TokenError> {
-    let login = match &expected.login {
-        Some(claim) => claims.get(claim),
-        None => claims.get("email").or_else(|| claims.get("sub")),
+    let claim = match &expected.login {
+        Login::Claim(claim) => claim,
+        Login::Email | Login::VerifiedEmail => "email",
     };
-    let login = login.and_then(Value::as_str).filter(|login| is_label(login)).ok_or(TokenError::Login)?;
-    // An address that the issuer itself has not checked is anybody's to claim (OpenID Connect Core §5.1).
-    let is_email = expected.login.as_deref().unwrap_or("email") == "email" && claims.contains_key("email");
-    if is_email && claims.get("email_verified").is_some_and(|verified| *verified != Value::Bool(true)) {
+    let label = |claim: &str| claims.get(claim).and_then(Value::as_str).filter(|text| is_label(text, LABEL_CHARS_MAX));
+    let login = label(claim).ok_or(TokenError::Login)?;
+    let is_verified = match claims.get("email_verified") {
+        None => expected.login != Login::VerifiedEmail,
+        Some(verified) => *verified == Value::Bool(true),
+    };
+    if claim == "email" && !is_verified {
         return Err(TokenError::Login);
     }
-    let name = claims.get("name").and_then(Value::as_str).filter(|name| is_label(name));
+    let name = label("name");
     let provider = expected.provider.clone();
     Ok(IdentityClaim { provider, login: login.to_owned(), name: name.map(str::to_owned) })
-}
-
-fn is_label(text: &str) -> bool {
-    !text.trim().is_empty() && text.chars().count() <= LABEL_CHARS_MAX && !text.contains(char::is_control)
 }
 
 fn members(segment: &str) -> Result<Map<String, Value>, TokenError> {
@@ -173,8 +188,8 @@ pub enum TokenError {
     /// `exp` has passed.
     #[error("expired")]
     Expired,
-    /// A header member that would change how the token is checked.
-    #[error("a header member that is not taken")]
+    /// A header member that would change how the token is checked, or a token that signs nobody in.
+    #[error("a member that is not taken")]
     Header,
     /// From another issuer.
     #[error("from another issuer")]

@@ -1,7 +1,7 @@
 //! Where a JWK Set lies, and one look at it: bounded in bytes and time, no redirect followed, nothing believed without TLS.
 
+use std::borrow::Cow;
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,12 +16,13 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::base::limits::{JWK_SET_BYTES_MAX, JWK_SET_FETCH_WAIT, KEY_FILE_BYTES_MAX};
+use crate::base::limits::{JWK_SET_BYTES_MAX, JWK_SET_DIAL_WAIT, JWK_SET_FETCH_WAIT, KEY_FILE_BYTES_MAX};
+use crate::base::private_file::{self, Fault, Link, Owners, PrivateFileError};
 use crate::certificates;
 use crate::identity::provider::keys::{KeySet, KeySetError};
 
@@ -107,7 +108,7 @@ async fn fetch(url: &HttpsUrl, root_file: Option<PathBuf>) -> Result<Bytes, Plac
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let host = url.host().trim_start_matches('[').trim_end_matches(']');
     let name = ServerName::try_from(host.to_owned())?;
-    let stream = TcpStream::connect((host, url.0.port_u16().unwrap_or(443))).await.map_err(PlaceError::Unreachable)?;
+    let stream = dial(host, url.0.port_u16().unwrap_or(443)).await.map_err(PlaceError::Unreachable)?;
     let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(PlaceError::Tls)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let target = url.0.path_and_query().map_or("/", |path| path.as_str());
@@ -131,6 +132,19 @@ async fn fetch(url: &HttpsUrl, root_file: Option<PathBuf>) -> Result<Bytes, Plac
         // answer's to say. Servers end TLS abruptly after a whole one.
         _ = connection => answer.await,
     }
+}
+
+/// The first address of `host` that takes the connection; one that swallows it leaves time for the next.
+async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
+    let mut last = io::ErrorKind::AddrNotAvailable.into();
+    for address in lookup_host((host, port)).await? {
+        match timeout(JWK_SET_DIAL_WAIT, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = error,
+            Err(_) => last = io::ErrorKind::TimedOut.into(),
+        }
+    }
+    Err(last)
 }
 
 /// The certificates by which a server is known.
@@ -161,10 +175,16 @@ fn roots(file: Option<&Path>) -> Result<RootCertStore, PlaceError> {
     Ok(roots)
 }
 
+/// A file in which nobody but us and root can put other keys.
 fn read_file(path: &Path, bytes_max: usize) -> Result<Vec<u8>, PlaceError> {
+    let fail = |fault| PrivateFileError::new(path, fault);
+    let file = private_file::open(path, Link::Followed)?;
+    let metadata = file.metadata().map_err(|cause| fail(Fault::Io(cause)))?;
+    private_file::check_owner(&metadata, Owners::UsOrRoot).map_err(fail)?;
+    private_file::check_unwritable(&metadata).map_err(fail)?;
     let mut bytes = Vec::new();
     let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
-    File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(PlaceError::File)?;
+    file.take(limit).read_to_end(&mut bytes).map_err(|cause| fail(Fault::Io(cause)))?;
     if bytes.len() > bytes_max { Err(PlaceError::TooLarge) } else { Ok(bytes) }
 }
 
@@ -181,8 +201,8 @@ pub enum PlaceError {
     #[error("no answer in time")]
     Deadline,
     /// The file.
-    #[error("file unreadable: {0}")]
-    File(io::Error),
+    #[error(transparent)]
+    File(#[from] PrivateFileError),
     /// Not HTTP.
     #[error("not http: {0}")]
     Http(#[from] hyper::Error),
@@ -225,9 +245,10 @@ pub enum PlaceError {
 
 impl PlaceError {
     /// What to do about it.
-    pub fn hint(&self) -> &'static str {
-        match self {
-            Self::File(_) | Self::TooLarge => "does `keys_file` name the issuer's JWK Set, readable for this user?",
+    pub fn hint(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::File(error) => return Cow::Owned(error.operators_hint()),
+            Self::TooLarge => "does `keys_file` name the issuer's JWK Set, readable for this user?",
             Self::Name(_) | Self::Body(_) | Self::Http(_) | Self::Request(_) => {
                 "does `keys_url` name the issuer's JWK Set?"
             }
@@ -240,6 +261,6 @@ impl PlaceError {
             Self::Tls(_) => "if its certificate is from a CA of your own, name that CA's certificate in `root_file`",
             Self::Broken(_) | Self::TlsSettings(_) => "please report it",
             Self::Deadline | Self::Unreachable(_) => "can this machine reach it? `curl` asks the same",
-        }
+        })
     }
 }

@@ -1,6 +1,8 @@
 //! When a set is looked at, how long it counts, and what a look takes.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
 use tempfile::TempDir;
 
@@ -85,6 +87,23 @@ fn has(keys: &Option<Arc<KeySet>>, kid: &str) -> bool {
     keys.as_ref().is_some_and(|keys| keys.find(Some(kid)).is_some())
 }
 
+#[tokio::test(start_paused = true)]
+async fn keys_that_others_could_swap_or_that_never_end_are_not_read() {
+    let rig = Rig::new(&Issuer::ed25519().document());
+    fs::set_permissions(rig.path(), fs::Permissions::from_mode(0o666)).unwrap();
+    let error = rig.keys.0.place.read().await.unwrap_err();
+    assert!(error.hint().contains("chmod 600"), "{error}: {}", error.hint());
+    fs::remove_file(rig.path()).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, rig.path(), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let error = rig.keys.0.place.read().await.unwrap_err();
+    assert!(error.to_string().contains("keys.json"), "{error}");
+    // A link of the operator's own making is followed.
+    fs::remove_file(rig.path()).unwrap();
+    fs::write(rig.folder.path().join("real.json"), Issuer::ed25519().document()).unwrap();
+    std::os::unix::fs::symlink("real.json", rig.path()).unwrap();
+    assert!(rig.keys.0.place.read().await.is_ok());
+}
+
 /// A set in a file.
 struct Rig {
     keys: IssuerKeys,
@@ -103,7 +122,11 @@ impl Rig {
     }
 
     fn write(&self, document: &str) {
-        fs::write(self.folder.path().join("keys.json"), document).unwrap();
+        fs::write(self.path(), document).unwrap();
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("keys.json")
     }
 
     fn keep_fresh(&self) -> tokio::task::JoinSet<()> {

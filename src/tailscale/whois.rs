@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::Word;
 use crate::base::limits::{LABEL_CHARS_MAX, WHOIS_ADDRESSES_MAX};
+use crate::base::printable::is_label;
 use crate::identity::claims::IdentityClaim;
 use crate::identity::jose;
 
@@ -59,15 +60,11 @@ pub(super) fn read(json: &[u8], peer: IpAddr) -> Result<Word, WhoisError> {
     if !node.tags.is_empty() || user_profile.login_name == TAGGED {
         return Ok(Word::Tagged);
     }
-    if !is_label(&user_profile.login_name) {
+    if !is_label(&user_profile.login_name, LABEL_CHARS_MAX) {
         return Err(WhoisError::Login);
     }
-    let name = Some(user_profile.display_name).filter(|name| is_label(name));
+    let name = Some(user_profile.display_name).filter(|name| is_label(name, LABEL_CHARS_MAX));
     Ok(Word::Person(IdentityClaim { provider: PROVIDER.to_owned(), login: user_profile.login_name, name }))
-}
-
-fn is_label(text: &str) -> bool {
-    !text.trim().is_empty() && text.chars().count() <= LABEL_CHARS_MAX && !text.contains(char::is_control)
 }
 
 /// Why an answer names nobody.
@@ -141,6 +138,8 @@ pub(super) mod tests {
             ("alice@example.com", ""),
             ("alice@example.com", " "),
             ("alice@example.com", "a\\nb"),
+            ("alice@example.com", "alice@example.com\u{202e}"),
+            ("alice@example.com", "alice@example.com "),
             (r#""alice@example.com""#, "7"),
             (r#""alice@example.com""#, "null"),
             (r#"["100.64.0.7/32","fd7a:115c:a1e0::7/128"]"#, r#""100.64.0.7/32""#),

@@ -64,6 +64,7 @@ listeners = ["web"]
 provider = "jwt"
 name = "home"
 header = "X-Id-Token"
+login = "sub"
 issuer = "home"
 audience = "claw"
 keys_file = "keys.json"

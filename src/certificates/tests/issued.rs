@@ -79,6 +79,9 @@ fn whoever_asks_for_acme_tls_gets_the_answer_of_an_open_order_or_nothing() {
     let answer = certificates.challenges().answer_tls(&Host::parse(PUBLIC).unwrap(), [7; 32]).unwrap();
     // A self-signed one, which no client but a CA has a use for.
     assert_ne!(asking(&["acme-tls/1"]), nothing);
+    for mixed in [&["http/1.1", "acme-tls/1"], &["acme-tls/1", "h2"], &["acme-tls/1", "acme-tls/1"]] {
+        assert_eq!(asking(mixed), nothing, "{mixed:?}: HTTP would be spoken over the answer");
+    }
     drop(answer);
     assert_eq!(asking(&["acme-tls/1"]), nothing);
 }

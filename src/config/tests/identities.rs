@@ -3,6 +3,7 @@
 use super::*;
 use crate::config::fault::identity::IdentityFault;
 use crate::edge::identities::Settings;
+use crate::identity::provider::Login;
 use crate::identity::provider::keys::Algorithm;
 use crate::jwk_sets::Place;
 
@@ -81,5 +82,7 @@ fn what_is_not_said_follows_from_the_product() {
     assert_eq!(iap.expected.issuer, "https://cloud.google.com/iap");
     let own = read(&format!("{JWT}login = \"preferred_username\"\nname = \"home\""));
     assert_eq!((own.expected.provider.as_str(), own.keys), ("home", Place::File("/etc/doorward/k".into())));
-    assert_eq!(own.expected.login.as_deref(), Some("preferred_username"));
+    assert_eq!(own.expected.login, Login::Claim("preferred_username".to_owned()));
+    assert_eq!(access.expected.login, Login::Email);
+    assert_eq!(read(JWT).expected.login, Login::VerifiedEmail, "whose addresses nobody vouches for");
 }

@@ -2,6 +2,7 @@
 
 use http::HeaderName;
 
+use super::Login;
 use super::keys::Algorithm;
 
 /// A product that puts a signed identity on the requests it lets through.
@@ -58,6 +59,14 @@ impl Product {
             Self::CloudflareAccess => &[Algorithm::Rs256],
             Self::GoogleIap | Self::Pomerium => &[Algorithm::Es256],
             Self::Jwt => &[Algorithm::EdDsa, Algorithm::Es256, Algorithm::Rs256],
+        }
+    }
+
+    /// Which claim names an account, unless the operator says.
+    pub fn login(self) -> Login {
+        match self {
+            Self::Authentik | Self::CloudflareAccess | Self::GoogleIap | Self::Pomerium => Login::Email,
+            Self::Jwt => Login::VerifiedEmail,
         }
     }
 

@@ -5,7 +5,7 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyP
 use serde_json::{Value, json};
 
 use super::keys::{Algorithm, KeySet};
-use super::{Expected, TokenError, verify};
+use super::{Expected, Login, TokenError, verify};
 use crate::identity::claims::IdentityClaim;
 use crate::identity::jose;
 
@@ -50,7 +50,7 @@ impl Issuer {
             issuer: "https://issuer.example".to_owned(),
             audience: "ours".to_owned(),
             algorithms: vec![algorithm],
-            login: None,
+            login: Login::Email,
         };
         Self { pair, algorithm: word, jwk, keys, expected }
     }

@@ -17,8 +17,34 @@ fn a_good_token_names_its_account_by_each_algorithm() {
         );
         let list = with(&claims(), "aud", json!(["ours"]));
         assert!(issuer.verify(&issuer.token(&issuer.header(), &list)).is_ok());
-        let bare = with(&with(&claims(), "email", Value::Null), "name", Value::Null);
-        assert_eq!(issuer.verify(&issuer.token(&issuer.header(), &bare)).unwrap().login, "u-1");
+        let bare = with(&claims(), "name", Value::Null);
+        assert_eq!(issuer.verify(&issuer.token(&issuer.header(), &bare)).unwrap().name, None);
+    }
+}
+
+#[test]
+fn a_login_is_the_one_claim_that_it_is_to_be() {
+    let (unnamed, sub) = (with(&claims(), "email", Value::Null), || Login::Claim("sub".to_owned()));
+    let said = |verified: Value| with(&claims(), "email_verified", verified);
+    for (login, claims, expected) in [
+        (Login::Email, claims(), Some("alice@example.com")),
+        (Login::Email, said(json!(true)), Some("alice@example.com")),
+        (Login::Email, said(json!(false)), None),
+        // A name that anybody may choose is no address.
+        (Login::Email, with(&unnamed, "sub", json!("alice@example.com")), None),
+        (Login::VerifiedEmail, claims(), None),
+        (Login::VerifiedEmail, said(json!(true)), Some("alice@example.com")),
+        (Login::VerifiedEmail, said(json!("true")), None),
+        (Login::VerifiedEmail, unnamed.clone(), None),
+        (sub(), unnamed, Some("u-1")),
+        (sub(), said(json!(false)), Some("u-1")),
+        (Login::Claim("email".to_owned()), claims(), Some("alice@example.com")),
+        (Login::Claim("email".to_owned()), said(json!(false)), None),
+    ] {
+        let mut issuer = Issuer::ed25519();
+        issuer.expected.login = login.clone();
+        let found = issuer.verify(&issuer.token(&issuer.header(), &claims));
+        assert_eq!(found.ok().map(|person| person.login).as_deref(), expected, "{login:?}: {claims}");
     }
 }
 
@@ -85,6 +111,9 @@ fn no_other_claim_is_taken() {
         ("email", json!("x".repeat(LABEL_CHARS_MAX + 1))),
         ("email_verified", json!(false)),
         ("email_verified", json!("true")),
+        ("email", json!("alice@example.com\u{202e}")),
+        ("email", json!(" alice@example.com")),
+        ("events", json!({"http://schemas.openid.net/event/backchannel-logout": {}})),
     ] {
         let token = issuer.token(&issuer.header(), &with(&claims(), name, value.clone()));
         assert!(issuer.verify(&token).is_err(), "{name}: {value}");
