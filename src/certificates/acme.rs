@@ -8,6 +8,7 @@ pub mod account;
 pub mod attempts;
 pub mod backoff;
 pub mod challenge;
+pub mod clock_check;
 pub mod failure;
 pub mod kept;
 pub mod order;
@@ -16,6 +17,8 @@ mod proof;
 pub mod renewal;
 pub mod runner;
 pub mod subject;
+pub mod suggestion;
+pub mod unreachable;
 pub mod wire;
 
 use std::path::PathBuf;

@@ -1,6 +1,7 @@
 //! What we read out of certificates: the names they are for, the time they hold, and what a CA may sign (RFC 5280).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use instant_acme::CertificateIdentifier;
 use ipnet::IpNet;
@@ -33,6 +34,11 @@ impl Validity {
     pub fn of(certificate: &X509Certificate<'_>) -> Self {
         let validity = certificate.validity();
         Self { begins: validity.not_before.timestamp(), ends: validity.not_after.timestamp() }
+    }
+
+    /// How long that is.
+    pub fn life(self) -> Duration {
+        Duration::from_secs(u64::try_from(self.ends.saturating_sub(self.begins)).unwrap_or(0))
     }
 
     /// Whether two thirds of it are over at `now`: the time to renew.

@@ -18,8 +18,18 @@ pub const ACME_NONCE_TRIES: usize = 10;
 pub const ACME_ATTEMPT_WAIT: Duration = Duration::from_secs(600);
 /// How often it is looked at what a certificate of a CA needs next. Looking costs nothing and asks nobody.
 pub const ACME_LOOK_PERIOD: Duration = Duration::from_secs(5);
-/// An order that is older is forgotten, whatever it came to.
-pub const ACME_ORDER_LIFE: Duration = Duration::from_secs(24 * 3600);
+/// An order that was looked at so often in vain is given up. With the waits between, that takes more than an hour.
+pub const ACME_RESUMES_MAX: u32 = 4;
+/// From a certificate to the next order, where the CA wants one after another renewed before its time; never more than a
+/// quarter of its life. Fewer than the five certificates for the same names that a CA signs in a week.
+pub const ACME_EARLY_WAITS: [Duration; 3] =
+    [Duration::from_secs(3_600), Duration::from_secs(43_200), Duration::from_secs(129_600)];
+/// A window that begins longer before its certificate was not meant.
+pub const ACME_WINDOW_PAST_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Profiles of a CA that a fault names.
+pub const ACME_PROFILES_SHOWN_MAX: usize = 10;
+/// From one look at a clock that is wrong to the next, at most.
+pub const ACME_CLOCK_PERIOD_MAX: Duration = Duration::from_secs(300);
 /// From a failure to the next order. Together with the spread: at most four orders in the first hour, where a CA's limit
 /// is five failed validations.
 pub const ACME_RETRY_WAITS: [Duration; 8] = [

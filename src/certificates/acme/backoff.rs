@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::clock::UnixMillis;
 use crate::base::limits::{
-    ACME_CLOCK_SKEW_MAX, ACME_ORDER_LIFE, ACME_RETRY_AFTER_MAX, ACME_RETRY_WAIT_FIRST_MAX, ACME_RETRY_WAITS,
+    ACME_CLOCK_SKEW_MAX, ACME_EARLY_WAITS, ACME_RENEWAL_INFO_PERIOD_MAX, ACME_RESUMES_MAX, ACME_RETRY_AFTER_MAX,
+    ACME_RETRY_WAIT_FIRST_MAX, ACME_RETRY_WAITS,
 };
 use crate::certificates::acme::attempts::Failure;
+use crate::certificates::acme::renewal::Chosen;
 
 /// The record of one certificate.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -24,6 +26,8 @@ pub struct Record {
     pub next_ms: i64,
     /// Directories that asked to be left alone, and until when.
     pub resting: BTreeMap<String, i64>,
+    /// Certificates in a row that their CA, or an owner, wanted renewed before their time.
+    pub early: u32,
     /// Why the last attempt failed.
     pub failure: Option<Failure>,
     /// The directory that the certificate is from.
@@ -48,16 +52,21 @@ pub struct OpenOrder {
     pub made_ms: i64,
     /// Before this it is not looked at again.
     pub next_ms: i64,
+    /// How often it was looked at again in vain.
+    #[serde(default)]
+    pub resumes: u32,
 }
 
 /// What a CA said of the renewal (RFC 9773 §4.2).
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default, rename_all = "camelCase")]
 pub struct Suggestion {
     /// When it is asked again.
     pub ask_ms: i64,
-    /// Its window, if it gave one that can be.
-    pub window: Option<(i64, i64)>,
+    /// Its window and our moment in it, if it gave one that can be.
+    pub chosen: Option<Chosen>,
+    /// Its page that says why.
+    pub explanation: Option<String>,
 }
 
 impl Record {
@@ -71,9 +80,14 @@ impl Record {
         self.order = None;
     }
 
-    /// `directory` has issued.
-    pub fn succeed(&mut self, directory: &str) {
-        *self = Self { issued_by: Some(directory.to_owned()), ..Self::default() };
+    /// `directory` has issued a certificate for `life`. The next order waits a while even if the CA wants it at once: one
+    /// that says so of every new certificate would have us order for ever.
+    pub fn succeed(&mut self, directory: &str, life: Duration, now: UnixMillis) {
+        let [.., longest] = ACME_EARLY_WAITS;
+        let step = usize::try_from(self.early).unwrap_or(usize::MAX);
+        let wait = ACME_EARLY_WAITS.get(step).copied().unwrap_or(longest).min(life / 4);
+        let (issued_by, next_ms) = (Some(directory.to_owned()), now.plus(millis(wait)).0);
+        *self = Self { early: self.early, issued_by, next_ms, ..Self::default() };
     }
 
     /// `directory` asks to be left alone for `wait`.
@@ -93,35 +107,58 @@ impl Record {
         self.next_ms = self.next_ms.max(until.unwrap_or(0));
     }
 
-    /// Leaves the order under way alone for a while.
+    /// Leaves the order under way alone for a while, or gives it up where that was of no use too often.
     pub fn put_off(&mut self, spread: u16, now: UnixMillis) {
         self.failures = self.failures.max(1);
         let next = now.plus(delay(self.failures, None, spread)).0;
         self.failures = self.failures.saturating_add(1);
         if let Some(order) = &mut self.order {
-            order.next_ms = next;
+            order.next_ms = order.next_ms.max(next);
+            order.resumes = order.resumes.saturating_add(1);
         }
+        let given_up = self.order.take_if(|order| order.resumes > ACME_RESUMES_MAX);
+        self.next_ms = self.next_ms.max(given_up.map_or(0, |_| next));
     }
 
-    /// Makes sense of a record of the future: the clock that dated it was wrong, or the one of now is. Nothing is
-    /// ordered sooner for it, and nothing waits for years. Says whether it changed.
-    pub fn mend(&mut self, now: UnixMillis) -> bool {
-        let before = self.clone();
+    /// Whether it was dated by a clock that was far ahead of the one that shows `now`. One of the two is wrong.
+    pub fn is_of_the_future(&self, now: UnixMillis) -> bool {
         let skew = millis(ACME_CLOCK_SKEW_MAX);
-        if self.started_ms > now.plus(skew).0 {
+        let (latest, beyond) = (latest(now), |time: i64| time > now.plus(skew).0);
+        beyond(self.started_ms)
+            || self.next_ms > latest
+            || self.resting.values().any(|until| *until > latest)
+            || self.order.as_ref().is_some_and(|order| beyond(order.made_ms) || order.next_ms > latest)
+            || self.renewal.as_ref().is_some_and(|renewal| renewal.ask_ms > latest_question(now))
+    }
+
+    /// Makes sense of a record of the future by a clock that is right. Nothing is ordered sooner for it, and nothing waits
+    /// for years.
+    pub fn mend(&mut self, now: UnixMillis) {
+        if self.started_ms > now.plus(millis(ACME_CLOCK_SKEW_MAX)).0 {
             self.started_ms = now.0;
             self.next_ms = now.plus(delay(self.failures, None, 0)).0;
         }
-        let latest = now.plus(millis(ACME_RETRY_AFTER_MAX).saturating_add(skew)).0;
+        let latest = latest(now);
         self.next_ms = self.next_ms.min(latest);
         self.resting.retain(|_, until| *until <= latest);
-        let is_current = |order: &OpenOrder| {
-            let age = now.since(UnixMillis(order.made_ms));
-            -skew <= age && age <= millis(ACME_ORDER_LIFE)
-        };
-        self.order = self.order.take().filter(is_current);
-        *self != before
+        if let Some(order) = &mut self.order {
+            order.made_ms = order.made_ms.min(now.0);
+            order.next_ms = order.next_ms.min(now.plus(delay(self.failures, None, 0)).0);
+        }
+        if let Some(renewal) = &mut self.renewal {
+            renewal.ask_ms = renewal.ask_ms.min(latest_question(now));
+        }
     }
+}
+
+/// Nothing is put off for longer.
+fn latest(now: UnixMillis) -> i64 {
+    now.plus(millis(ACME_RETRY_AFTER_MAX).saturating_add(millis(ACME_CLOCK_SKEW_MAX))).0
+}
+
+/// No CA is left unasked for longer.
+fn latest_question(now: UnixMillis) -> i64 {
+    now.plus(millis(ACME_RENEWAL_INFO_PERIOD_MAX).saturating_add(millis(ACME_CLOCK_SKEW_MAX))).0
 }
 
 /// From the beginning of the `failures`-th attempt to the next, in milliseconds. Never more than an eighth of the
@@ -154,7 +191,7 @@ mod tests {
             // What the disk gives back is what was written.
             record = serde_json::from_str(&serde_json::to_string(&record).unwrap()).unwrap();
             let now = NOW.plus(restart * 6_000);
-            record.mend(now);
+            assert!(!record.is_of_the_future(now));
             if record.next_ms <= now.0 {
                 record.begin(None, 0, now);
                 orders += 1;
@@ -206,28 +243,68 @@ mod tests {
 
     #[test]
     fn a_record_of_the_future_neither_waits_for_years_nor_orders_at_once() {
+        let future = NOW.plus(20 * 365 * 24 * HOUR);
         let mut record = Record::default();
-        record.begin(None, 0, NOW.plus(20 * 365 * 24 * HOUR));
-        record.rest("a", Duration::from_secs(60), NOW.plus(20 * 365 * 24 * HOUR));
-        assert!(record.mend(NOW));
+        record.begin(None, 0, future);
+        record.rest("a", Duration::from_secs(60), future);
+        record.renewal = Some(Suggestion { ask_ms: future.0, ..Suggestion::default() });
+        record.order = Some(open(future));
+        assert!(record.is_of_the_future(NOW));
+        record.mend(NOW);
         assert_eq!((record.next_ms, record.failures), (NOW.plus(60_000).0, 1));
         assert!(record.is_awake("a", NOW));
-        assert!(!record.clone().mend(NOW), "once is enough");
+        assert_eq!(record.renewal.as_ref().map(|renewal| renewal.ask_ms), Some(NOW.plus(25 * HOUR).0));
+        assert_eq!(record.order.as_ref().map(|order| order.made_ms), Some(NOW.0), "an order is not thrown away");
+        assert!(!record.is_of_the_future(NOW), "once is enough");
     }
 
     #[test]
-    fn an_old_order_is_forgotten() {
-        let order = OpenOrder {
-            directory: "a".to_owned(),
-            url: "u".to_owned(),
-            key: "k".to_owned(),
-            made_ms: NOW.0,
-            next_ms: 0,
-        };
-        for (passed, kept) in [(0, true), (24 * HOUR, true), (24 * HOUR + 1, false), (-2 * HOUR, false)] {
-            let mut record = Record { order: Some(order.clone()), ..Record::default() };
-            record.mend(NOW.plus(passed));
-            assert_eq!(record.order.is_some(), kept, "{passed}");
+    fn each_time_of_a_record_can_show_that_a_clock_was_wrong() {
+        let at = NOW.plus(8 * 24 * HOUR).0;
+        let suggestion = Suggestion { ask_ms: at, ..Suggestion::default() };
+        for record in [
+            Record { started_ms: at, ..Record::default() },
+            Record { next_ms: at, ..Record::default() },
+            Record { resting: BTreeMap::from([("a".to_owned(), at)]), ..Record::default() },
+            Record { order: Some(open(UnixMillis(at))), ..Record::default() },
+            Record { order: Some(OpenOrder { next_ms: at, ..open(NOW) }), ..Record::default() },
+            Record { renewal: Some(suggestion), ..Record::default() },
+        ] {
+            assert!(record.is_of_the_future(NOW), "{record:?}");
+            assert!(!record.is_of_the_future(UnixMillis(at)), "{record:?}");
         }
+        assert!(!Record::default().is_of_the_future(UnixMillis(0)));
+    }
+
+    #[test]
+    fn an_order_that_comes_to_no_end_is_given_up_and_a_new_one_waits() {
+        let mut record = Record { order: Some(open(NOW)), ..Record::default() };
+        let (mut now, mut looks) = (NOW, 0);
+        while let Some(order) = &record.order {
+            now = UnixMillis(order.next_ms.max(now.0));
+            record.put_off(0, now);
+            looks += 1;
+        }
+        assert_eq!(looks, ACME_RESUMES_MAX + 1);
+        assert!(record.next_ms > now.0);
+    }
+
+    #[test]
+    fn a_ca_that_wants_every_certificate_renewed_at_once_is_followed_ever_more_slowly() {
+        let (day, mut record) = (Duration::from_secs(86_400), Record::default());
+        let hours = |record: &Record| (record.next_ms - NOW.0) / HOUR;
+        for (early, life, waits) in [(0, 90, 1), (1, 90, 12), (2, 90, 36), (u32::MAX, 90, 36), (u32::MAX, 1, 6)] {
+            record.early = early;
+            record.succeed("a", day * life, NOW);
+            assert_eq!((hours(&record), record.early), (waits, early));
+        }
+        // Of minutes, for tests.
+        record.succeed("a", Duration::from_secs(60), NOW);
+        assert_eq!(record.next_ms, NOW.plus(15_000).0);
+    }
+
+    fn open(made: UnixMillis) -> OpenOrder {
+        let text = |text: &str| text.to_owned();
+        OpenOrder { directory: text("a"), url: text("u"), key: text("k"), made_ms: made.0, next_ms: 0, resumes: 0 }
     }
 }

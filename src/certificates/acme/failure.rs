@@ -5,10 +5,12 @@ use std::fmt;
 use instant_acme::{Error, Problem};
 use thiserror::Error;
 
-use crate::base::limits::ACME_SHOWN_CHARS_MAX;
+use crate::base::clock::UnixMillis;
+use crate::base::limits::{ACME_PROFILES_SHOWN_MAX, ACME_SHOWN_CHARS_MAX, LABEL_CHARS_MAX};
 use crate::base::printable::printable;
 use crate::base::private_file::PrivateFileError;
 use crate::certificates::acme::ChallengeKind;
+use crate::certificates::acme::unreachable::Unreachable;
 use crate::certificates::files::FileError;
 use crate::net::host::Host;
 
@@ -22,17 +24,30 @@ pub enum AcmeError {
     #[error("{0}")]
     File(#[from] PrivateFileError),
     /// The CA and we do not agree on the time.
-    #[error("this machine's clock and the ca's differ by {} seconds", .0 / 1000)]
-    Clock(i64),
+    #[error("the clock of this machine says {}, {}", ours.date(), other_time(*theirs))]
+    Clock {
+        /// By this machine.
+        ours: UnixMillis,
+        /// By the CA, if it could say so.
+        theirs: Option<UnixMillis>,
+    },
     /// A key or a signing request could not be made.
     #[error("cannot make a key: {0}")]
     Key(#[from] rcgen::Error),
     /// None of the configured challenges is offered.
     #[error("the ca offers none of the configured challenges for {0}")]
     NoChallenge(Host),
+    /// It does not speak of renewals, so that no order can name what it replaces.
+    #[error("the ca does not speak of renewals")]
+    NoRenewalInfo,
     /// No such profile.
-    #[error("the ca has no profile of this name: {}", printable(.0, ACME_SHOWN_CHARS_MAX))]
-    NoProfile(String),
+    #[error("the ca has no profile of this name: {}; {}", printable(wanted, ACME_SHOWN_CHARS_MAX), profiles(offered))]
+    NoProfile {
+        /// The configured one.
+        wanted: String,
+        /// Those that the CA has.
+        offered: Vec<String>,
+    },
     /// The CA, or what it saw, says no.
     #[error("{reason}: {detail}")]
     Refused {
@@ -60,28 +75,13 @@ pub enum AcmeError {
     Unusable(String),
 }
 
-/// Why there was no answer.
-#[derive(Clone, Debug, Error)]
-pub enum Unreachable {
-    /// An answer of which the end did not come, or that is too long.
-    #[error("its answer broke off")]
-    BrokenOff,
-    /// No connection; its words are the system's.
-    #[error("{0}")]
-    NoConnection(String),
-    /// Too slow.
-    #[error("no answer in time")]
-    Silent,
-    /// What is there is no ACME server, or a broken one.
-    #[error("it does not answer as an acme server does: {0}")]
-    Strange(String),
-}
-
 /// What a CA says no for (RFC 8555 §6.7), as far as it makes a difference.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Reason {
     /// It does not know our account (any more).
     AccountUnknown,
+    /// A certificate that was to be replaced has been already (RFC 9773 §7.4).
+    AlreadyReplaced,
     /// The domain's owner named other CAs.
     Caa,
     /// It could not connect to the name.
@@ -113,15 +113,22 @@ pub enum Next {
     Wait,
 }
 
-impl Unreachable {
-    /// Of a connection that failed, with its innermost cause.
-    pub(super) fn of(error: &(dyn std::error::Error + 'static)) -> Self {
-        let mut innermost = error;
-        while let Some(source) = innermost.source() {
-            innermost = source;
-        }
-        Self::NoConnection(printable(&innermost.to_string(), ACME_SHOWN_CHARS_MAX))
+/// The other time of the two.
+fn other_time(theirs: Option<UnixMillis>) -> String {
+    match theirs {
+        Some(theirs) => format!("the ca's says {}", theirs.date()),
+        None => "and by that the ca's own certificate does not hold".to_owned(),
     }
+}
+
+/// What may be asked for instead.
+fn profiles(offered: &[String]) -> String {
+    if offered.is_empty() {
+        return "it has none at all".to_owned();
+    }
+    let names = offered.iter().take(ACME_PROFILES_SHOWN_MAX);
+    let names: Vec<String> = names.map(|name| printable(name, LABEL_CHARS_MAX)).collect();
+    format!("it has {}", names.join(", "))
 }
 
 impl AcmeError {
@@ -130,11 +137,21 @@ impl AcmeError {
         match error {
             Error::Api(problem) => Self::refused(&problem, None),
             Error::Timeout(_) => Self::Stuck,
+            // Renewals are all that is asked for and may not be there.
+            Error::Unsupported(_) => Self::NoRenewalInfo,
             Error::Other(error) => match error.downcast::<Unreachable>() {
-                Ok(unreachable) => Self::Unreachable(*unreachable),
+                Ok(unreachable) => Self::not_reached(*unreachable),
                 Err(error) => Self::strange(&error.to_string(), status),
             },
             error => Self::strange(&error.to_string(), status),
+        }
+    }
+
+    /// No answer; where that is our clock's fault, that.
+    pub(super) fn not_reached(why: Unreachable) -> Self {
+        match why {
+            Unreachable::Outdated(ours) => Self::Clock { ours, theirs: None },
+            why => Self::Unreachable(why),
         }
     }
 
@@ -159,16 +176,21 @@ impl AcmeError {
         Self::Refused { reason, detail, looked }
     }
 
+    /// Whether an order may succeed that does not name the certificate it replaces.
+    pub(super) fn is_of_replacement(&self) -> bool {
+        matches!(self, Self::Refused { reason: Reason::AlreadyReplaced, .. } | Self::NoRenewalInfo)
+    }
+
     /// Whose turn it is.
     pub fn next(&self) -> Next {
         match self {
-            Self::Eab(_) | Self::RootFile(_) | Self::NoChallenge(_) | Self::NoProfile(_) | Self::Unreachable(_) => {
+            Self::Eab(_) | Self::RootFile(_) | Self::NoChallenge(_) | Self::NoProfile { .. } | Self::Unreachable(_) => {
                 Next::AnotherCa
             }
             Self::Refused { looked: Some(_), .. } => Next::Wait,
             Self::Refused { .. } => Next::AnotherCa,
-            Self::Stuck | Self::File(_) => Next::SameOrder,
-            Self::Clock(_) | Self::Key(_) | Self::Tls(_) | Self::Unusable(_) => Next::Wait,
+            Self::Clock { .. } | Self::File(_) | Self::Stuck => Next::SameOrder,
+            Self::Key(_) | Self::NoRenewalInfo | Self::Tls(_) | Self::Unusable(_) => Next::Wait,
         }
     }
 
@@ -178,14 +200,21 @@ impl AcmeError {
             Self::Eab(error) => format!("write the hmac key that the ca gave you: {}", error.operators_hint()),
             Self::RootFile(error) => error.operators_hint(),
             Self::File(error) => error.hint(),
-            Self::Clock(_) => "see that this machine's clock is right: date".to_owned(),
+            Self::Clock { .. } => {
+                "set this machine's clock (timedatectl); nothing is ordered or thrown away before it is right"
+                    .to_owned()
+            }
             Self::NoChallenge(_) => "allow both http-01 and tls-alpn-01 in `challenges`".to_owned(),
-            Self::NoProfile(_) => "remove `profile`, or take one that the ca lists in its directory".to_owned(),
+            Self::NoProfile { .. } => {
+                "write one of those as `profile`, or remove the key for the ca's own choice".to_owned()
+            }
             Self::Refused { reason, looked, .. } => reason.hint(looked.as_ref()),
             Self::Unreachable(_) => {
                 "see that this machine can reach the directory; it is tried again by itself".to_owned()
             }
-            Self::Key(_) | Self::Stuck | Self::Tls(_) | Self::Unusable(_) => "it is tried again by itself".to_owned(),
+            Self::Key(_) | Self::NoRenewalInfo | Self::Stuck | Self::Tls(_) | Self::Unusable(_) => {
+                "it is tried again by itself".to_owned()
+            }
         }
     }
 }
@@ -195,6 +224,7 @@ impl Reason {
     fn of(kind: &str) -> Self {
         match kind.strip_prefix("urn:ietf:params:acme:error:").unwrap_or(kind) {
             "accountDoesNotExist" => Self::AccountUnknown,
+            "alreadyReplaced" => Self::AlreadyReplaced,
             "badNonce" => Self::Nonce,
             "caa" => Self::Caa,
             "connection" => Self::Connection,
@@ -221,7 +251,7 @@ impl Reason {
             ),
             Self::Dns => format!("{name} leads nowhere: point its A or AAAA record to this machine"),
             Self::ExternalAccount => "take `eab` with `kid` and `hmac_file` from your account at this ca".to_owned(),
-            Self::Nonce | Self::Other => "it is tried again by itself".to_owned(),
+            Self::AlreadyReplaced | Self::Nonce | Self::Other => "it is tried again by itself".to_owned(),
             Self::RateLimited => "wait: the ca's limits are reached, and it is tried again when they permit".to_owned(),
             Self::Rejected => {
                 "this ca does not sign such names: let the local ca serve them, or take another ca".to_owned()
@@ -237,6 +267,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::AccountUnknown => "the ca does not know this account",
+            Self::AlreadyReplaced => "the ca says that it was replaced already",
             Self::Caa => "caa records forbid it",
             Self::Connection => "the ca could not connect",
             Self::Dns => "the ca could not resolve the name",
@@ -281,6 +312,25 @@ mod tests {
             assert_eq!(error.next(), next, "{error}");
             assert!(error.hint().contains(hint), "{error}: {}", error.hint());
         }
+    }
+
+    #[test]
+    fn a_profile_that_is_not_there_is_told_with_those_that_are() {
+        let fault = |offered: &[&str]| {
+            let offered = offered.iter().map(|name| (*name).to_owned()).collect();
+            AcmeError::NoProfile { wanted: "tiny".to_owned(), offered }.to_string()
+        };
+        assert_eq!(fault(&["classic", "a\nb"]).lines().count(), 1);
+        assert!(fault(&["classic", "shortlived"]).ends_with("of this name: tiny; it has classic, shortlived"));
+        assert!(fault(&[]).ends_with("it has none at all"));
+        assert!(fault(&["x"; 1_000]).len() < 200);
+    }
+
+    #[test]
+    fn a_clock_that_is_wrong_is_told_with_both_times() {
+        let ours = UnixMillis(0);
+        let told = AcmeError::Clock { ours, theirs: Some(UnixMillis(1_795_219_200_000)) }.to_string();
+        assert_eq!(told, "the clock of this machine says 1970-01-01T00:00:00Z, the ca's says 2026-11-21T00:00:00Z");
     }
 
     #[test]

@@ -9,9 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use tracing::{info, warn};
 
 use crate::base::clock::Clock;
-use crate::base::limits::{
-    ACME_CLOCK_SKEW_MAX, ACME_ISSUE_WAIT, ACME_POLL_WAIT, ACME_VALIDATION_WAIT, CHAIN_CERTIFICATES_MAX,
-};
+use crate::base::limits::{ACME_ISSUE_WAIT, ACME_POLL_WAIT, ACME_VALIDATION_WAIT, CHAIN_CERTIFICATES_MAX};
 use crate::base::pem;
 use crate::base::secret::Secret;
 use crate::certificates::acme::Settings;
@@ -98,7 +96,7 @@ impl Job<'_> {
         let wire = Wire::new(self.settings.root_file.as_deref(), self.clock.clone())?;
         let resumed = async {
             let account = account::open(self.settings, &open.directory, self.kept, &wire).await?;
-            check_clock(&wire)?;
+            wire.check_clock()?;
             let mut order = insist(&wire, async || account.order(open.url.clone()).await).await?;
             let key = KeyPair::from_pem(&open.key)?;
             self.complete(&mut order, &key, &wire, record.failures.saturating_sub(1)).await
@@ -115,6 +113,10 @@ impl Job<'_> {
 
     /// What a failure says about the next attempt.
     fn heed(&self, error: &AcmeError, directory: &str, wire: &Wire, record: &mut Record) {
+        if let (AcmeError::Stuck, Some(order), Some(wait)) = (error, &mut record.order, wire.heard().come_back) {
+            let wait = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+            order.next_ms = self.clock.now().plus(wait).0;
+        }
         if let Some(wait) = wire.heard().retry_after {
             record.rest(directory, wait, self.clock.now());
             record.wait_for(&self.settings.directories);
@@ -127,7 +129,8 @@ impl Job<'_> {
     }
 
     fn finish(&self, loaded: Loaded, directory: &str, record: &mut Record) -> Result<Loaded, AcmeError> {
-        record.succeed(directory);
+        let (life, now) = (loaded.validity.life(), self.clock.now());
+        record.succeed(directory, life, now);
         self.kept.keep_record(self.id, record)?;
         Ok(loaded)
     }
@@ -141,24 +144,34 @@ impl Job<'_> {
         replaces: Option<&CertificateId>,
     ) -> Result<Loaded, AcmeError> {
         let account = account::open(self.settings, directory, self.kept, wire).await?;
-        check_clock(wire)?;
+        wire.check_clock()?;
         let identifiers: Vec<Identifier> = self.settings.names.iter().map(Subject::identifier).collect();
-        let mut wanted = NewOrder::new(&identifiers);
         let offered: Vec<&str> = account.profiles().map(|profile| profile.name).collect();
-        if let Some(profile) = profile(self.settings, &offered)? {
-            wanted = wanted.profile(profile);
-        }
-        if let Some(id) = replaces.filter(|_| record.issued_by.as_deref() == Some(directory)) {
-            wanted = wanted.replaces(id.for_renewal());
-        }
+        let profile = profile(self.settings, &offered)?;
+        let wanted = || {
+            let plain = NewOrder::new(&identifiers);
+            match profile {
+                Some(profile) => plain.profile(profile),
+                None => plain,
+            }
+        };
+        let replaces = replaces.filter(|_| record.issued_by.as_deref() == Some(directory));
+        let first = replaces.map_or_else(wanted, |id| wanted().replaces(id.for_renewal()));
         let key = self.settings.key_type.generate()?;
-        let mut order = insist(wire, async || account.new_order(&wanted).await).await?;
+        let mut order = match insist(wire, async || account.new_order(&first).await).await {
+            Err(error) if replaces.is_some() && error.is_of_replacement() => {
+                // What an order replaces is a help for the CA, and nothing that the certificate needs.
+                insist(wire, async || account.new_order(&wanted()).await).await?
+            }
+            made => made?,
+        };
         record.order = Some(OpenOrder {
             directory: directory.to_owned(),
             url: order.url().to_owned(),
             key: key.serialize_pem(),
             made_ms: self.clock.now().0,
             next_ms: 0,
+            resumes: 0,
         });
         self.kept.keep_record(self.id, record)?;
         info!(names = %Names(&self.settings.names), directory, "order made");
@@ -220,15 +233,6 @@ impl Job<'_> {
     }
 }
 
-/// A clock that is far from the CA's is not believed: nothing is ordered by it.
-fn check_clock(wire: &Wire) -> Result<(), AcmeError> {
-    let most = i64::try_from(ACME_CLOCK_SKEW_MAX.as_millis()).unwrap_or(i64::MAX);
-    match wire.heard().ahead {
-        Some(ahead) if ahead.saturating_abs() > most => Err(AcmeError::Clock(ahead)),
-        _ => Ok(()),
-    }
-}
-
 fn patience(timeout: Duration) -> RetryPolicy {
     RetryPolicy::new().initial_delay(ACME_POLL_WAIT).backoff(1.5).timeout(timeout)
 }
@@ -237,7 +241,10 @@ fn patience(timeout: Duration) -> RetryPolicy {
 fn profile<'a>(settings: &'a Settings, offered: &[&str]) -> Result<Option<&'a str>, AcmeError> {
     match &settings.profile {
         Some(profile) if offered.contains(&profile.as_str()) => Ok(Some(profile)),
-        Some(profile) => Err(AcmeError::NoProfile(profile.clone())),
+        Some(profile) => {
+            let offered = offered.iter().map(|name| (*name).to_owned()).collect();
+            Err(AcmeError::NoProfile { wanted: profile.clone(), offered })
+        }
         None => {
             let short = settings.names.iter().any(Subject::is_address) && offered.contains(&SHORT_LIVED);
             Ok(short.then_some(SHORT_LIVED))
@@ -286,7 +293,7 @@ mod tests {
         assert_eq!(profile(&settings("192.0.2.1", Some("classic")), &offered).unwrap(), Some("classic"));
         assert_eq!(profile(&settings("a.example", None), &offered).unwrap(), None);
         let error = profile(&settings("a.example", Some("short")), &offered).unwrap_err();
-        assert!(matches!(error, AcmeError::NoProfile(_)), "{error}");
+        assert!(matches!(error, AcmeError::NoProfile { .. }), "{error}");
     }
 
     #[test]

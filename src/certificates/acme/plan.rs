@@ -1,6 +1,7 @@
 //! What is to be done for one certificate at this moment. Pure.
 
 use crate::base::clock::{EARLIEST, UnixMillis};
+use crate::base::limits::ACME_CLOCK_SKEW_MAX;
 use crate::certificates::acme::backoff::Record;
 use crate::certificates::acme::renewal;
 use crate::certificates::x509::Validity;
@@ -12,6 +13,8 @@ pub struct Facts<'a> {
     pub held: Option<Held>,
     /// What was tried.
     pub record: &'a Record,
+    /// Whether a CA has said that the clock is right.
+    pub clock: Trust,
     /// Whether an owner wants a new one now.
     pub demand: Demand,
     /// Whether this process has made or looked at the order under way before.
@@ -27,6 +30,15 @@ pub struct Held {
     pub seed: u64,
 }
 
+/// Whether the clock is believed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Trust {
+    /// A CA has the same time.
+    Checked,
+    /// Nobody was asked.
+    Unchecked,
+}
+
 /// Whether an owner asked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Demand {
@@ -34,6 +46,8 @@ pub enum Demand {
     InTime,
     /// As soon as no limit of a CA is in the way.
     Now,
+    /// At once, the first time: the one there is is from a CA that is not asked any more.
+    OtherCa,
 }
 
 /// Whether an order under way is one of this process.
@@ -50,6 +64,8 @@ pub enum Acquaintance {
 pub enum Step {
     /// Ask the CA when it would have the certificate renewed.
     Ask,
+    /// Ask a CA what time it is: what is to be done, or what is known, is worth a doubt.
+    CheckClock,
     /// Make a new order.
     Order,
     /// Go on with the order under way.
@@ -76,10 +92,25 @@ pub enum Waiting {
 
 /// The step that `facts` ask for at `now`.
 pub fn plan(facts: &Facts<'_>, now: UnixMillis) -> Step {
-    let record = facts.record;
     if now < EARLIEST {
         return Step::Wait { until: EARLIEST, reason: Waiting::Clock };
     }
+    let step = next(facts, now);
+    match facts.clock {
+        Trust::Unchecked if matches!(step, Step::Order | Step::Resume) || is_doubtful(facts, now) => Step::CheckClock,
+        _ => step,
+    }
+}
+
+/// Whether something is dated later than now.
+fn is_doubtful(facts: &Facts<'_>, now: UnixMillis) -> bool {
+    let skew = i64::try_from(ACME_CLOCK_SKEW_MAX.as_millis()).unwrap_or(i64::MAX);
+    let begins = facts.held.map_or(i64::MIN, |held| held.validity.begins.saturating_mul(1_000));
+    facts.record.is_of_the_future(now) || begins > now.plus(skew).0
+}
+
+fn next(facts: &Facts<'_>, now: UnixMillis) -> Step {
+    let record = facts.record;
     if let Some(order) = &record.order {
         // One that a crash left is looked at at once: that makes no order and proves nothing anew.
         let next = if facts.is_known == Acquaintance::Found { 0 } else { order.next_ms };
@@ -88,11 +119,10 @@ pub fn plan(facts: &Facts<'_>, now: UnixMillis) -> Step {
             false => Step::Wait { until: UnixMillis(next), reason: Waiting::Backoff },
         };
     }
-    let window = record.renewal.and_then(|suggestion| suggestion.window);
     if let Some(held) = facts.held {
-        let due = renewal::due(held.validity, held.seed, window);
+        let due = renewal::due(held.validity, held.seed, record.renewal.as_ref());
         if now < due && facts.demand == Demand::InTime {
-            let ask = record.renewal.map_or(0, |suggestion| suggestion.ask_ms);
+            let ask = record.renewal.as_ref().map_or(0, |suggestion| suggestion.ask_ms);
             return match record.issued_by.is_some() {
                 true if ask <= now.0 => Step::Ask,
                 true => Step::Wait { until: due.min(UnixMillis(ask)), reason: Waiting::Renewal },
@@ -100,7 +130,8 @@ pub fn plan(facts: &Facts<'_>, now: UnixMillis) -> Step {
             };
         }
     }
-    match record.next_ms <= now.0 {
+    let is_first = facts.demand == Demand::OtherCa && record.failures == 0;
+    match is_first || record.next_ms <= now.0 {
         true => Step::Order,
         false => Step::Wait { until: UnixMillis(record.next_ms), reason: Waiting::Backoff },
     }
@@ -110,6 +141,7 @@ pub fn plan(facts: &Facts<'_>, now: UnixMillis) -> Step {
 mod tests {
     use super::*;
     use crate::certificates::acme::backoff::{OpenOrder, Suggestion};
+    use crate::certificates::acme::renewal::Chosen;
 
     const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
     const DAY: i64 = 86_400_000;
@@ -120,7 +152,13 @@ mod tests {
         let order = Record { order: Some(open(0)), ..Record::default() };
         for record in [Record::default(), order] {
             for held in [None, Some(held(-100, -1))] {
-                let facts = Facts { held, record: &record, demand: Demand::InTime, is_known: Acquaintance::Found };
+                let facts = Facts {
+                    held,
+                    record: &record,
+                    clock: Trust::Checked,
+                    demand: Demand::InTime,
+                    is_known: Acquaintance::Found,
+                };
                 assert!(matches!(plan(&facts, early), Step::Wait { reason: Waiting::Clock, .. }));
             }
         }
@@ -149,7 +187,8 @@ mod tests {
     #[test]
     fn an_order_under_way_comes_first_and_one_of_a_crash_at_once() {
         let record = Record { next_ms: NOW.0 + DAY, order: Some(open(NOW.0 + 5)), ..Record::default() };
-        let facts = |is_known| Facts { held: None, record: &record, demand: Demand::InTime, is_known };
+        let facts =
+            |is_known| Facts { held: None, record: &record, clock: Trust::Checked, demand: Demand::InTime, is_known };
         assert_eq!(plan(&facts(Acquaintance::Found), NOW), Step::Resume);
         assert!(matches!(plan(&facts(Acquaintance::Own), NOW), Step::Wait { .. }));
         assert_eq!(plan(&facts(Acquaintance::Own), NOW.plus(5)), Step::Resume);
@@ -157,9 +196,13 @@ mod tests {
 
     #[test]
     fn the_ca_is_asked_about_renewal_now_and_then_and_its_word_counts() {
-        let asked = |ask_ms, window| Record {
+        let asked = |ask_ms, moment: Option<i64>| Record {
             issued_by: Some("a".to_owned()),
-            renewal: Some(Suggestion { ask_ms, window }),
+            renewal: Some(Suggestion {
+                ask_ms,
+                chosen: moment.map(|moment_ms| Chosen { from_ms: moment_ms, to_ms: moment_ms + 1, moment_ms }),
+                explanation: None,
+            }),
             ..Record::default()
         };
         let young = Some(held(-10, 80));
@@ -167,22 +210,55 @@ mod tests {
         assert_eq!(step(young, &asked(NOW.0, None)), Step::Ask);
         let until = UnixMillis(NOW.0 + 9);
         assert_eq!(step(young, &asked(NOW.0 + 9, None)), Step::Wait { until, reason: Waiting::Renewal });
-        assert_eq!(step(young, &asked(NOW.0 + 9, Some((NOW.0 - 2 * DAY, NOW.0 - DAY)))), Step::Order);
+        assert_eq!(step(young, &asked(NOW.0 + 9, Some(NOW.0 - DAY))), Step::Order);
+        // Even at once is not before the wait after the last one is over.
+        let late = Record { next_ms: NOW.0 + 1, ..asked(NOW.0 + 9, Some(NOW.0 - DAY)) };
+        assert_eq!(step(young, &late), Step::Wait { until: NOW.plus(1), reason: Waiting::Backoff });
+    }
+
+    #[test]
+    fn before_an_order_and_in_any_doubt_somebody_is_asked_for_the_time() {
+        let unchecked = |held, record: &Record, now| {
+            plan(
+                &Facts { held, record, clock: Trust::Unchecked, demand: Demand::InTime, is_known: Acquaintance::Own },
+                now,
+            )
+        };
+        let (empty, under_way) = (Record::default(), Record { order: Some(open(0)), ..Record::default() });
+        assert_eq!(unchecked(None, &empty, NOW), Step::CheckClock);
+        assert_eq!(unchecked(None, &under_way, NOW), Step::CheckClock);
+        assert!(matches!(unchecked(Some(held(-10, 80)), &empty, NOW), Step::Wait { .. }), "nothing is at stake");
+        // Set forward by 200 days the certificate looks over; set back by a day it has not begun, and the record neither.
+        assert_eq!(unchecked(Some(held(-10, 80)), &empty, NOW.plus(200 * DAY)), Step::CheckClock);
+        assert_eq!(unchecked(Some(held(0, 90)), &empty, NOW.plus(-DAY)), Step::CheckClock);
+        let begun = Record { started_ms: NOW.0, next_ms: NOW.0, ..Record::default() };
+        assert_eq!(unchecked(Some(held(-10, 80)), &begun, NOW.plus(-DAY)), Step::CheckClock);
+        // Checked, it is as it is: a certificate of tomorrow is kept, and nothing is ordered.
+        assert!(matches!(step(Some(held(1, 91)), &empty), Step::Wait { reason: Waiting::Renewal, .. }));
     }
 
     #[test]
     fn what_an_owner_demands_is_ordered_before_its_time_and_never_before_the_end_of_a_wait() {
-        let step = |next_ms| {
-            let record = Record { next_ms, ..Record::default() };
+        let step = |demand, failures, next_ms| {
+            let record = Record { failures, next_ms, ..Record::default() };
             let held = Some(held(-1, 89));
-            plan(&Facts { held, record: &record, demand: Demand::Now, is_known: Acquaintance::Own }, NOW)
+            plan(&Facts { held, record: &record, clock: Trust::Checked, demand, is_known: Acquaintance::Own }, NOW)
         };
-        assert_eq!(step(0), Step::Order);
-        assert_eq!(step(NOW.0 + 1), Step::Wait { until: NOW.plus(1), reason: Waiting::Backoff });
+        let wait = Step::Wait { until: NOW.plus(1), reason: Waiting::Backoff };
+        for (demand, failures, next_ms, expected) in [
+            (Demand::Now, 0, 0, Step::Order),
+            (Demand::Now, 0, NOW.0 + 1, wait),
+            (Demand::Now, 1, NOW.0 + 1, wait),
+            (Demand::OtherCa, 0, NOW.0 + 1, Step::Order),
+            (Demand::OtherCa, 1, NOW.0 + 1, wait),
+            (Demand::OtherCa, 1, NOW.0, Step::Order),
+        ] {
+            assert_eq!(step(demand, failures, next_ms), expected, "{demand:?} {failures} {next_ms}");
+        }
     }
 
     fn step(held: Option<Held>, record: &Record) -> Step {
-        plan(&Facts { held, record, demand: Demand::InTime, is_known: Acquaintance::Own }, NOW)
+        plan(&Facts { held, record, clock: Trust::Checked, demand: Demand::InTime, is_known: Acquaintance::Own }, NOW)
     }
 
     /// From so many days after now to so many.
@@ -193,6 +269,6 @@ mod tests {
 
     fn open(next_ms: i64) -> OpenOrder {
         let text = String::new;
-        OpenOrder { directory: text(), url: text(), key: text(), made_ms: NOW.0, next_ms }
+        OpenOrder { directory: text(), url: text(), key: text(), made_ms: NOW.0, next_ms, resumes: 0 }
     }
 }

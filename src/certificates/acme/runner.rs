@@ -8,24 +8,21 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::{sleep, timeout};
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
 use crate::base::clock::{Clock, EARLIEST, UnixMillis};
-use crate::base::limits::{
-    ACME_ATTEMPT_WAIT, ACME_LOOK_PERIOD, ACME_RENEWAL_INFO_PERIOD, ACME_RENEWAL_INFO_PERIOD_MAX,
-    ACME_RENEWAL_INFO_PERIOD_MIN, ACME_RETRY_WAITS,
-};
+use crate::base::limits::{ACME_ATTEMPT_WAIT, ACME_CLOCK_PERIOD_MAX, ACME_LOOK_PERIOD, ACME_RETRY_WAITS};
 use crate::certificates::Certificates;
 use crate::certificates::acme::Settings;
-use crate::certificates::acme::account;
 use crate::certificates::acme::attempts::{Attempts, Failure, Stage};
-use crate::certificates::acme::backoff::{Record, Suggestion};
+use crate::certificates::acme::backoff::Record;
+use crate::certificates::acme::clock_check;
 use crate::certificates::acme::failure::{AcmeError, Next};
 use crate::certificates::acme::kept::{Id, Kept};
 use crate::certificates::acme::order::{Job, Names};
-use crate::certificates::acme::plan::{Acquaintance, Demand, Facts, Held, Step, Waiting, plan};
-use crate::certificates::acme::renewal::{due, is_possible};
-use crate::certificates::acme::wire::Wire;
+use crate::certificates::acme::plan::{Acquaintance, Demand, Facts, Held, Step, Trust, Waiting, plan};
+use crate::certificates::acme::renewal::due;
+use crate::certificates::acme::suggestion;
 use crate::certificates::files::Loaded;
 use crate::certificates::watch::Watch;
 use crate::certificates::x509::{CertificateId, seed};
@@ -43,10 +40,12 @@ pub struct Runner {
 /// What this process knows of one certificate beside its record.
 #[derive(Debug, Default)]
 struct Known {
-    /// Not looked at before this.
+    /// Not looked at before this; like all times here, by the steady clock.
     paused: Option<UnixMillis>,
-    /// That the clock is not set was said.
-    warned: bool,
+    /// Until when the clock is believed that a CA has said is right.
+    trusted: Option<UnixMillis>,
+    /// How often in a row the clock was found wrong.
+    doubts: u32,
     /// The address of the order that this process has looked at.
     order: Option<String>,
 }
@@ -81,66 +80,129 @@ impl Runner {
     }
 
     async fn turn(&self, settings: &Settings, id: Id, mut known: Known) -> (Id, Known) {
-        let now = self.clock.now();
-        if known.paused.is_some_and(|until| now < until) {
+        let (now, steady) = (self.clock.now(), self.clock.steady());
+        if known.paused.is_some_and(|until| steady < until) {
             return (id, known);
         }
         known.paused = None;
-        let mut record = match self.record(&id, now) {
+        let mut record = match self.kept.record(&id) {
             Ok(record) => record,
             Err(error) => {
                 error!(names = %Names(&settings.names), %error, hint = %error.hint(), "no certificate is ordered");
-                known.paused = Some(now.plus(first_wait()));
+                known.paused = Some(steady.plus(first_wait()));
                 return (id, known);
             }
         };
         let held = self.certificates.issued(&id);
-        let is_known = match &record.order {
-            Some(order) if known.order.as_ref() != Some(&order.url) => Acquaintance::Found,
-            _ => Acquaintance::Own,
+        let held = held.as_deref();
+        let mut clock = match known.trusted {
+            Some(until) if steady < until => Trust::Checked,
+            _ => Trust::Unchecked,
         };
-        let demand = if self.certificates.board().is_demanded(&id) { Demand::Now } else { Demand::InTime };
-        let facts = Facts { held: held.as_deref().map(held_of), record: &record, demand, is_known };
-        let step = plan(&facts, now);
-        self.post(&id, &record, held.as_deref(), step);
+        let mut step = plan(&self.facts(settings, &id, &record, held, clock, &known), now);
+        if step == Step::CheckClock {
+            if let Err(error) = clock_check::check(settings, &self.clock).await {
+                self.doubt(settings, &id, &record, held, &error, &mut known);
+                return (id, known);
+            }
+            clock = Trust::Checked;
+            (known.doubts, known.trusted) = (0, Some(self.clock.steady().plus(millis(ACME_CLOCK_PERIOD_MAX))));
+            if record.is_of_the_future(now) {
+                record.mend(now);
+                if let Err(error) = self.kept.keep_record(&id, &record) {
+                    warn!(%error, hint = %error.hint(), "what was tried for a certificate has a wrong date, and stays so");
+                    known.paused = Some(steady.plus(first_wait()));
+                    return (id, known);
+                }
+            }
+            step = plan(&self.facts(settings, &id, &record, held, clock, &known), now);
+        }
+        self.post(&id, &record, held, step);
         match step {
-            Step::Wait { reason: Waiting::Clock, .. } if !known.warned => {
-                known.warned = true;
-                warn!(names = %Names(&settings.names), "this machine's clock is not set: no certificate is ordered before it is");
+            Step::Wait { reason: Waiting::Clock, .. } => {
+                let error = AcmeError::Clock { ours: now, theirs: None };
+                self.doubt(settings, &id, &record, held, &error, &mut known);
             }
-            Step::Wait { .. } => {}
-            Step::Ask => self.ask(settings, &id, &mut record, held.as_deref()).await,
-            step @ (Step::Order | Step::Resume) => {
-                self.attempt(settings, &id, &mut record, held.as_deref(), step, &mut known).await;
-            }
+            // Never: it was checked.
+            Step::CheckClock | Step::Wait { .. } => {}
+            Step::Ask => self.ask(settings, &id, &mut record, held).await,
+            Step::Order | Step::Resume => self.attempt(settings, &id, &mut record, held, step, &mut known).await,
         }
         (id, known)
     }
 
-    /// The record, made sense of.
-    fn record(&self, id: &Id, now: UnixMillis) -> Result<Record, AcmeError> {
-        let mut record = self.kept.record(id)?;
-        if now >= EARLIEST && record.mend(now) {
-            self.kept.keep_record(id, &record)?;
+    fn facts<'a>(
+        &self,
+        settings: &Settings,
+        id: &Id,
+        record: &'a Record,
+        held: Option<&Loaded>,
+        clock: Trust,
+        known: &Known,
+    ) -> Facts<'a> {
+        let is_known = match &record.order {
+            Some(order) if known.order.as_ref() != Some(&order.url) => Acquaintance::Found,
+            _ => Acquaintance::Own,
+        };
+        // One of a CA that is not asked any more, as that of a rehearsal, does not wait for its time.
+        let is_foreign = record.issued_by.as_ref().is_some_and(|issuer| !settings.directories.contains(issuer));
+        let demand = match self.certificates.board().is_demanded(id) {
+            _ if is_foreign => Demand::OtherCa,
+            true => Demand::Now,
+            false => Demand::InTime,
+        };
+        Facts { held: held.map(held_of), record, clock, demand, is_known }
+    }
+
+    /// The clock is wrong: nothing is ordered, written or thrown away, and it is looked at again soon.
+    fn doubt(
+        &self,
+        settings: &Settings,
+        id: &Id,
+        record: &Record,
+        held: Option<&Loaded>,
+        error: &AcmeError,
+        known: &mut Known,
+    ) {
+        let now = self.clock.now();
+        if known.doubts == 0 {
+            let hint = error.hint();
+            error!(names = %Names(&settings.names), %error, hint, "no certificate is ordered by a clock that is wrong");
         }
-        Ok(record)
+        known.doubts = known.doubts.saturating_add(1);
+        known.trusted = None;
+        let wait = first_wait().saturating_mul(i64::from(known.doubts)).min(millis(ACME_CLOCK_PERIOD_MAX));
+        // Where the clock was not set at all, it may be at any moment.
+        let wait = if now < EARLIEST { 0 } else { wait };
+        known.paused = Some(self.clock.steady().plus(wait));
+        let mut posted = self.attempts(record, held, Step::Wait { until: now.plus(wait), reason: Waiting::Clock });
+        posted.failure = Some(failure(error, now));
+        self.certificates.board().post(id, posted);
     }
 
     /// Shows what stands for `id`, and that `step` comes next.
     fn post(&self, id: &Id, record: &Record, held: Option<&Loaded>, step: Step) {
+        self.certificates.board().post(id, self.attempts(record, held, step));
+    }
+
+    fn attempts(&self, record: &Record, held: Option<&Loaded>, step: Step) -> Attempts {
         let (stage, next) = match step {
-            Step::Wait { reason: Waiting::Clock, .. } => (Stage::Clock, None),
-            Step::Wait { until, reason: Waiting::Backoff } => (Stage::Waiting, Some(until.0)),
-            Step::Wait { until, reason: Waiting::Renewal } => (Stage::Idle, Some(until.0)),
+            Step::Wait { until, reason: Waiting::Clock } => (Stage::Clock, Some(until.0)),
+            Step::Wait { until, reason: Waiting::Backoff } if record.failures > 0 => (Stage::Waiting, Some(until.0)),
+            Step::Wait { until, .. } => (Stage::Idle, Some(until.0)),
             Step::Ask => (Stage::Idle, None),
-            Step::Order | Step::Resume => (Stage::Ordering, None),
+            Step::CheckClock | Step::Order | Step::Resume => (Stage::Ordering, None),
         };
-        let window = record.renewal.and_then(|suggestion| suggestion.window);
-        let due = held.map(held_of).map(|held| due(held.validity, held.seed, window).0);
-        let (failures, failure) = (record.failures, record.failure.clone());
-        let directory = held.and(record.issued_by.clone());
-        let posted = Attempts { stage, due_ms: due, next_ms: next, failures, failure, directory, explanation: None };
-        self.certificates.board().post(id, posted);
+        let suggestion = record.renewal.as_ref();
+        Attempts {
+            stage,
+            due_ms: held.map(held_of).map(|held| due(held.validity, held.seed, suggestion).0),
+            next_ms: next,
+            failures: record.failures,
+            failure: record.failure.clone(),
+            directory: held.and(record.issued_by.clone()),
+            explanation: suggestion.and_then(|suggestion| suggestion.explanation.clone()),
+        }
     }
 
     fn job<'a>(&'a self, settings: &'a Settings, id: &'a Id) -> Job<'a> {
@@ -158,16 +220,17 @@ impl Runner {
         known: &mut Known,
     ) {
         let names = Names(&settings.names);
-        let (job, life) = (self.job(settings, id), held.map(life_of));
+        let (job, life) = (self.job(settings, id), held.map(|held| held.validity.life()));
+        let now = self.clock.now();
+        let is_early = held.map(held_of).is_some_and(|held| now < due(held.validity, held.seed, None));
         let attempted = timeout(ACME_ATTEMPT_WAIT, async {
             if step == Step::Resume {
                 info!(%names, "going on with an order");
                 return job.resume(record).await;
             }
             info!(%names, "ordering a certificate");
-            // Only to a CA that speaks of renewals: any other refuses the whole order for it.
-            let speaks = record.renewal.is_some_and(|suggestion| suggestion.window.is_some());
-            let replaces = held.filter(|_| speaks).and_then(|held| CertificateId::of(&held.certified));
+            record.early = if is_early { record.early.saturating_add(1) } else { 0 };
+            let replaces = held.and_then(|held| CertificateId::of(&held.certified));
             job.order(record, life, replaces.as_ref()).await
         });
         let attempted = attempted.await.unwrap_or(Err(AcmeError::Stuck));
@@ -194,7 +257,7 @@ impl Runner {
         known: &mut Known,
     ) {
         let now = self.clock.now();
-        record.failure = Some(Failure { reason: error.to_string(), hint: error.hint(), at_ms: now.0 });
+        record.failure = Some(failure(error, now));
         match error.next() {
             Next::SameOrder if record.order.is_some() => record.put_off(spread(), now),
             _ => record.order = None,
@@ -203,7 +266,7 @@ impl Runner {
         if let Err(error) = self.kept.keep_record(id, record) {
             // What was written before the attempt counts it already; here it is only not asked again at once.
             warn!(%error, hint = %error.hint(), "what became of an order was not written down");
-            known.paused = Some(UnixMillis(next.max(now.plus(first_wait()).0)));
+            known.paused = Some(self.clock.steady().plus(next.saturating_sub(now.0).max(first_wait())));
         }
         self.post(id, record, held, Step::Wait { until: UnixMillis(next), reason: Waiting::Backoff });
         let (next, hint) = (UnixMillis(next).date(), error.hint());
@@ -220,46 +283,17 @@ impl Runner {
         }
     }
 
-    /// Asks the CA when it would have the certificate renewed. Whatever it says or does not say is no failure.
     async fn ask(&self, settings: &Settings, id: &Id, record: &mut Record, held: Option<&Loaded>) {
-        let now = self.clock.now();
-        let answer = timeout(ACME_ATTEMPT_WAIT, self.suggestion(settings, record, held)).await;
-        let (window, wait) = match answer {
-            Ok(Ok((window, wait))) => (window, wait),
-            Ok(Err(error)) => {
-                debug!(names = %Names(&settings.names), %error, "the ca says nothing about the renewal");
-                (record.renewal.and_then(|known| known.window), ACME_RENEWAL_INFO_PERIOD)
-            }
-            Err(_) => (None, ACME_RENEWAL_INFO_PERIOD),
-        };
-        let ends = held.map_or(0, |held| held.validity.ends.saturating_mul(1_000));
-        let window = window.filter(|window| is_possible(*window, ends));
-        let wait = wait.clamp(ACME_RENEWAL_INFO_PERIOD_MIN, ACME_RENEWAL_INFO_PERIOD_MAX);
-        let ask_ms = now.plus(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)).0;
-        record.renewal = Some(Suggestion { ask_ms, window });
+        let Some(held) = held else { return };
+        record.renewal = Some(suggestion::ask(settings, record, held, &self.kept, &self.clock).await);
         if let Err(error) = self.kept.keep_record(id, record) {
             warn!(%error, hint = %error.hint(), "what the ca said of a renewal was not written down");
         }
     }
+}
 
-    async fn suggestion(
-        &self,
-        settings: &Settings,
-        record: &Record,
-        held: Option<&Loaded>,
-    ) -> Result<(Option<(i64, i64)>, Duration), AcmeError> {
-        let directory = record.issued_by.as_ref().filter(|issuer| settings.directories.contains(issuer));
-        let certificate = held.and_then(|held| CertificateId::of(&held.certified));
-        let (Some(directory), Some(certificate)) = (directory, certificate) else {
-            return Ok((None, ACME_RENEWAL_INFO_PERIOD_MAX));
-        };
-        let wire = Wire::new(settings.root_file.as_deref(), self.clock.clone())?;
-        let account = account::open(settings, directory, &self.kept, &wire).await?;
-        let asked = account.renewal_info(&certificate.for_renewal()).await;
-        let (info, wait) = asked.map_err(|error| AcmeError::of(error, wire.heard().status))?;
-        let millis = |time: time::OffsetDateTime| time.unix_timestamp().saturating_mul(1_000);
-        Ok((Some((millis(info.suggested_window.start), millis(info.suggested_window.end))), wait))
-    }
+fn failure(error: &AcmeError, now: UnixMillis) -> Failure {
+    Failure { reason: error.to_string(), hint: error.hint(), at_ms: now.0 }
 }
 
 fn held_of(loaded: &Loaded) -> Held {
@@ -270,21 +304,20 @@ fn end_of(loaded: &Loaded) -> UnixMillis {
     UnixMillis(loaded.validity.ends.saturating_mul(1_000))
 }
 
-fn life_of(loaded: &Loaded) -> Duration {
-    let seconds = loaded.validity.ends.saturating_sub(loaded.validity.begins);
-    Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
-}
-
 /// Whether its end is near: seven days, or the last ninth of a life that is shorter than nine weeks.
 fn is_urgent(loaded: &Loaded, now: UnixMillis) -> bool {
     let left = loaded.validity.ends.saturating_sub(now.0.div_euclid(1_000));
-    let ninth = i64::try_from(life_of(loaded).as_secs() / 9).unwrap_or(i64::MAX);
+    let ninth = i64::try_from(loaded.validity.life().as_secs() / 9).unwrap_or(i64::MAX);
     left < ninth.min(7 * 86_400)
 }
 
 fn first_wait() -> i64 {
     let [first, ..] = ACME_RETRY_WAITS;
-    i64::try_from(first.as_millis()).unwrap_or(i64::MAX)
+    millis(first)
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// 0 to 999, by chance; without random bytes nobody is spread.

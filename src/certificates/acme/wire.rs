@@ -9,7 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::{DATE, RETRY_AFTER};
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -19,12 +19,17 @@ use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
+use serde::Deserialize;
 use tokio::time::timeout;
 
 use crate::base::clock::{Clock, UnixMillis};
-use crate::base::limits::{ACME_ANSWER_BYTES_MAX, ACME_ANSWER_WAIT, CHAIN_CERTIFICATES_MAX};
+use crate::base::limits::{
+    ACME_ANSWER_BYTES_MAX, ACME_ANSWER_WAIT, ACME_CLOCK_SKEW_MAX, ACME_RENEWAL_INFO_PERIOD, ACME_RETRY_AFTER_MAX,
+    CHAIN_CERTIFICATES_MAX,
+};
 use crate::base::private_file::{self, Fault, Link, PrivateFileError};
-use crate::certificates::acme::failure::{AcmeError, Unreachable};
+use crate::certificates::acme::failure::AcmeError;
+use crate::certificates::acme::unreachable::Unreachable;
 use crate::certificates::provider;
 
 type Https = Client<HttpsConnector<HttpConnector>, BodyWrapper<Bytes>>;
@@ -42,7 +47,9 @@ pub struct Wire {
 pub struct Heard {
     /// How far its clock is ahead of ours, in milliseconds; negative when behind.
     pub ahead: Option<i64>,
-    /// How long it asked to be left alone with its last refusal.
+    /// When it would have the question again that its last answer was to; never more than the limit.
+    pub come_back: Option<Duration>,
+    /// The same, where the answer was a refusal: until then it would be left alone.
     pub retry_after: Option<Duration>,
     /// The status of its last answer.
     pub status: Option<u16>,
@@ -70,6 +77,32 @@ impl Wire {
         // No connection is kept: the next question may be weeks away.
         let https = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(1).build(connector);
         Ok(Self { https, clock, heard: Arc::default() })
+    }
+
+    /// Looks at a directory, for what time it is there.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn look(&self, directory: &str) -> Result<(), AcmeError> {
+        let request = Request::builder().uri(directory).body(BodyWrapper::default());
+        // Never: the configuration takes nothing but urls.
+        let request = request.map_err(|error| Unreachable::Strange(error.to_string()))?;
+        self.request(request).await.map(drop).map_err(|error| AcmeError::of(error, None))
+    }
+
+    /// A clock that is far from the CA's is not believed: nothing is ordered by it.
+    ///
+    /// # Errors
+    /// [`AcmeError::Clock`].
+    pub fn check_clock(&self) -> Result<(), AcmeError> {
+        let most = i64::try_from(ACME_CLOCK_SKEW_MAX.as_millis()).unwrap_or(i64::MAX);
+        let ours = self.clock.now();
+        match self.heard().ahead {
+            Some(ahead) if ahead.saturating_abs() > most => {
+                Err(AcmeError::Clock { ours, theirs: Some(ours.plus(ahead)) })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What was heard so far.
@@ -100,21 +133,49 @@ impl HttpClient for Wire {
         request: Request<BodyWrapper<Bytes>>,
     ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
         let (https, clock, heard) = (self.https.clone(), self.clock.clone(), Arc::clone(&self.heard));
+        let asked = request.method().clone();
         Box::pin(async move {
             let answered = timeout(ACME_ANSWER_WAIT, ask(&https, request)).await;
             let response = answered.unwrap_or(Err(Unreachable::Silent)).map_err(|error| Error::Other(error.into()))?;
             let said = hear(response.status().as_u16(), response.headers(), clock.now());
             *heard.lock().unwrap_or_else(PoisonError::into_inner) = said;
-            Ok(BytesResponse::from(response))
+            Ok(BytesResponse::from(bounded(response, said, &asked)))
         })
     }
 }
 
 async fn ask(https: &Https, request: Request<BodyWrapper<Bytes>>) -> Result<Response<Full<Bytes>>, Unreachable> {
+    let asked = request.method().clone();
     let response = https.request(request).await.map_err(|error| Unreachable::of(&error))?;
     let (head, body) = response.into_parts();
     let body = Limited::new(body, ACME_ANSWER_BYTES_MAX).collect().await.map_err(|_| Unreachable::BrokenOff)?;
-    Ok(Response::from_parts(head, Full::new(body.to_bytes())))
+    let body = body.to_bytes();
+    if asked == Method::GET && !has_nonces(&body) {
+        return Err(Unreachable::Strange("its directory names no usable address of new nonces".to_owned()));
+    }
+    Ok(Response::from_parts(head, Full::new(body)))
+}
+
+/// An answer with a Retry-After that the library can add to the time as it is, however large a number was sent.
+fn bounded(mut response: Response<Full<Bytes>>, said: Heard, asked: &Method) -> Response<Full<Bytes>> {
+    response.headers_mut().remove(RETRY_AFTER);
+    // Only a directory and what is said of a renewal are asked for by GET; the latter must say when to come back.
+    let default = (asked == Method::GET).then_some(ACME_RENEWAL_INFO_PERIOD);
+    if let Some(wait) = said.come_back.or(default) {
+        response.headers_mut().insert(RETRY_AFTER, wait.as_secs().into());
+    }
+    response
+}
+
+/// Whether nonces can be had by a directory, if this is one. The library takes its word for an address.
+fn has_nonces(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Directory {
+        new_nonce: Option<String>,
+    }
+    let nonces = serde_json::from_slice::<Directory>(body).ok().and_then(|directory| directory.new_nonce);
+    nonces.is_none_or(|nonces| nonces.parse::<Uri>().is_ok_and(|uri| uri.scheme_str() == Some("https")))
 }
 
 fn hear(status: u16, headers: &HeaderMap, now: UnixMillis) -> Heard {
@@ -128,9 +189,11 @@ fn hear(status: u16, headers: &HeaderMap, now: UnixMillis) -> Heard {
         Ok(seconds) => Some(Duration::from_secs(seconds)),
         Err(_) => u64::try_from(date(text)?.since(now)).ok().map(Duration::from_millis),
     };
+    let come_back = text(RETRY_AFTER).and_then(wait).map(|wait| wait.min(ACME_RETRY_AFTER_MAX));
     Heard {
         ahead: text(DATE).and_then(date).map(|theirs| theirs.since(now)),
-        retry_after: text(RETRY_AFTER).and_then(wait).filter(|_| status >= 400),
+        come_back,
+        retry_after: come_back.filter(|_| status >= 400),
         status: Some(status),
     }
 }
