@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustls::crypto::CryptoProvider;
 use rustls::sign::CertifiedKey;
 use thiserror::Error;
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::base::clock::UnixMillis;
 use crate::certificates::acme::attempts::Board;
@@ -118,14 +118,18 @@ impl Certificates {
     /// [`CertificateError`] with the file and the way out.
     pub fn open(settings: Settings, now: UnixMillis) -> Result<Self, CertificateError> {
         let files = load(&settings.files, now)?;
-        settings.acme.iter().try_for_each(acme::Settings::judge)?;
+        for error in settings.acme.iter().filter_map(|wanted| wanted.judge().err()) {
+            // What there is is shown on; the orders say it again.
+            error!(%error, hint = %error.hint(), "no certificate can be ordered");
+        }
         let ca = LocalCa::open(&settings.state_dir, &settings.names, now)?;
         let covered = Covered { files: &files, wanted: &settings.acme };
         let local = ca.leaf(&local_names(&settings.names, &settings.own, covered, &ca), now)?;
         own::publish_or_warn(&settings.dir, ca.authority());
         let (kept, challenges) = (Kept::of(&settings.state_dir), Challenges::default());
         let Settings { names, own, acme: wanted, .. } = settings;
-        let shown = Shown { names, own, files, wanted, issued: stored(&kept), local: local.certified };
+        let issued = stored(&kept, &wanted);
+        let shown = Shown { names, own, files, wanted, issued, local: local.certified };
         let resolver = Arc::new(Resolver::new(shown.served(), challenges.clone()));
         Ok(Self { board: Board::default(), ca, challenges, kept, resolver, shown: Mutex::new(shown) })
     }
@@ -266,9 +270,14 @@ fn load(pairs: &[FilePair], now: UnixMillis) -> Result<Vec<Arc<files::Loaded>>, 
 }
 
 /// What CAs have issued before this start. The time is not looked at: a clock that is wrong takes nothing down.
-fn stored(kept: &Kept) -> BTreeMap<Id, Arc<files::Loaded>> {
+fn stored(kept: &Kept, wanted: &[acme::Settings]) -> BTreeMap<Id, Arc<files::Loaded>> {
     let mut stored = BTreeMap::new();
-    for (id, pair) in kept.pairs() {
+    let own: Vec<Id> = wanted.iter().map(|wanted| Id::of(&wanted.names)).collect();
+    let pairs = kept.pairs(&own).unwrap_or_else(|error| {
+        error!(%error, hint = %error.hint(), "the certificates of cas cannot be looked for");
+        Vec::new()
+    });
+    for (id, pair) in pairs {
         match pair {
             Ok(loaded) => drop(stored.insert(id, Arc::new(loaded))),
             Err(error) => warn!(%error, hint = %error.hint(), "a ca's certificate cannot be shown; it is ordered anew"),

@@ -4,6 +4,7 @@
 //! crash loop burns a CA's limits; a certificate is replaced by a better one and by nothing else; and until there is one,
 //! and whatever fails, the local CA serves the name.
 
+pub mod acceptance;
 pub mod account;
 pub mod attempts;
 pub mod backoff;

@@ -68,7 +68,7 @@ impl Certificates {
         let leaf = local.as_ref().filter(|local| local.names.covers(host)).map(|local| Arc::clone(&local.certified));
         let of_files = files.iter().find(|file| file.names.covers(host)).map(|file| Arc::clone(&file.certified));
         let issued = || {
-            let pairs = stored(&Kept::of(&settings.state_dir)).into_values();
+            let pairs = stored(&Kept::of(&settings.state_dir), &settings.acme).into_values();
             let covering = pairs.filter(|pair| pair.names.covers(host) && is_wanted(&settings.acme, host));
             covering.max_by_key(|pair| pair.validity.ends).map(|pair| Arc::clone(&pair.certified))
         };

@@ -2,6 +2,8 @@
 #![cfg(test)]
 
 mod acme;
+mod acme_faults;
+mod acme_renewal;
 mod certificates;
 mod certs;
 mod client_ip;

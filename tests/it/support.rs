@@ -3,6 +3,7 @@
 pub(crate) mod caller;
 pub(crate) mod core_rig;
 pub(crate) mod docker;
+pub(crate) mod fake_acme;
 pub(crate) mod gateway_client;
 pub(crate) mod instance;
 pub(crate) mod issuer;
@@ -13,5 +14,6 @@ pub(crate) mod openclaw;
 pub(crate) mod peer;
 pub(crate) mod pebble;
 pub(crate) mod program;
+pub(crate) mod wait;
 pub(crate) mod wire;
 pub(crate) mod tailscaled;

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 /// What an ACME server takes for one answer, its connection included.
 pub const ACME_ANSWER_WAIT: Duration = Duration::from_secs(30);
-/// An ACME server's answer; a certificate chain is the longest.
-pub const ACME_ANSWER_BYTES_MAX: usize = 1 << 20;
+/// An ACME server's answer but for a chain. As many as there are names in an order may be kept for a while.
+pub const ACME_ANSWER_BYTES_MAX: usize = 64 << 10;
+/// A certificate chain.
+pub const ACME_CHAIN_BYTES_MAX: usize = 256 << 10;
 /// From the word that a challenge stands ready to the CA's verdict. It looks from several places.
 pub const ACME_VALIDATION_WAIT: Duration = Duration::from_secs(90);
 /// From a signing request to the certificate.
@@ -54,6 +56,10 @@ pub const ACME_RENEWAL_INFO_PERIOD_MIN: Duration = Duration::from_secs(60);
 pub const ACME_RENEWAL_INFO_PERIOD_MAX: Duration = Duration::from_secs(24 * 3600);
 /// A clock further from the CA's than this orders nothing.
 pub const ACME_CLOCK_SKEW_MAX: Duration = Duration::from_secs(3600);
+/// What is waited at a CA's wish that is no limit of it: a quarter of what a certificate still holds, within these bounds.
+pub const ACME_PATIENCE_MIN: Duration = Duration::from_secs(3_600);
+/// The most of it.
+pub const ACME_PATIENCE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// What is shown of a CA's words.
 pub const ACME_SHOWN_CHARS_MAX: usize = 300;
 /// Stored certificates of CAs that are looked at.

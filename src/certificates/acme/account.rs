@@ -27,17 +27,25 @@ pub async fn open(settings: &Settings, directory: &str, kept: &Kept, wire: &Wire
     let contact: Vec<&str> = settings.contact.iter().map(String::as_str).collect();
     let wanted = NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
     let make = async || builder().create(&wanted, directory.to_owned(), key.as_ref()).await;
-    let (account, credentials) = insist(wire, make).await?;
+    let made = insist(wire, make).await;
+    if made.is_err() {
+        // Better an account that was refused once than none.
+        kept.restore_account(directory, kid)?;
+    }
+    let (account, credentials) = made?;
     kept.keep_account(directory, kid, &credentials)?;
     Ok(account)
 }
 
-/// Forgets the account at `directory`.
+/// Sets the account at `directory` aside, so that the next attempt makes another; never one that was made by hand.
 ///
 /// # Errors
 /// When its file stays.
-pub fn forget(settings: &Settings, directory: &str, kept: &Kept) -> Result<(), PrivateFileError> {
-    kept.forget_account(directory, external(settings, directory).map(|eab| eab.kid.as_str()))
+pub fn refuse(settings: &Settings, directory: &str, kept: &Kept) -> Result<(), PrivateFileError> {
+    match external(settings, directory) {
+        Some(_) => Ok(()),
+        None => kept.refuse_account(directory, None),
+    }
 }
 
 fn external<'s>(settings: &'s Settings, directory: &str) -> Option<&'s ExternalAccount> {

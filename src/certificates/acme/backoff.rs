@@ -39,7 +39,7 @@ pub struct Record {
 }
 
 /// An order that was made and not finished.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OpenOrder {
     /// Where.
@@ -55,6 +55,13 @@ pub struct OpenOrder {
     /// How often it was looked at again in vain.
     #[serde(default)]
     pub resumes: u32,
+}
+
+impl std::fmt::Debug for OpenOrder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Without its key.
+        f.debug_tuple("OpenOrder").field(&self.url).finish()
+    }
 }
 
 /// What a CA said of the renewal (RFC 9773 §4.2).
@@ -301,6 +308,15 @@ mod tests {
         // Of minutes, for tests.
         record.succeed("a", Duration::from_secs(60), NOW);
         assert_eq!(record.next_ms, NOW.plus(15_000).0);
+    }
+
+    #[test]
+    fn the_key_of_an_order_is_in_no_log() {
+        let shown = format!(
+            "{:?}",
+            Record { order: Some(OpenOrder { key: "secret".into(), ..open(NOW) }), ..Record::default() }
+        );
+        assert!(!shown.contains("secret"), "{shown}");
     }
 
     fn open(made: UnixMillis) -> OpenOrder {

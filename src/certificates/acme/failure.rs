@@ -17,6 +17,9 @@ use crate::net::host::Host;
 /// Why there is no certificate from a CA.
 #[derive(Debug, Error)]
 pub enum AcmeError {
+    /// We stumbled over an answer.
+    #[error("the attempt broke off at an answer of the ca")]
+    Broken,
     /// The secret of the external account.
     #[error("external account: {0}")]
     Eab(PrivateFileError),
@@ -190,7 +193,7 @@ impl AcmeError {
             Self::Refused { looked: Some(_), .. } => Next::Wait,
             Self::Refused { .. } => Next::AnotherCa,
             Self::Clock { .. } | Self::File(_) | Self::Stuck => Next::SameOrder,
-            Self::Key(_) | Self::NoRenewalInfo | Self::Tls(_) | Self::Unusable(_) => Next::Wait,
+            Self::Broken | Self::Key(_) | Self::NoRenewalInfo | Self::Tls(_) | Self::Unusable(_) => Next::Wait,
         }
     }
 
@@ -212,7 +215,7 @@ impl AcmeError {
             Self::Unreachable(_) => {
                 "see that this machine can reach the directory; it is tried again by itself".to_owned()
             }
-            Self::Key(_) | Self::NoRenewalInfo | Self::Stuck | Self::Tls(_) | Self::Unusable(_) => {
+            Self::Broken | Self::Key(_) | Self::NoRenewalInfo | Self::Stuck | Self::Tls(_) | Self::Unusable(_) => {
                 "it is tried again by itself".to_owned()
             }
         }

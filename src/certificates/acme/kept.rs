@@ -2,8 +2,8 @@
 //! record of the attempts. Each file is written beside and renamed, so a crash leaves the old one or the new.
 
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use instant_acme::AccountCredentials;
 use serde::Serialize;
@@ -21,6 +21,8 @@ use crate::certificates::files::{self, FileError, FilePair, Loaded};
 const FOLDER: &str = "acme";
 /// What a certificate's file is called behind its name.
 const PAIR: &str = "pem";
+/// And an account's that was set aside.
+const REFUSED: &str = "refused";
 
 /// The folder.
 #[derive(Clone, Debug)]
@@ -98,12 +100,25 @@ impl Kept {
         self.write(&self.account_path(directory, kid), account)
     }
 
-    /// Forgets an account that its CA does not know.
+    /// Sets aside an account that its CA says it does not know: that may be a slip of the CA's.
     ///
     /// # Errors
     /// [`PrivateFileError`].
-    pub fn forget_account(&self, directory: &str, kid: Option<&str>) -> Result<(), PrivateFileError> {
-        private_file::remove(&self.account_path(directory, kid))
+    pub fn refuse_account(&self, directory: &str, kid: Option<&str>) -> Result<(), PrivateFileError> {
+        let path = self.account_path(directory, kid);
+        rename(&path, &path.with_extension(REFUSED))
+    }
+
+    /// Takes back an account that was set aside, if there is one and no other in its place.
+    ///
+    /// # Errors
+    /// [`PrivateFileError`].
+    pub fn restore_account(&self, directory: &str, kid: Option<&str>) -> Result<(), PrivateFileError> {
+        let path = self.account_path(directory, kid);
+        match path.exists() {
+            true => Ok(()),
+            false => rename(&path.with_extension(REFUSED), &path),
+        }
     }
 
     /// Puts a key and its chain in place of what is there for `id`, once `judge` has taken what was read back.
@@ -129,18 +144,23 @@ impl Kept {
         Ok(loaded)
     }
 
-    /// The certificates in the folder, each with its name; what cannot be used comes with why.
-    pub fn pairs(&self) -> Vec<(Id, Result<Loaded, FileError>)> {
-        let Ok(entries) = fs::read_dir(&self.0) else { return Vec::new() };
+    /// The certificates in the folder, each with its name, those of `first` before all others; what cannot be used comes
+    /// with why.
+    ///
+    /// # Errors
+    /// When the folder is there and cannot be looked into: it is not taken for an empty one.
+    pub fn pairs(&self, first: &[Id]) -> Result<Vec<(Id, Result<Loaded, FileError>)>, PrivateFileError> {
+        let entries = match fs::read_dir(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(|error| PrivateFileError::new(&self.0, Fault::Io(error)))?,
+        };
         let pairs = entries.flatten().map(|entry| entry.path());
         let pairs = pairs.filter(|path| path.extension().is_some_and(|extension| extension == PAIR));
-        let mut pairs: Vec<PathBuf> = pairs.take(ACME_PAIRS_MAX).collect();
-        pairs.sort();
-        let named = pairs.into_iter().filter_map(|path| {
-            let id = Id(path.file_stem()?.to_str()?.to_owned());
-            Some((id, read_pair(&path)))
-        });
-        named.collect()
+        let mut pairs: Vec<Id> = pairs.filter_map(|path| Some(Id(path.file_stem()?.to_str()?.to_owned()))).collect();
+        pairs.sort_by_key(|id| (!first.contains(id), id.clone()));
+        pairs.truncate(ACME_PAIRS_MAX);
+        let read = |id: Id| (id.clone(), read_pair(&self.path(&id, PAIR)));
+        Ok(pairs.into_iter().map(read).collect())
     }
 
     fn path(&self, id: &Id, extension: &str) -> PathBuf {
@@ -167,6 +187,14 @@ impl Kept {
         let text = serde_json::to_string(value)
             .map_err(|_| PrivateFileError::new(path, Fault::Garbage("what can be written")))?;
         private_file::replace(path, &Secret::new(text))
+    }
+}
+
+/// What is not there needs no other name.
+fn rename(from: &Path, to: &Path) -> Result<(), PrivateFileError> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(PrivateFileError::new(from, Fault::Io(error))),
+        _ => Ok(()),
     }
 }
 
@@ -211,6 +239,46 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wanted_is_read_before_all_that_ever_was_and_a_folder_nobody_can_read_is_no_empty_one() {
+        let state = tempfile::tempdir().unwrap();
+        let kept = Kept::of(state.path());
+        assert!(kept.pairs(&[]).unwrap().is_empty());
+        fs::create_dir(&kept.0).unwrap();
+        for number in 0..=ACME_PAIRS_MAX {
+            fs::write(kept.0.join(format!("{number:04}.pem")), "").unwrap();
+        }
+        let last = Id(format!("{ACME_PAIRS_MAX:04}"));
+        let read = kept.pairs(std::slice::from_ref(&last)).unwrap();
+        assert_eq!((read.len(), &read[0].0), (ACME_PAIRS_MAX, &last));
+        fs::remove_dir_all(&kept.0).unwrap();
+        fs::write(&kept.0, "").unwrap();
+        assert!(matches!(kept.pairs(&[]).unwrap_err().fault, Fault::Io(_)));
+    }
+
+    #[test]
+    fn an_account_that_was_set_aside_comes_back_unless_there_is_another() {
+        let state = tempfile::tempdir().unwrap();
+        let kept = Kept::of(state.path());
+        fs::create_dir(&kept.0).unwrap();
+        let path = kept.account_path("https://ca.example", None);
+        let (refuse, restore) = (
+            || kept.refuse_account("https://ca.example", None).unwrap(),
+            || kept.restore_account("https://ca.example", None),
+        );
+        refuse();
+        restore().unwrap();
+        fs::write(&path, "one").unwrap();
+        refuse();
+        assert!(!path.exists());
+        restore().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one");
+        refuse();
+        fs::write(&path, "two").unwrap();
+        restore().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "two");
+    }
+
+    #[test]
     fn a_certificate_that_is_not_taken_leaves_the_old_one() {
         let state = tempfile::tempdir().unwrap();
         let (kept, id) = (Kept::of(state.path()), Id("x".to_owned()));
@@ -221,7 +289,7 @@ mod tests {
         let take = |text: &Secret<String>| {
             kept.keep_pair(&id, text, |read| read.map_err(|_| PrivateFileError::new(Path::new(""), Fault::Empty)))
         };
-        let shown = || kept.pairs().remove(0).1.unwrap().names.exact;
+        let shown = || kept.pairs(&[]).unwrap().remove(0).1.unwrap().names.exact;
         let expected = vec![Host::parse("a.example").unwrap()];
         assert_eq!(take(&pair("a.example")).unwrap().names.exact, expected);
         assert_eq!(shown(), expected);

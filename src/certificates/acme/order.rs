@@ -9,10 +9,13 @@ use rustls::pki_types::pem::PemObject;
 use tracing::{info, warn};
 
 use crate::base::clock::Clock;
-use crate::base::limits::{ACME_ISSUE_WAIT, ACME_POLL_WAIT, ACME_VALIDATION_WAIT, CHAIN_CERTIFICATES_MAX};
+use crate::base::limits::{
+    ACME_ISSUE_WAIT, ACME_PATIENCE_MAX, ACME_PATIENCE_MIN, ACME_POLL_WAIT, ACME_VALIDATION_WAIT, CHAIN_CERTIFICATES_MAX,
+};
 use crate::base::pem;
 use crate::base::secret::Secret;
 use crate::certificates::acme::Settings;
+use crate::certificates::acme::acceptance;
 use crate::certificates::acme::account::{self, insist};
 use crate::certificates::acme::attempts::{Board, Stage};
 use crate::certificates::acme::backoff::{OpenOrder, Record};
@@ -35,6 +38,8 @@ pub struct Job<'a> {
     pub settings: &'a Settings,
     /// What its files are called.
     pub id: &'a Id,
+    /// What is shown now.
+    pub held: Option<&'a Loaded>,
     /// Where they are.
     pub kept: &'a Kept,
     /// Where people see how far it is.
@@ -114,18 +119,29 @@ impl Job<'_> {
     /// What a failure says about the next attempt.
     fn heed(&self, error: &AcmeError, directory: &str, wire: &Wire, record: &mut Record) {
         if let (AcmeError::Stuck, Some(order), Some(wait)) = (error, &mut record.order, wire.heard().come_back) {
-            let wait = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+            let wait = i64::try_from(self.patience_for(wait).as_millis()).unwrap_or(i64::MAX);
             order.next_ms = self.clock.now().plus(wait).0;
         }
         if let Some(wait) = wire.heard().retry_after {
+            // Only the limits of a CA are kept to whatever comes of it.
+            let is_limit = matches!(error, AcmeError::Refused { reason: Reason::RateLimited, .. });
+            let wait = if is_limit { wait } else { self.patience_for(wait) };
             record.rest(directory, wait, self.clock.now());
             record.wait_for(&self.settings.directories);
         }
         if matches!(error, AcmeError::Refused { reason: Reason::AccountUnknown, .. })
-            && let Err(error) = account::forget(self.settings, directory, self.kept)
+            && let Err(error) = account::refuse(self.settings, directory, self.kept)
         {
-            warn!(%error, hint = %error.hint(), "an account that its ca does not know is still kept");
+            warn!(%error, hint = %error.hint(), "an account that its ca does not know is still in use");
         }
+    }
+
+    /// What of `asked` is waited where a certificate is shown that must not end meanwhile.
+    fn patience_for(&self, asked: Duration) -> Duration {
+        let Some(held) = self.held else { return asked.min(ACME_PATIENCE_MAX) };
+        let left = held.validity.ends.saturating_sub(self.clock.now().0.div_euclid(1_000));
+        let quarter = Duration::from_secs(u64::try_from(left / 4).unwrap_or(0));
+        asked.min(quarter.clamp(ACME_PATIENCE_MIN, ACME_PATIENCE_MAX))
     }
 
     fn finish(&self, loaded: Loaded, directory: &str, record: &mut Record) -> Result<Loaded, AcmeError> {
@@ -180,6 +196,7 @@ impl Job<'_> {
 
     /// Brings an order from wherever it stands to its certificate.
     async fn complete(&self, order: &mut Order, key: &KeyPair, wire: &Wire, attempt: u32) -> Result<Loaded, AcmeError> {
+        self.check_size(order)?;
         if order.state().status == OrderStatus::Pending {
             // The answers stand until the CA has judged.
             self.board.advance(self.id, Stage::Proving);
@@ -221,14 +238,8 @@ impl Job<'_> {
         let now = self.clock.now();
         self.kept.keep_pair(self.id, &Secret::new(text), |read| {
             let loaded = read?;
-            if let Some(name) = self.settings.names.iter().find(|name| !name.is_in(&loaded.names)) {
-                return Err(AcmeError::Unusable(format!("it is not for {name}")));
-            }
-            // A second's haste of the CA's clock is no fault; a certificate that is over is.
-            match loaded.validity.ends > now.0.div_euclid(1000) {
-                true => Ok(loaded),
-                false => Err(unusable("it is over already")),
-            }
+            acceptance::judge(&loaded, &self.settings.names, self.held, now)?;
+            Ok(loaded)
         })
     }
 }

@@ -10,10 +10,19 @@ use crate::certificates::acme::challenge::Answer;
 use crate::certificates::acme::failure::{AcmeError, Reason};
 use crate::certificates::acme::order::Job;
 use crate::certificates::acme::subject::Subject;
+use crate::certificates::acme::unreachable::Unreachable;
 use crate::certificates::acme::wire::Wire;
 use crate::net::host::Host;
 
 impl Job<'_> {
+    /// An order has one authorization for each name; more of them would be asked for and kept one by one.
+    pub(super) fn check_size(&self, order: &mut Order) -> Result<(), AcmeError> {
+        match order.state().authorizations.len() > self.settings.names.len() {
+            true => Err(Unreachable::Strange("an order with more authorizations than names".to_owned()).into()),
+            false => Ok(()),
+        }
+    }
+
     /// Puts up the answer to one challenge for each name that is not proven yet, and tells the CA.
     pub(super) async fn prove(
         &self,
@@ -90,6 +99,9 @@ impl Job<'_> {
 
     /// Why an order came to nothing: the first challenge that the CA was not content with.
     pub(super) async fn verdict(&self, order: &mut Order, wire: &Wire) -> AcmeError {
+        if let Err(error) = self.check_size(order) {
+            return error;
+        }
         let mut found = None;
         let looked = insist(wire, async || {
             let mut authorizations = order.authorizations();

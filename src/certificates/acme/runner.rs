@@ -3,9 +3,11 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
@@ -65,18 +67,38 @@ impl Runner {
         }
     }
 
-    /// Takes the step that is due for each certificate that is configured now.
+    /// Takes the step that is due for each certificate that is configured now. Whatever a CA's answer may break, it breaks
+    /// that attempt and nothing else.
     pub async fn look(&mut self) {
         let wanted = self.certificates.wanted();
         let mut known = std::mem::take(&mut self.known);
         let turns = wanted.iter().map(|settings| {
             let id = Id::of(&settings.names);
             let known = known.remove(&id).unwrap_or_default();
-            self.turn(settings, id, known)
+            let turn = AssertUnwindSafe(self.turn(settings, id.clone(), known)).catch_unwind();
+            async { turn.await.unwrap_or_else(|_| self.broke_off(settings, id)) }
         });
         let known = join_all(turns.collect::<Vec<_>>()).await;
         self.known = known.into_iter().collect();
         self.watch.tell(self.certificates.list(self.clock.now()));
+    }
+
+    /// A turn that ended in a panic: a failure like any other, and whatever order it was about is let go.
+    fn broke_off(&self, settings: &Settings, id: Id) -> (Id, Known) {
+        let mut known = Known::default();
+        let held = self.certificates.issued(&id);
+        match self.kept.record(&id) {
+            Ok(mut record) => {
+                let now = self.clock.now();
+                record.next_ms = record.next_ms.max(now.plus(first_wait()).0);
+                self.failed(settings, &id, &mut record, held.as_deref(), &AcmeError::Broken, &mut known);
+            }
+            Err(error) => {
+                error!(names = %Names(&settings.names), %error, hint = %error.hint(), "no certificate is ordered");
+                known.paused = Some(self.clock.steady().plus(first_wait()));
+            }
+        }
+        (id, known)
     }
 
     async fn turn(&self, settings: &Settings, id: Id, mut known: Known) -> (Id, Known) {
@@ -93,6 +115,8 @@ impl Runner {
                 return (id, known);
             }
         };
+        // An order at a CA that is not asked any more would end in a certificate that nobody wants.
+        record.order.take_if(|order| !settings.directories.contains(&order.directory));
         let held = self.certificates.issued(&id);
         let held = held.as_deref();
         let mut clock = match known.trusted {
@@ -125,7 +149,7 @@ impl Runner {
             }
             // Never: it was checked.
             Step::CheckClock | Step::Wait { .. } => {}
-            Step::Ask => self.ask(settings, &id, &mut record, held).await,
+            Step::Ask => self.ask(settings, &id, &mut record, held, &mut known).await,
             Step::Order | Step::Resume => self.attempt(settings, &id, &mut record, held, step, &mut known).await,
         }
         (id, known)
@@ -205,9 +229,17 @@ impl Runner {
         }
     }
 
-    fn job<'a>(&'a self, settings: &'a Settings, id: &'a Id) -> Job<'a> {
+    fn job<'a>(&'a self, settings: &'a Settings, id: &'a Id, held: Option<&'a Loaded>) -> Job<'a> {
         let board = self.certificates.board();
-        Job { settings, id, kept: &self.kept, board, challenges: self.certificates.challenges(), clock: &self.clock }
+        Job {
+            settings,
+            id,
+            held,
+            kept: &self.kept,
+            board,
+            challenges: self.certificates.challenges(),
+            clock: &self.clock,
+        }
     }
 
     async fn attempt(
@@ -220,7 +252,7 @@ impl Runner {
         known: &mut Known,
     ) {
         let names = Names(&settings.names);
-        let (job, life) = (self.job(settings, id), held.map(|held| held.validity.life()));
+        let (job, life) = (self.job(settings, id, held), held.map(|held| held.validity.life()));
         let now = self.clock.now();
         let is_early = held.map(held_of).is_some_and(|held| now < due(held.validity, held.seed, None));
         let attempted = timeout(ACME_ATTEMPT_WAIT, async {
@@ -243,19 +275,20 @@ impl Runner {
                 self.certificates.show_issued(id.clone(), loaded);
                 info!(%names, %ends, "certificate issued; new connections see it");
             }
-            Err(error) => self.failed(&names, id, record, held, &error, known),
+            Err(error) => self.failed(settings, id, record, held, &error, known),
         }
     }
 
     fn failed(
         &self,
-        names: &Names<'_>,
+        settings: &Settings,
         id: &Id,
         record: &mut Record,
         held: Option<&Loaded>,
         error: &AcmeError,
         known: &mut Known,
     ) {
+        let names = Names(&settings.names);
         let now = self.clock.now();
         record.failure = Some(failure(error, now));
         match error.next() {
@@ -283,11 +316,12 @@ impl Runner {
         }
     }
 
-    async fn ask(&self, settings: &Settings, id: &Id, record: &mut Record, held: Option<&Loaded>) {
+    async fn ask(&self, settings: &Settings, id: &Id, record: &mut Record, held: Option<&Loaded>, known: &mut Known) {
         let Some(held) = held else { return };
         record.renewal = Some(suggestion::ask(settings, record, held, &self.kept, &self.clock).await);
         if let Err(error) = self.kept.keep_record(id, record) {
             warn!(%error, hint = %error.hint(), "what the ca said of a renewal was not written down");
+            known.paused = Some(self.clock.steady().plus(millis(ACME_CLOCK_PERIOD_MAX)));
         }
     }
 }

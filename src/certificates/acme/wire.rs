@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::header::{DATE, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
 use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -24,13 +24,16 @@ use tokio::time::timeout;
 
 use crate::base::clock::{Clock, UnixMillis};
 use crate::base::limits::{
-    ACME_ANSWER_BYTES_MAX, ACME_ANSWER_WAIT, ACME_CLOCK_SKEW_MAX, ACME_RENEWAL_INFO_PERIOD, ACME_RETRY_AFTER_MAX,
-    CHAIN_CERTIFICATES_MAX,
+    ACME_ANSWER_BYTES_MAX, ACME_ANSWER_WAIT, ACME_CHAIN_BYTES_MAX, ACME_CLOCK_SKEW_MAX, ACME_RENEWAL_INFO_PERIOD,
+    ACME_RETRY_AFTER_MAX, CHAIN_CERTIFICATES_MAX,
 };
 use crate::base::private_file::{self, Fault, Link, PrivateFileError};
 use crate::certificates::acme::failure::AcmeError;
 use crate::certificates::acme::unreachable::Unreachable;
 use crate::certificates::provider;
+
+/// What a chain is sent as (RFC 8555 §9.1).
+const CHAIN: &[u8] = b"application/pem-certificate-chain";
 
 type Https = Client<HttpsConnector<HttpConnector>, BodyWrapper<Bytes>>;
 
@@ -148,10 +151,12 @@ async fn ask(https: &Https, request: Request<BodyWrapper<Bytes>>) -> Result<Resp
     let asked = request.method().clone();
     let response = https.request(request).await.map_err(|error| Unreachable::of(&error))?;
     let (head, body) = response.into_parts();
-    let body = Limited::new(body, ACME_ANSWER_BYTES_MAX).collect().await.map_err(|_| Unreachable::BrokenOff)?;
+    let is_chain = head.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(CHAIN));
+    let most = if is_chain { ACME_CHAIN_BYTES_MAX } else { ACME_ANSWER_BYTES_MAX };
+    let body = Limited::new(body, most).collect().await.map_err(|_| Unreachable::BrokenOff)?;
     let body = body.to_bytes();
-    if asked == Method::GET && !has_nonces(&body) {
-        return Err(Unreachable::Strange("its directory names no usable address of new nonces".to_owned()));
+    if asked == Method::GET && !has_addresses(&body) {
+        return Err(Unreachable::Strange("its directory names what is no https url".to_owned()));
     }
     Ok(Response::from_parts(head, Full::new(body)))
 }
@@ -167,15 +172,18 @@ fn bounded(mut response: Response<Full<Bytes>>, said: Heard, asked: &Method) -> 
     response
 }
 
-/// Whether nonces can be had by a directory, if this is one. The library takes its word for an address.
-fn has_nonces(body: &[u8]) -> bool {
+/// Whether a directory, if this is one, names addresses: the library takes its word for it.
+fn has_addresses(body: &[u8]) -> bool {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Directory {
+        new_account: Option<String>,
         new_nonce: Option<String>,
+        new_order: Option<String>,
     }
-    let nonces = serde_json::from_slice::<Directory>(body).ok().and_then(|directory| directory.new_nonce);
-    nonces.is_none_or(|nonces| nonces.parse::<Uri>().is_ok_and(|uri| uri.scheme_str() == Some("https")))
+    let Ok(directory) = serde_json::from_slice::<Directory>(body) else { return true };
+    let is_https = |text: &String| text.parse::<Uri>().is_ok_and(|uri| uri.scheme_str() == Some("https"));
+    [directory.new_account, directory.new_nonce, directory.new_order].iter().flatten().all(is_https)
 }
 
 fn hear(status: u16, headers: &HeaderMap, now: UnixMillis) -> Heard {
@@ -221,6 +229,36 @@ mod tests {
             let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_str(text).unwrap())]);
             let expected = seconds.map(Duration::from_secs);
             assert_eq!(hear(status, &headers, now).retry_after, expected, "{status} {text}");
+        }
+    }
+
+    #[test]
+    fn no_number_of_a_ca_reaches_the_library_and_no_directory_without_addresses() {
+        let now = UnixMillis(1_795_219_200_000);
+        for (text, asked, expected) in [
+            (Some("18446744073709551615"), Method::POST, Some("604800")),
+            (Some("Fri, 31 Dec 9999 23:59:59 GMT"), Method::POST, Some("604800")),
+            (Some("7"), Method::POST, Some("7")),
+            (Some("99999999999999999999999"), Method::POST, None),
+            (None, Method::POST, None),
+            (None, Method::GET, Some("21600")),
+        ] {
+            let headers = text.map(|text| (RETRY_AFTER, HeaderValue::from_static(text)));
+            let mut response = Response::new(Full::new(Bytes::new()));
+            *response.headers_mut() = HeaderMap::from_iter(headers);
+            let said = hear(200, response.headers(), now);
+            let bounded = bounded(response, said, &asked);
+            assert_eq!(bounded.headers().get(RETRY_AFTER).map(|value| value.to_str().unwrap()), expected, "{text:?}");
+        }
+        for (directory, is_one) in [
+            ("{\"newNonce\":\"https://ca.example/nonce\"}", true),
+            ("{\"newNonce\":\"\"}", false),
+            ("{\"newNonce\":\"https://ca.example/\u{1}\"}", true),
+            ("{\"newNonce\":\"https://ca.example/ x\"}", false),
+            ("{\"newNonce\":\"https://ca.example/n\",\"newOrder\":\"/relative\"}", false),
+            ("not json: the library says so", true),
+        ] {
+            assert_eq!(has_addresses(directory.as_bytes()), is_one, "{directory}");
         }
     }
 

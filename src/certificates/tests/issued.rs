@@ -87,19 +87,27 @@ fn whoever_asks_for_acme_tls_gets_the_answer_of_an_open_order_or_nothing() {
 }
 
 #[test]
-fn what_an_order_needs_is_judged_before_a_start() {
+fn what_an_order_needs_is_judged_and_its_loss_is_no_outage() {
     let mut house = House::new(&[PUBLIC]);
+    let judged = |house: &House| Certificates::judge(&house.settings, now()).pop();
+    // What is there is shown on, and an order fails by itself; only a reload is refused as a whole.
+    let starts = |house: &House| {
+        let certificates = Certificates::open(house.settings.clone(), now()).unwrap();
+        assert_eq!(certificates.replace(&house.settings, now()).is_err(), judged(house).is_some());
+    };
     let absent = house.folder().join("absent.pem");
     house.settings.acme = vec![acme::Settings { root_file: Some(absent.clone()), ..wanted(&[PUBLIC]) }];
-    let error = house.open(now()).unwrap_err();
+    let error = judged(&house).unwrap();
     assert!(error.to_string().contains("absent.pem") && error.hint().starts_with("make "), "{error}: {}", error.hint());
+    starts(&house);
     house.write("absent.pem", "no roots", 0o644);
-    assert!(house.open(now()).is_err());
+    assert!(judged(&house).is_some());
     let eab = |hmac_file| acme::ExternalAccount { directory: DIRECTORY.to_owned(), kid: "k".to_owned(), hmac_file };
     for (text, mode, taken) in [("c2VjcmV0", 0o600, true), ("c2VjcmV0", 0o644, false), ("not base64!", 0o600, false)] {
         let file = house.write("hmac", text, mode);
         house.settings.acme = vec![acme::Settings { eab: Some(eab(file)), ..wanted(&[PUBLIC]) }];
-        assert_eq!(house.open(now()).is_ok(), taken, "{text} {mode:o}");
+        assert_eq!(judged(&house).is_none(), taken, "{text} {mode:o}");
+        starts(&house);
     }
 }
 
