@@ -261,7 +261,9 @@ impl Runner {
                 return job.resume(record).await;
             }
             info!(%names, "ordering a certificate");
-            record.early = if is_early { record.early.saturating_add(1) } else { 0 };
+            if record.failures == 0 {
+                record.early = if is_early { record.early.saturating_add(1) } else { 0 };
+            }
             let replaces = held.and_then(|held| CertificateId::of(&held.certified));
             job.order(record, life, replaces.as_ref()).await
         });
@@ -362,3 +364,6 @@ pub(super) fn spread() -> u16 {
         Err(_) => 0,
     }
 }
+
+#[cfg(test)]
+mod tests;
