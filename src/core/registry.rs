@@ -86,36 +86,6 @@ pub(super) struct Arrival {
     pub(super) presence: Presence,
 }
 
-#[cfg(test)]
-impl Arrival {
-    /// An operator without a device that may read.
-    pub(super) fn sample() -> Self {
-        Self {
-            connection: "c-1".to_owned(),
-            device: None,
-            version: Version::V4,
-            role: Role::Operator,
-            scopes: Scopes::from_iter([Scope::READ]),
-            method: AuthMethod::Token,
-            presence: Presence {
-                text: "sample".to_owned(),
-                ts: 7,
-                ip: None,
-                version: None,
-                platform: None,
-                device_family: None,
-                host: None,
-                mode: None,
-                reason: "connect",
-                device_id: None,
-                instance_id: None,
-                roles: vec![Role::Operator],
-                scopes: Scopes::from_iter([Scope::READ]),
-            },
-        }
-    }
-}
-
 /// A part of the sockets, by number.
 type Shard = Mutex<HashMap<u64, Arc<Peer>>>;
 

@@ -1,8 +1,16 @@
-//! What arrives at the core, kept as bytes: for the tests of those who hand requests to it.
+//! What arrives at the core, kept as bytes, for the tests of those who hand requests to it; and a session for its own tests.
 
 use std::sync::{Arc, Mutex};
 
 use http::request::Parts;
+
+use super::registry::Arrival;
+use crate::protocol::event::Presence;
+use crate::protocol::hello::AuthMethod;
+use crate::protocol::scope::Role;
+use crate::protocol::scope::Scope;
+use crate::protocol::scope::Scopes;
+use crate::protocol::version::Version;
 
 /// Every request that arrived, before anything was judged.
 #[derive(Clone, Debug, Default)]
@@ -23,5 +31,34 @@ impl Arrivals {
     /// What has arrived since this was last asked.
     pub(crate) fn take(&self) -> Vec<Vec<u8>> {
         std::mem::take(&mut *self.0.lock().unwrap())
+    }
+}
+
+impl Arrival {
+    /// An operator without a device that may read.
+    pub(super) fn sample() -> Self {
+        Self {
+            connection: "c-1".to_owned(),
+            device: None,
+            version: Version::V4,
+            role: Role::Operator,
+            scopes: Scopes::from_iter([Scope::READ]),
+            method: AuthMethod::Token,
+            presence: Presence {
+                text: "sample".to_owned(),
+                ts: 7,
+                ip: None,
+                version: None,
+                platform: None,
+                device_family: None,
+                host: None,
+                mode: None,
+                reason: "connect",
+                device_id: None,
+                instance_id: None,
+                roles: vec![Role::Operator],
+                scopes: Scopes::from_iter([Scope::READ]),
+            },
+        }
     }
 }

@@ -265,14 +265,6 @@ pub enum SigningKeyError {
 }
 
 #[cfg(test)]
-impl SigningKey {
-    /// The key of a seed that tests know.
-    pub(crate) fn of_seed(seed: [u8; 32]) -> Self {
-        Self::from_pem(to_pem(&seed).expose()).unwrap()
-    }
-}
-
-#[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::clock::UnixMillis;
@@ -347,5 +339,12 @@ mod tests {
 
     fn read(token: &str) -> Assertion {
         jose::object_from_slice(&jose::decode(token.split('.').nth(1).unwrap()).unwrap()).unwrap()
+    }
+
+    impl SigningKey {
+        /// The key of a seed that tests know.
+        pub(crate) fn of_seed(seed: [u8; 32]) -> Self {
+            Self::from_pem(to_pem(&seed).expose()).unwrap()
+        }
     }
 }

@@ -299,16 +299,4 @@ fn check_binding(claim: &RequestClaim, request: &Parts) -> Result<(), AssertionE
 }
 
 #[cfg(test)]
-impl Verifier {
-    /// Leaves no place for what is not the opening handshake of a WebSocket.
-    pub(crate) fn fill_shared(&self) {
-        let (now, mut number) = (self.clock.steady().seconds(), 0_u64);
-        let mut replays = self.replays.lock().unwrap();
-        while replays.note("k", &number.to_string(), Room::Shared, now + 60, now).is_ok() {
-            number += 1;
-        }
-    }
-}
-
-#[cfg(test)]
 mod tests;

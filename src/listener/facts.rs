@@ -82,23 +82,6 @@ pub enum Alpn {
 }
 
 impl ConnectionFacts {
-    /// A plain connection from `peer` on a listener that reads what `origin` says.
-    #[cfg(test)]
-    pub(crate) fn plain(origin: crate::origin::Settings, peer: std::net::SocketAddr) -> Self {
-        let (protocol, serve) = (super::Protocol::Http, super::Serve::All);
-        let listener = super::Settings { name: "test".to_owned(), bind: Vec::new(), protocol, serve, origin };
-        Self {
-            id: ConnectionId("0123456789abcdef".to_owned()),
-            listener: Live::new(listener),
-            peer: PeerAddr::from_accept(peer),
-            proxy_header: None,
-            owner: Owner::Unknown,
-            tailnet: Word::NotAsked,
-            tls: None,
-            progress: Progress::default(),
-        }
-    }
-
     /// All that is known of a request of this connection when its origin is found: whoever asks again finds the same.
     pub fn said<'a>(
         &'a self,
@@ -215,6 +198,25 @@ mod tests {
         let other = Authority::parse("other").unwrap();
         for host in [None, Some(&other)] {
             assert_eq!(class(&facts, host), Class::Tailnet, "{host:?}");
+        }
+    }
+
+    impl ConnectionFacts {
+        /// A plain connection from `peer` on a listener that reads what `origin` says.
+        pub(crate) fn plain(origin: crate::origin::Settings, peer: std::net::SocketAddr) -> Self {
+            let (protocol, serve) = (crate::listener::Protocol::Http, crate::listener::Serve::All);
+            let listener =
+                crate::listener::Settings { name: "test".to_owned(), bind: Vec::new(), protocol, serve, origin };
+            Self {
+                id: ConnectionId("0123456789abcdef".to_owned()),
+                listener: Live::new(listener),
+                peer: PeerAddr::from_accept(peer),
+                proxy_header: None,
+                owner: Owner::Unknown,
+                tailnet: Word::NotAsked,
+                tls: None,
+                progress: Progress::default(),
+            }
         }
     }
 }

@@ -38,19 +38,6 @@ impl fmt::Display for CallerKey {
 }
 
 #[cfg(test)]
-impl CallerKey {
-    /// A caller from elsewhere.
-    pub(crate) fn stranger(ip: impl Into<std::net::IpAddr>) -> Self {
-        Self { client: ClientKey::of(ip.into()), local: false }
-    }
-
-    /// The owner, at this machine.
-    pub(crate) fn owner() -> Self {
-        Self { local: true, ..Self::stranger([127, 0, 0, 1]) }
-    }
-}
-
-#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -59,5 +46,17 @@ mod tests {
         let (owner, tunnel) = (CallerKey::owner(), CallerKey::stranger([127, 0, 0, 1]));
         assert_ne!(owner, tunnel);
         assert_ne!(owner.to_string(), tunnel.to_string());
+    }
+
+    impl CallerKey {
+        /// A caller from elsewhere.
+        pub(crate) fn stranger(ip: impl Into<std::net::IpAddr>) -> Self {
+            Self { client: ClientKey::of(ip.into()), local: false }
+        }
+
+        /// The owner, at this machine.
+        pub(crate) fn owner() -> Self {
+            Self { local: true, ..Self::stranger([127, 0, 0, 1]) }
+        }
     }
 }
