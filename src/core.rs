@@ -184,7 +184,7 @@ impl Core {
         let rounds = timing.ping_period.as_millis() / timing.upkeep_period.as_millis().max(1);
         let inner = Arc::new(Inner {
             verifier,
-            store,
+            store: store.by(clock.clone()),
             token,
             secret,
             clock,

@@ -13,6 +13,8 @@ mod migration;
 mod requests;
 mod row;
 mod schema;
+mod seal;
+mod whole;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -24,6 +26,8 @@ use std::sync::PoisonError;
 use sqlx::Connection;
 use sqlx::SqliteConnection;
 
+use crate::base::clock::Clock;
+use crate::base::clock::Moment;
 use crate::base::clock::UnixMillis;
 use crate::pairing::caller::CallerKey;
 use crate::pairing::device::DeviceId;
@@ -44,6 +48,8 @@ pub const FILE_NAME: &str = "doorward.sqlite";
 /// The store: cheap to clone, one connection behind it. SQLite works on a thread of its own, never on an event loop.
 #[derive(Clone, Debug)]
 pub struct Store {
+    path: Arc<Path>,
+    clock: Clock,
     connection: Arc<tokio::sync::Mutex<SqliteConnection>>,
     /// Sights of devices that are written with the next change, or by [`Store::flush`].
     seen: Arc<Mutex<HashMap<(DeviceId, Role), UnixMillis>>>,
@@ -56,7 +62,14 @@ impl Store {
     /// [`StoreError`] names the file; its hint says what to do.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         let connection = file::open(path).await?;
-        Ok(Self { connection: Arc::new(tokio::sync::Mutex::new(connection)), seen: Arc::default() })
+        let connection = Arc::new(tokio::sync::Mutex::new(connection));
+        Ok(Self { path: path.into(), clock: Clock::system(), connection, seen: Arc::default() })
+    }
+
+    /// The same store, which tells the time by `clock`.
+    #[must_use]
+    pub fn by(self, clock: Clock) -> Self {
+        Self { clock, ..self }
     }
 
     /// Says what [`Store::open`] would refuse of the store at `path`, and writes nothing.
@@ -73,11 +86,15 @@ impl Store {
     /// [`StoreError`]; never an empty answer in its place.
     pub async fn known(&self, device: &DeviceId, caller: &CallerKey, now: UnixMillis) -> Result<Known, StoreError> {
         let mut connection = self.connection.lock().await;
-        Ok(Known {
-            device: devices::load(&mut connection, device).await?,
-            requests: requests::of_device(&mut connection, device).await?,
-            waiting: requests::waiting(&mut connection, caller, now).await?,
-        })
+        let moment = self.clock.moment();
+        let found = async {
+            Ok(Known {
+                device: devices::load(&mut connection, device).await?,
+                requests: requests::of_device(&mut connection, device, &moment).await?,
+                waiting: requests::waiting(&mut connection, caller, now, &moment).await?,
+            })
+        };
+        found.await.map_err(|fault: StoreError| fault.at(&self.path))
     }
 
     /// What is known of `device`, to whoever decides about it.
@@ -86,11 +103,15 @@ impl Store {
     /// As [`Store::known`].
     pub async fn known_device(&self, device: &DeviceId) -> Result<Known, StoreError> {
         let mut connection = self.connection.lock().await;
-        Ok(Known {
-            device: devices::load(&mut connection, device).await?,
-            requests: requests::of_device(&mut connection, device).await?,
-            waiting: Waiting::default(),
-        })
+        let moment = self.clock.moment();
+        let found = async {
+            Ok(Known {
+                device: devices::load(&mut connection, device).await?,
+                requests: requests::of_device(&mut connection, device, &moment).await?,
+                waiting: Waiting::default(),
+            })
+        };
+        found.await.map_err(|fault: StoreError| fault.at(&self.path))
     }
 
     /// The request of this id, expired or not.
@@ -98,7 +119,8 @@ impl Store {
     /// # Errors
     /// As [`Store::known`].
     pub async fn request(&self, id: &RequestId) -> Result<Option<PendingRequest>, StoreError> {
-        requests::load(&mut *self.connection.lock().await, id).await
+        let found = requests::load(&mut *self.connection.lock().await, id, &self.clock.moment()).await;
+        found.map_err(|fault| fault.at(&self.path))
     }
 
     /// All requests, the newest first, expired ones too.
@@ -106,7 +128,8 @@ impl Store {
     /// # Errors
     /// As [`Store::known`].
     pub async fn requests(&self) -> Result<Vec<PendingRequest>, StoreError> {
-        requests::all(&mut *self.connection.lock().await).await
+        let found = requests::all(&mut *self.connection.lock().await, &self.clock.moment()).await;
+        found.map_err(|fault| fault.at(&self.path))
     }
 
     /// All paired devices, the last approved first.
@@ -114,7 +137,8 @@ impl Store {
     /// # Errors
     /// As [`Store::known`].
     pub async fn devices(&self) -> Result<Vec<PairedDevice>, StoreError> {
-        let mut devices = devices::all(&mut *self.connection.lock().await).await?;
+        let found = devices::all(&mut *self.connection.lock().await).await;
+        let mut devices = found.map_err(|fault| fault.at(&self.path))?;
         let seen = self.seen();
         for device in &mut devices {
             let sights = device.grants.keys().filter_map(|role| seen.get(&(device.id(), *role)).copied());
@@ -160,13 +184,14 @@ impl Store {
         let mut connection = self.connection.lock().await;
         let seen: Vec<_> = self.seen().iter().map(|(key, at)| (*key, *at)).collect();
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::Write)?;
+        let moment = self.clock.moment();
         // A sight is older than what changes now: it must not be written over it.
         for ((device, role), at) in &seen {
             devices::seen(&mut transaction, device, *role, *at).await.map_err(StoreError::Write)?;
         }
         for change in changes {
             let refresh = is_refresh(&mut transaction, change).await.map_err(StoreError::Write)?;
-            apply(&mut transaction, change).await.map_err(StoreError::Write)?;
+            apply(&mut transaction, change, &moment).await.map_err(StoreError::Write)?;
             if !refresh {
                 audit::append(&mut transaction, act, change).await.map_err(StoreError::Write)?;
             }
@@ -196,15 +221,17 @@ async fn is_refresh(connection: &mut SqliteConnection, change: &Change) -> Resul
     }
 }
 
-async fn apply(connection: &mut SqliteConnection, change: &Change) -> Result<(), sqlx::Error> {
+async fn apply(connection: &mut SqliteConnection, change: &Change, moment: &Moment) -> Result<(), sqlx::Error> {
     match change {
         Change::DropDevice(device) => devices::drop(connection, device).await,
         Change::DropRequest { id, .. } => requests::drop(connection, id).await,
         Change::PutDevice(device) => devices::put(connection, device).await,
-        Change::PutRequest(request) => requests::put(connection, request).await,
+        Change::PutRequest(request) => requests::put(connection, request, moment).await,
         Change::Seen { device, role, at } => devices::seen(connection, device, *role, *at).await,
     }
 }
 
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,13 @@
 //! Time as a value. Decisions take `now`; only a [`Clock`] makes one, so tests can set it.
 
+use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
 use std::time::UNIX_EPOCH;
+
+use rustix::time::{ClockId, clock_gettime};
+use uuid::Uuid;
 
 /// Milliseconds since 1970-01-01T00:00:00Z; the gateway protocol's unit of time.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -49,12 +53,38 @@ impl UnixMillis {
 /// 2026-11-01, shortly before this code. A clock that shows an earlier time is not set yet.
 pub const EARLIEST: UnixMillis = UnixMillis(1_793_491_200_000);
 
+/// One moment on both clocks: what the wall clock shows, and for how long this machine has been up, asleep or not, which
+/// no setting of the wall clock changes. A window that must not be moved is kept by its uptime.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Moment {
+    /// What the wall clock shows.
+    pub wall: UnixMillis,
+    /// Milliseconds since this machine was started.
+    pub uptime: i64,
+    /// The name of that start.
+    pub boot: Arc<str>,
+}
+
+impl Moment {
+    /// The uptime when the wall clock, had it never been set, showed `wall`.
+    pub fn uptime_at(&self, wall: UnixMillis) -> i64 {
+        self.uptime.saturating_sub(self.wall.since(wall))
+    }
+
+    /// What the wall clock, had it never been set, showed at `uptime`.
+    pub fn wall_at(&self, uptime: i64) -> UnixMillis {
+        UnixMillis(self.wall.0.saturating_sub(self.uptime.saturating_sub(uptime)))
+    }
+}
+
 /// Where `now` comes from. Clones are one clock.
 #[derive(Clone, Debug)]
 pub struct Clock {
     source: Source,
     /// By how much the wall clock was ahead of the time that has passed, at most.
     ahead: Arc<AtomicI64>,
+    /// The start of this machine.
+    boot: Arc<str>,
 }
 
 #[derive(Clone, Debug)]
@@ -67,16 +97,19 @@ enum Source {
 impl Clock {
     /// The wall clock of this machine.
     pub fn system() -> Self {
-        Self::of(Source::System(Instant::now()))
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        // Where the kernel does not say, no two processes are of one start.
+        let boot = if boot.trim().is_empty() { Uuid::new_v4().to_string() } else { boot.trim().to_owned() };
+        Self::of(Source::System(Instant::now()), &boot)
     }
 
     /// A clock for tests: it stands at `start` until [`Clock::advance`] moves it.
     pub fn fixed(start: UnixMillis) -> Self {
-        Self::of(Source::Fixed(Arc::new((AtomicI64::new(start.0), AtomicI64::new(0)))))
+        Self::of(Source::Fixed(Arc::new((AtomicI64::new(start.0), AtomicI64::new(0)))), "fixed")
     }
 
-    fn of(source: Source) -> Self {
-        let clock = Self { source, ahead: Arc::new(AtomicI64::new(i64::MIN)) };
+    fn of(source: Source, boot: &str) -> Self {
+        let clock = Self { source, ahead: Arc::new(AtomicI64::new(i64::MIN)), boot: boot.into() };
         let _first = clock.steady();
         clock
     }
@@ -87,6 +120,22 @@ impl Clock {
             fixed.0.fetch_add(millis, Ordering::SeqCst);
             fixed.1.fetch_add(millis.max(0), Ordering::SeqCst);
         }
+    }
+
+    /// Sets the wall clock of a fixed clock without letting time pass. The system clock does not move.
+    pub fn set(&self, wall: UnixMillis) {
+        if let Source::Fixed(fixed) = &self.source {
+            fixed.0.store(wall.0, Ordering::SeqCst);
+        }
+    }
+
+    /// This moment on both clocks.
+    pub fn moment(&self) -> Moment {
+        let uptime = match &self.source {
+            Source::Fixed(fixed) => fixed.1.load(Ordering::SeqCst),
+            Source::System(_) => uptime_millis(),
+        };
+        Moment { wall: self.now(), uptime, boot: Arc::clone(&self.boot) }
     }
 
     /// The time now.
@@ -118,6 +167,12 @@ fn system_millis() -> i64 {
     }
 }
 
+/// Since the machine was started; the time it slept counts.
+fn uptime_millis() -> i64 {
+    let uptime = clock_gettime(ClockId::Boottime);
+    uptime.tv_sec.saturating_mul(1_000).saturating_add(uptime.tv_nsec / 1_000_000)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,6 +202,20 @@ mod tests {
         assert_eq!(EARLIEST.date(), "2026-11-01T00:00:00Z");
         assert_eq!(UnixMillis(-1).date(), "1969-12-31T23:59:59Z");
         assert_eq!(UnixMillis(i64::MAX).date(), i64::MAX.to_string());
+    }
+
+    #[test]
+    fn a_moment_is_told_by_the_clock_as_it_stands_now_however_it_was_set() {
+        let clock = Clock::fixed(UnixMillis(1_000_000));
+        let then = clock.moment().uptime_at(clock.now());
+        clock.advance(300);
+        for set in [0, -5_000, 1_000_000, 315_360_000_000, i64::MAX] {
+            clock.set(UnixMillis(set));
+            assert_eq!(clock.moment().wall_at(then), UnixMillis(set - 300), "{set}");
+            assert_eq!(clock.moment().uptime_at(UnixMillis(set - 300)), then, "{set}");
+        }
+        let (first, second) = (Clock::system().moment(), Clock::system().moment());
+        assert!(first.uptime > 0 && second.uptime >= first.uptime && first.boot == second.boot);
     }
 
     #[test]

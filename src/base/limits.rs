@@ -301,6 +301,8 @@ pub const DECISION_OTHERS_MAX: usize = 8;
 
 /// Life of a pending request, from its last refresh.
 pub const PENDING_LIFE_SECONDS: u64 = 300;
+/// Two readings of one moment differ by this much at most, for rounding.
+pub const MOMENT_ROUNDING_MS: i64 = 10;
 /// Pending requests in total.
 pub const PENDING_MAX: usize = 50;
 /// Pending requests from one IPv4 address or IPv6 /64.
@@ -311,7 +313,7 @@ pub const PENDING_RESERVE: usize = 10;
 pub const DEVICE_LABEL_CHARS_MAX: usize = 64;
 /// A device's last sight is written down at most this often.
 pub const SEEN_PERIOD_MS: i64 = 300_000;
-/// A wall clock that went back by more than this makes pending requests count as expired.
+/// A request that was seen more than this ahead of now counts as expired: its time cannot be known.
 pub const CLOCK_BACK_MS_MAX: i64 = 5_000;
 /// Wrong secrets from one client within [`FAILURE_WINDOW`] before it is locked out.
 pub const FAILURES_MAX: u32 = 10;
@@ -334,6 +336,8 @@ pub const STORE_BUSY_WAIT: Duration = Duration::from_secs(5);
 pub const STORE_LOG_BYTES_KEPT: &str = "4194304";
 /// Backups kept of those that an upgrade makes before it changes the store.
 pub const BACKUPS_BEFORE_UPGRADE_MAX: usize = 8;
+/// Records that a look through a whole table of the store has in memory at once.
+pub const STORE_PAGE_RECORDS: i64 = 500;
 /// Backups made within the same second.
 pub const BACKUPS_PER_SECOND_MAX: usize = 100;
 

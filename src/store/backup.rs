@@ -17,30 +17,35 @@ use crate::base::limits::BACKUPS_PER_SECOND_MAX;
 use crate::base::private_file;
 use crate::store::error::StoreError;
 use crate::store::file;
+use crate::store::migration::Migrations;
 
 /// The folder of the backups, beside the store.
 const FOLDER: &str = "backups";
 /// What the name of a backup ends with that an upgrade to some schema made.
 const BEFORE_UPGRADE: &str = "-before-schema-";
 
-/// Copies the store at `path`, as `connection` sees it, before its schema becomes `schema`; the oldest of such copies go.
+/// Copies the store at `path`, as `connection` sees it, before it goes through `migrations`; the oldest of such copies go.
 pub(super) async fn before_upgrade(
     connection: &mut SqliteConnection,
     path: &Path,
-    schema: i64,
+    migrations: Migrations<'_>,
 ) -> Result<PathBuf, StoreError> {
     let folder = folder(path)?;
-    let backup = unused(&folder, &format!("{BEFORE_UPGRADE}{schema}"), Clock::system().now());
-    make(connection, &backup, schema).await?;
+    let backup = unused(&folder, &format!("{BEFORE_UPGRADE}{}", migrations.len()), Clock::system().now());
+    make(connection, &backup, migrations).await?;
     prune(&folder).map_err(|cause| fault(&folder, cause))?;
     Ok(backup)
 }
 
 /// Copies what `connection` sees to `backup`, which must not be there yet: durable and verified when this returns.
-/// Its schema may be `known` at most.
-pub(super) async fn make(connection: &mut SqliteConnection, backup: &Path, known: i64) -> Result<(), StoreError> {
+/// It may lack some of `migrations`.
+pub(super) async fn make(
+    connection: &mut SqliteConnection,
+    backup: &Path,
+    migrations: Migrations<'_>,
+) -> Result<(), StoreError> {
     let fresh = file::beside(backup, ".new");
-    let made = write(connection, &fresh, backup, known).await;
+    let made = write(connection, &fresh, backup, migrations).await;
     if made.is_err() {
         // It was never a backup; if it cannot be removed, its name says what it is.
         let _ = fs::remove_file(&fresh);
@@ -48,7 +53,12 @@ pub(super) async fn make(connection: &mut SqliteConnection, backup: &Path, known
     made
 }
 
-async fn write(connection: &mut SqliteConnection, fresh: &Path, backup: &Path, known: i64) -> Result<(), StoreError> {
+async fn write(
+    connection: &mut SqliteConnection,
+    fresh: &Path,
+    backup: &Path,
+    migrations: Migrations<'_>,
+) -> Result<(), StoreError> {
     let failed = |cause: io::Error| fault(backup, cause);
     match fs::remove_file(fresh) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
@@ -59,7 +69,7 @@ async fn write(connection: &mut SqliteConnection, fresh: &Path, backup: &Path, k
     let name = fresh.to_str().ok_or_else(|| fault(backup, "its name is not text"))?;
     sqlx::query("VACUUM INTO $1").bind(name).execute(connection).await.map_err(|error| fault(backup, error))?;
     fs::File::open(fresh).and_then(|file| file.sync_all()).map_err(failed)?;
-    file::check(fresh, known).await.map_err(|error| fault(backup, error))?;
+    file::check(fresh, migrations).await.map_err(|error| fault(backup, error))?;
     private_file::name(fresh, backup).map_err(|error| fault(backup, error))
 }
 
@@ -68,6 +78,13 @@ fn folder(path: &Path) -> Result<PathBuf, StoreError> {
     let folder = path.with_file_name(FOLDER);
     private_file::ensure_folder(&folder).map_err(|error| fault(&folder, error))?;
     Ok(folder)
+}
+
+/// The newest copy that is there of the store at `path`.
+pub(super) fn newest(path: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(path.with_file_name(FOLDER)).ok()?;
+    let copies = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    copies.filter(|path| path.extension().is_some_and(|ending| ending == "sqlite")).max()
 }
 
 /// A name that says when, and is not taken.

@@ -1,7 +1,5 @@
 //! Paired devices and their grants, to and from rows.
 
-use std::collections::BTreeMap;
-
 use sqlx::FromRow;
 use sqlx::SqliteConnection;
 
@@ -15,6 +13,8 @@ use crate::pairing::paired::PairedDevice;
 use crate::protocol::scope::Role;
 use crate::store::error::StoreError;
 use crate::store::row;
+use crate::store::seal::DEVICES;
+use crate::store::seal::Record;
 
 #[derive(FromRow)]
 struct DeviceRow {
@@ -30,7 +30,6 @@ struct DeviceRow {
 
 #[derive(FromRow)]
 struct GrantRow {
-    device_id: String,
     role: String,
     scopes: String,
     created_at: i64,
@@ -46,40 +45,22 @@ pub(super) async fn load(
     connection: &mut SqliteConnection,
     device: &DeviceId,
 ) -> Result<Option<PairedDevice>, StoreError> {
-    let id = device.to_string();
-    let found: Option<DeviceRow> = sqlx::query_as("SELECT * FROM devices WHERE device_id = $1")
-        .bind(&id)
-        .fetch_optional(&mut *connection)
-        .await
-        .map_err(StoreError::Query)?;
-    let Some(found) = found else { return Ok(None) };
-    let grants: Vec<GrantRow> = sqlx::query_as("SELECT * FROM grants WHERE device_id = $1")
-        .bind(&id)
-        .fetch_all(connection)
-        .await
-        .map_err(StoreError::Query)?;
-    read(found, grants).map(Some)
+    let found = DEVICES.load(connection, &device.to_string()).await?;
+    found.as_ref().map(of).transpose()
 }
 
 /// All paired devices, the last approved first.
 pub(super) async fn all(connection: &mut SqliteConnection) -> Result<Vec<PairedDevice>, StoreError> {
-    let devices: Vec<DeviceRow> = sqlx::query_as("SELECT * FROM devices ORDER BY approved_at DESC, device_id")
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(StoreError::Query)?;
-    let grants: Vec<GrantRow> =
-        sqlx::query_as("SELECT * FROM grants").fetch_all(connection).await.map_err(StoreError::Query)?;
-    let mut by_device: BTreeMap<String, Vec<GrantRow>> = BTreeMap::new();
-    for grant in grants {
-        by_device.entry(grant.device_id.clone()).or_default().push(grant);
-    }
-    devices
-        .into_iter()
-        .map(|device| {
-            let grants = by_device.remove(&device.device_id).unwrap_or_default();
-            read(device, grants)
-        })
-        .collect()
+    let mut devices = DEVICES.all(connection, of).await?;
+    // By id before, and this keeps the order of equals.
+    devices.sort_by_key(|device| std::cmp::Reverse(device.approved_at));
+    Ok(devices)
+}
+
+fn of(record: &Record) -> Result<PairedDevice, StoreError> {
+    let device = DeviceRow::from_row(&record.head).map_err(StoreError::Query)?;
+    let grants = record.parts.iter().map(GrantRow::from_row).collect::<Result<_, _>>();
+    read(device, grants.map_err(StoreError::Query)?)
 }
 
 /// How many are paired.
@@ -90,6 +71,7 @@ pub(super) async fn count(connection: &mut SqliteConnection) -> Result<i64, Stor
 /// Writes a device as it is now, in place of what was there.
 pub(super) async fn put(connection: &mut SqliteConnection, device: &PairedDevice) -> Result<(), sqlx::Error> {
     let id = device.id().to_string();
+    let before = DEVICES.before(connection, &id).await?;
     sqlx::query(
         "INSERT INTO devices
             (device_id, public_key, profile, label, approved_via, created_at, approved_at, last_seen_at)
@@ -113,7 +95,7 @@ pub(super) async fn put(connection: &mut SqliteConnection, device: &PairedDevice
     for (role, grant) in &device.grants {
         put_grant(connection, &id, *role, grant).await?;
     }
-    Ok(())
+    DEVICES.renew(connection, &id, before).await
 }
 
 async fn put_grant(connection: &mut SqliteConnection, id: &str, role: Role, grant: &Grant) -> Result<(), sqlx::Error> {
@@ -141,9 +123,10 @@ async fn put_grant(connection: &mut SqliteConnection, id: &str, role: Role, gran
 /// Forgets a device and everything granted to it.
 pub(super) async fn drop(connection: &mut SqliteConnection, device: &DeviceId) -> Result<(), sqlx::Error> {
     let id = device.to_string();
+    let before = DEVICES.before(connection, &id).await?;
     sqlx::query("DELETE FROM grants WHERE device_id = $1").bind(&id).execute(&mut *connection).await?;
-    sqlx::query("DELETE FROM devices WHERE device_id = $1").bind(&id).execute(connection).await?;
-    Ok(())
+    sqlx::query("DELETE FROM devices WHERE device_id = $1").bind(&id).execute(&mut *connection).await?;
+    DEVICES.renew(connection, &id, before).await
 }
 
 /// Notes when a device was last admitted, if it is still paired.
@@ -154,6 +137,11 @@ pub(super) async fn seen(
     at: UnixMillis,
 ) -> Result<(), sqlx::Error> {
     let id = device.to_string();
+    // One that was altered must not be sealed as if it were ours.
+    if !DEVICES.is_whole(connection, &id).await? {
+        return Ok(());
+    }
+    let before = DEVICES.before(connection, &id).await?;
     sqlx::query("UPDATE devices SET last_seen_at = $2 WHERE device_id = $1")
         .bind(&id)
         .bind(at.0)
@@ -165,9 +153,9 @@ pub(super) async fn seen(
     .bind(&id)
     .bind(role.as_str())
     .bind(at.0)
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
-    Ok(())
+    DEVICES.renew(connection, &id, before).await
 }
 
 fn read(device: DeviceRow, grants: Vec<GrantRow>) -> Result<PairedDevice, StoreError> {

@@ -1,17 +1,32 @@
 //! What can go wrong with the store. Each variant names the file and, through [`StoreError::hint`], what to do.
 
 use std::io;
+use std::path::Path;
 use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::base::limits::LABEL_CHARS_MAX;
 use crate::base::owner_command::quoted;
+use crate::base::printable::printable;
+use crate::store::backup;
+use crate::store::whole;
 
 /// Why the store could not be opened, read or written.
 ///
 /// Whatever it is, the file was left as it was: unreadable state is never taken for empty state.
 #[derive(Debug, Error)]
 pub enum StoreError {
+    /// A record is not what doorward wrote there.
+    #[error("the store was altered by something else, in table {table}, row {}: {}", printable(row, LABEL_CHARS_MAX), path.display())]
+    Altered {
+        /// The file.
+        path: PathBuf,
+        /// The table.
+        table: &'static str,
+        /// The id of the row, or what is wrong with the whole table.
+        row: String,
+    },
     /// A backup could not be made, and what it was to come before was not done.
     #[error("no backup of the store could be made, nothing was changed ({cause}): {}", path.display())]
     Backup {
@@ -125,17 +140,23 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The same, of the store at `path`: rows do not know where they are.
+    #[must_use]
+    pub(super) fn at(self, path: &Path) -> Self {
+        match self {
+            Self::Altered { table, row, .. } => Self::Altered { path: path.to_owned(), table, row },
+            Self::Query(error) if whole::is_damage(&error) => whole::damaged(path, &error),
+            other => other,
+        }
+    }
+
     /// What the operator can do about it.
     pub fn hint(&self) -> String {
         match self {
             Self::Backup { path, .. } => {
                 format!("see that this user may write {}, and that the disk is not full", path.display())
             }
-            Self::Corrupt { path, .. } | Self::Empty { path } => format!(
-                "stop doorward, move {0} and its -wal and -shm files aside and put a backup in their place; \
-                 without a backup every device has to be paired again",
-                path.display()
-            ),
+            Self::Altered { path, .. } | Self::Corrupt { path, .. } | Self::Empty { path } => restore(path),
             Self::Create { path, .. } => {
                 format!("make the folder of {} writable for the user that runs doorward", path.display())
             }
@@ -160,4 +181,13 @@ impl StoreError {
             Self::Value { .. } => "the file was changed by something else: restore a backup".to_owned(),
         }
     }
+}
+
+/// The way back: the newest backup, if there is one.
+fn restore(path: &Path) -> String {
+    let way = match backup::newest(path) {
+        Some(backup) => format!("put a backup in their place, the newest is {}", backup.display()),
+        None => "put a backup in their place; without one every device has to be paired again".to_owned(),
+    };
+    format!("stop doorward, move {} and its -wal and -shm files aside and {way}", path.display())
 }

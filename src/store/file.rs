@@ -23,7 +23,12 @@ use crate::base::private_file;
 use crate::base::private_file::Fault;
 use crate::store::error::StoreError;
 use crate::store::migration;
+use crate::store::migration::Migrations;
 use crate::store::schema;
+use crate::store::whole;
+use crate::store::whole::corrupt;
+use crate::store::whole::damaged;
+use crate::store::whole::refuse_newer;
 
 /// The first bytes of every SQLite file (SQLite file format §1.3).
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -32,7 +37,7 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 pub(super) async fn open(path: &Path) -> Result<SqliteConnection, StoreError> {
     match look(path)? {
         Found::Nothing => create(path).await?,
-        Found::Store => check(path, schema::VERSION).await?,
+        Found::Store => check(path, schema::MIGRATIONS).await?,
     }
     let mut connection = writable(path).connect().await.map_err(|error| damaged(path, &error))?;
     migration::run(&mut connection, path, schema::MIGRATIONS).await?;
@@ -43,7 +48,7 @@ pub(super) async fn open(path: &Path) -> Result<SqliteConnection, StoreError> {
 pub(super) async fn judge(path: &Path) -> Result<(), StoreError> {
     match look(path)? {
         Found::Nothing => Ok(()),
-        Found::Store => check(path, schema::VERSION).await,
+        Found::Store => check(path, schema::MIGRATIONS).await,
     }
 }
 
@@ -110,25 +115,21 @@ fn check_private(path: &Path, metadata: &fs::Metadata) -> Result<(), StoreError>
     })
 }
 
-/// Looks at the content through a connection that cannot write: whose file it is, its schema (the log may know
-/// better than the header; none above `known` is ours to read), and whether it is whole.
-pub(super) async fn check(path: &Path, known: i64) -> Result<(), StoreError> {
-    let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(STORE_BUSY_WAIT);
-    // Without a log there is nothing to merge, so nothing needs to be made beside the file.
-    let options = options.immutable(log_bytes(path) == 0);
-    let fault = |error: sqlx::Error| damaged(path, &error);
-    let mut connection = options.disable_statement_logging().connect().await.map_err(fault)?;
-    let application: i64 = pragma(&mut connection, "PRAGMA application_id").await.map_err(fault)?;
-    let version: i64 = pragma(&mut connection, "PRAGMA user_version").await.map_err(fault)?;
-    let verdict: String =
-        sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut connection).await.map_err(fault)?;
+/// Looks at the content through a connection that cannot write: its schema (the log may know better than the header, and
+/// what goes beyond `migrations` is not ours to read), and whether it is whole.
+pub(super) async fn check(path: &Path, migrations: Migrations<'_>) -> Result<(), StoreError> {
+    let mut connection = readable(path).connect().await.map_err(|error| damaged(path, &error))?;
+    let checked = whole::check(&mut connection, path, migrations).await;
     // Errors on closing a connection that only read say nothing about the file.
     let _closed = connection.close().await;
-    if application != schema::APPLICATION_ID || version == 0 {
-        return Err(StoreError::Foreign { path: path.to_owned() });
-    }
-    refuse_newer(path, version, known)?;
-    if verdict == "ok" { Ok(()) } else { Err(corrupt(path, &verdict)) }
+    checked
+}
+
+/// A connection that cannot write.
+pub(super) fn readable(path: &Path) -> SqliteConnectOptions {
+    let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(STORE_BUSY_WAIT);
+    // Without a log there is nothing to merge, so nothing needs to be made beside the file.
+    options.immutable(log_bytes(path) == 0).pragma("trusted_schema", "OFF").disable_statement_logging()
 }
 
 /// Builds a store with all tables under another name, and renames it into place when it is on the disk.
@@ -180,34 +181,9 @@ fn writable(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
-pub(super) async fn pragma(connection: &mut SqliteConnection, sql: &'static str) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar(sql).fetch_one(connection).await
-}
-
-fn refuse_newer(path: &Path, found: i64, known: i64) -> Result<(), StoreError> {
-    if found > known {
-        return Err(StoreError::Newer { path: path.to_owned(), found, known });
-    }
-    Ok(())
-}
-
-/// SQLite's own complaint: what it says about the content is damage, anything else is the system's refusal.
-fn damaged(path: &Path, error: &sqlx::Error) -> StoreError {
-    // SQLITE_CORRUPT and SQLITE_NOTADB, with any extension (https://sqlite.org/rescode.html).
-    let code = error.as_database_error().and_then(|error| error.code());
-    match code.and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff) {
-        Some(11 | 26) => corrupt(path, &error.to_string()),
-        _ => StoreError::Open { path: path.to_owned(), cause: error.to_string() },
-    }
-}
-
 /// The length of the log that is still to be merged.
 fn log_bytes(path: &Path) -> u64 {
     fs::symlink_metadata(beside(path, "-wal")).map_or(0, |log| log.len())
-}
-
-fn corrupt(path: &Path, detail: &str) -> StoreError {
-    StoreError::Corrupt { path: path.to_owned(), detail: detail.to_owned() }
 }
 
 pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {

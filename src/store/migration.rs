@@ -11,41 +11,56 @@ use tracing::info;
 
 use crate::store::backup;
 use crate::store::error::StoreError;
-use crate::store::file;
+use crate::store::schema;
+use crate::store::seal;
+use crate::store::whole;
+
+/// Statements by the schema that they lead from, as [`schema::MIGRATIONS`].
+pub(super) type Migrations<'a> = &'a [&'static [&'static str]];
 
 /// Takes the store at `path` through those of `migrations` that it lacks. A store that holds anything is copied before.
 pub(super) async fn run(
     connection: &mut SqliteConnection,
     path: &Path,
-    migrations: &[&'static [&'static str]],
+    migrations: Migrations<'_>,
 ) -> Result<(), StoreError> {
-    let version = file::pragma(connection, "PRAGMA user_version").await.map_err(StoreError::Query)?;
-    let done = usize::try_from(version).unwrap_or_default();
-    let missing = migrations.get(done..).unwrap_or_default();
-    if done > 0 && !missing.is_empty() {
-        let newest = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
-        let kept = backup::before_upgrade(connection, path, newest).await?;
+    let version = whole::pragma(connection, "PRAGMA user_version").await.map_err(StoreError::Query)?;
+    if version > 0 && usize::try_from(version).is_ok_and(|version| version < migrations.len()) {
+        let kept = backup::before_upgrade(connection, path, migrations).await?;
         info!(file = %kept.display(), "the store is copied, and upgraded now");
     }
-    for (schema, statements) in (done + 1..).zip(missing) {
-        step(connection, schema, statements).await.map_err(StoreError::Write)?;
+    steps(connection, migrations).await
+}
+
+/// The same without a copy, for what holds nothing yet.
+pub(super) async fn steps(connection: &mut SqliteConnection, migrations: Migrations<'_>) -> Result<(), StoreError> {
+    let version = whole::pragma(connection, "PRAGMA user_version").await.map_err(StoreError::Query)?;
+    let done = usize::try_from(version).unwrap_or_default();
+    for (version, statements) in (version.saturating_add(1)..).zip(migrations.get(done..).unwrap_or_default()) {
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::Write)?;
+        step(&mut transaction, version, statements).await.map_err(StoreError::Write)?;
+        if version >= schema::SEALED {
+            for kind in seal::ALL {
+                kind.renew_all(&mut transaction).await?;
+            }
+        }
+        transaction.commit().await.map_err(StoreError::Write)?;
     }
     Ok(())
 }
 
 async fn step(
     connection: &mut SqliteConnection,
-    schema: usize,
-    statements: &[&'static str],
+    version: i64,
+    statements: &'static [&'static str],
 ) -> Result<(), sqlx::Error> {
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     for statement in statements {
-        sqlx::query(*statement).execute(&mut *transaction).await?;
+        sqlx::query(*statement).execute(&mut *connection).await?;
     }
     // A pragma takes no parameters; the text is a number of ours.
-    let version = AssertSqlSafe(format!("PRAGMA user_version = {schema}"));
-    sqlx::query(version).execute(&mut *transaction).await?;
-    transaction.commit().await
+    let version = AssertSqlSafe(format!("PRAGMA user_version = {version}"));
+    sqlx::query(version).execute(connection).await?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -3,8 +3,10 @@
 use sqlx::FromRow;
 use sqlx::SqliteConnection;
 
+use crate::base::clock::Moment;
 use crate::base::clock::UnixMillis;
 use crate::base::limits::CLOCK_BACK_MS_MAX;
+use crate::base::limits::MOMENT_ROUNDING_MS;
 use crate::base::limits::PENDING_LIFE_SECONDS;
 use crate::pairing::caller::CallerKey;
 use crate::pairing::device::DeviceId;
@@ -16,6 +18,8 @@ use crate::pairing::step::Waiting;
 use crate::protocol::scope::Role;
 use crate::store::error::StoreError;
 use crate::store::row;
+use crate::store::seal::REQUESTS;
+use crate::store::seal::Record;
 
 #[derive(FromRow)]
 struct RequestRow {
@@ -29,32 +33,34 @@ struct RequestRow {
     repair: i64,
     created_at: i64,
     refreshed_at: i64,
+    boot: String,
+    refreshed_uptime: i64,
 }
 
 /// The request of this id, expired or not.
 pub(super) async fn load(
     connection: &mut SqliteConnection,
     id: &RequestId,
+    moment: &Moment,
 ) -> Result<Option<PendingRequest>, StoreError> {
-    let found: Option<RequestRow> = sqlx::query_as("SELECT * FROM requests WHERE request_id = $1")
-        .bind(id.to_string())
-        .fetch_optional(connection)
-        .await
-        .map_err(StoreError::Query)?;
-    found.map(read).transpose()
+    let found = REQUESTS.load(connection, &id.to_string()).await?;
+    found.map(|record| of(&record, moment)).transpose()
 }
 
 /// The requests of one device, expired ones too.
 pub(super) async fn of_device(
     connection: &mut SqliteConnection,
     device: &DeviceId,
+    moment: &Moment,
 ) -> Result<Vec<PendingRequest>, StoreError> {
-    let found: Vec<RequestRow> = sqlx::query_as("SELECT * FROM requests WHERE device_id = $1 ORDER BY created_at")
-        .bind(device.to_string())
-        .fetch_all(connection)
-        .await
-        .map_err(StoreError::Query)?;
-    found.into_iter().map(read).collect()
+    let ids = sqlx::query_scalar("SELECT request_id FROM requests WHERE device_id = $1 ORDER BY created_at");
+    let ids: Vec<String> = ids.bind(device.to_string()).fetch_all(&mut *connection).await.map_err(StoreError::Query)?;
+    let mut requests = Vec::new();
+    for id in ids {
+        let found = REQUESTS.load(connection, &id).await?;
+        requests.extend(found.map(|record| of(&record, moment)).transpose()?);
+    }
+    Ok(requests)
 }
 
 /// Whether the request of this id is written already.
@@ -67,12 +73,14 @@ pub(super) async fn is_known(connection: &mut SqliteConnection, id: &RequestId) 
 }
 
 /// All requests, the newest first, expired ones too.
-pub(super) async fn all(connection: &mut SqliteConnection) -> Result<Vec<PendingRequest>, StoreError> {
-    let found: Vec<RequestRow> = sqlx::query_as("SELECT * FROM requests ORDER BY created_at DESC, request_id")
-        .fetch_all(connection)
-        .await
-        .map_err(StoreError::Query)?;
-    found.into_iter().map(read).collect()
+pub(super) async fn all(connection: &mut SqliteConnection, moment: &Moment) -> Result<Vec<PendingRequest>, StoreError> {
+    let mut requests = REQUESTS.all(connection, |record| of(record, moment)).await?;
+    requests.sort_by_key(|request| std::cmp::Reverse(request.created_at));
+    Ok(requests)
+}
+
+fn of(record: &Record, moment: &Moment) -> Result<PendingRequest, StoreError> {
+    read(RequestRow::from_row(&record.head).map_err(StoreError::Query)?, moment)
 }
 
 /// How many wait now, by the rule of [`PendingRequest::is_expired`].
@@ -80,15 +88,17 @@ pub(super) async fn waiting(
     connection: &mut SqliteConnection,
     caller: &CallerKey,
     now: UnixMillis,
+    moment: &Moment,
 ) -> Result<Waiting, StoreError> {
-    let life = i64::try_from(PENDING_LIFE_SECONDS * 1000).unwrap_or(i64::MAX);
+    let uptime = moment.uptime_at(now);
     let (all, here): (i64, i64) = sqlx::query_as(
         "SELECT COUNT(*), COALESCE(SUM(CASE WHEN client = $1 THEN 1 ELSE 0 END), 0)
-         FROM requests WHERE refreshed_at > $2 AND refreshed_at <= $3",
+         FROM requests WHERE boot = $2 AND refreshed_uptime > $3 AND refreshed_uptime <= $4",
     )
     .bind(caller.to_string())
-    .bind(now.plus(-life).0)
-    .bind(now.plus(CLOCK_BACK_MS_MAX).0)
+    .bind(moment.boot.as_ref())
+    .bind(uptime.saturating_sub(life()))
+    .bind(uptime.saturating_add(CLOCK_BACK_MS_MAX))
     .fetch_one(connection)
     .await
     .map_err(StoreError::Query)?;
@@ -97,17 +107,24 @@ pub(super) async fn waiting(
 }
 
 /// Writes a request as it is now.
-pub(super) async fn put(connection: &mut SqliteConnection, request: &PendingRequest) -> Result<(), sqlx::Error> {
+pub(super) async fn put(
+    connection: &mut SqliteConnection,
+    request: &PendingRequest,
+    moment: &Moment,
+) -> Result<(), sqlx::Error> {
+    let id = request.id.to_string();
+    let before = REQUESTS.before(connection, &id).await?;
     sqlx::query(
         "INSERT INTO requests
             (request_id, device_id, public_key, profile, role, scopes, origin, client, repair,
-             created_at, refreshed_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+             created_at, refreshed_at, boot, refreshed_uptime)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
          ON CONFLICT (request_id) DO UPDATE SET
             profile = excluded.profile, origin = excluded.origin, client = excluded.client,
-            repair = excluded.repair, refreshed_at = excluded.refreshed_at",
+            repair = excluded.repair, refreshed_at = excluded.refreshed_at,
+            boot = excluded.boot, refreshed_uptime = excluded.refreshed_uptime",
     )
-    .bind(request.id.to_string())
+    .bind(&id)
     .bind(request.device().to_string())
     .bind(request.key.to_string())
     .bind(row::write(&request.profile)?)
@@ -118,18 +135,37 @@ pub(super) async fn put(connection: &mut SqliteConnection, request: &PendingRequ
     .bind(i64::from(request.repair == Repair::Yes))
     .bind(request.created_at.0)
     .bind(request.refreshed_at.0)
-    .execute(connection)
+    .bind(moment.boot.as_ref())
+    .bind(moment.uptime_at(request.refreshed_at))
+    .execute(&mut *connection)
     .await?;
-    Ok(())
+    REQUESTS.renew(connection, &id, before).await
 }
 
 /// Ends a request.
 pub(super) async fn drop(connection: &mut SqliteConnection, id: &RequestId) -> Result<(), sqlx::Error> {
-    sqlx::query("DELETE FROM requests WHERE request_id = $1").bind(id.to_string()).execute(connection).await?;
-    Ok(())
+    let id = id.to_string();
+    let before = REQUESTS.before(connection, &id).await?;
+    sqlx::query("DELETE FROM requests WHERE request_id = $1").bind(&id).execute(&mut *connection).await?;
+    REQUESTS.renew(connection, &id, before).await
 }
 
-fn read(found: RequestRow) -> Result<PendingRequest, StoreError> {
+/// When a request was last seen, told by the wall clock as it stands now, so that no setting of the clock makes its life
+/// longer or shorter. One of before this machine started is over: nobody can say for how long it was off.
+fn refreshed_at(found: &RequestRow, moment: &Moment) -> UnixMillis {
+    let written = UnixMillis(found.refreshed_at);
+    if *found.boot != *moment.boot {
+        return written.min(moment.wall.plus(-life()));
+    }
+    let told = moment.wall_at(found.refreshed_uptime);
+    if told.since(written).abs() <= MOMENT_ROUNDING_MS { written } else { told }
+}
+
+fn life() -> i64 {
+    i64::try_from(PENDING_LIFE_SECONDS * 1000).unwrap_or(i64::MAX)
+}
+
+fn read(found: RequestRow, moment: &Moment) -> Result<PendingRequest, StoreError> {
     let bad = |column| StoreError::Value { table: "requests", column };
     let key = DevicePublicKey::parse(&found.public_key).map_err(|_| bad("public_key"))?;
     if key.id().to_string() != found.device_id {
@@ -144,6 +180,6 @@ fn read(found: RequestRow) -> Result<PendingRequest, StoreError> {
         origin: row::read(&found.origin).ok_or(bad("origin"))?,
         repair: if found.repair == 0 { Repair::No } else { Repair::Yes },
         created_at: UnixMillis(found.created_at),
-        refreshed_at: UnixMillis(found.refreshed_at),
+        refreshed_at: refreshed_at(&found, moment),
     })
 }

@@ -8,9 +8,27 @@ pub(super) const SET_APPLICATION_ID: &str = "PRAGMA application_id = 1146573380"
 /// The newest schema this program knows: the number of migrations.
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
 
+/// The first schema whose records are sealed.
+pub(super) const SEALED: i64 = 2;
+
 /// The statements that take a store from schema `n` to `n + 1`, from 0. One that has been released is never changed: a
-/// further column or table is one more entry. [`super::migration`] runs them.
-pub(super) const MIGRATIONS: &[&[&str]] = &[&[
+/// further column or table is one more entry. [`super::migration`] runs them, and seals every record anew after each.
+pub(super) const MIGRATIONS: &[&[&str]] = &[FIRST, SEALS];
+
+/// Seals; and how long this machine was up when a request was last seen, which no setting of the clock moves.
+const SEALS: &[&str] = &[
+    "CREATE TABLE seals (
+        name TEXT PRIMARY KEY NOT NULL,
+        number BIGINT NOT NULL,
+        total TEXT NOT NULL
+    )",
+    "ALTER TABLE devices ADD COLUMN seal TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE requests ADD COLUMN seal TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE requests ADD COLUMN boot TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE requests ADD COLUMN refreshed_uptime BIGINT NOT NULL DEFAULT 0",
+];
+
+const FIRST: &[&str] = &[
     "CREATE TABLE devices (
         device_id TEXT PRIMARY KEY NOT NULL,
         public_key TEXT NOT NULL,
@@ -59,4 +77,4 @@ pub(super) const MIGRATIONS: &[&[&str]] = &[&[
         digest TEXT,
         detail TEXT
     )",
-]];
+];

@@ -4,32 +4,18 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::path::PathBuf;
 
 use sqlx::ConnectOptions;
 use sqlx::Connection;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteConnectOptions;
 
-use super::*;
-use crate::base::secret::Fingerprint;
-use crate::identity::claims::OriginClaim;
-use crate::origin::Class;
-use crate::origin::Kind;
-use crate::origin::Source;
-use crate::origin::trail::Trail;
-use crate::pairing::device::DevicePublicKey;
-use crate::pairing::paired::ApprovedVia;
-use crate::pairing::paired::DeviceToken;
-use crate::pairing::paired::Grant;
-use crate::pairing::paired::Profile;
-use crate::pairing::request::Repair;
-use crate::pairing::step::RequestEnd;
-use crate::protocol::connect::ClientId;
-use crate::protocol::connect::ClientMode;
-use crate::protocol::scope::Scope;
+mod damage;
+mod windows;
 
-const NOW: UnixMillis = UnixMillis(1_790_000_000_000);
+use super::testing::*;
+use super::*;
+use crate::pairing::step::RequestEnd;
 
 #[tokio::test]
 async fn what_is_committed_is_read_back_exactly_also_by_the_next_process() {
@@ -52,6 +38,7 @@ async fn what_is_committed_is_read_back_exactly_also_by_the_next_process() {
 #[tokio::test]
 async fn only_what_is_not_expired_counts_as_waiting() {
     let (_folder, store) = fresh().await;
+    let store = store.by(Clock::fixed(NOW));
     let request = request(1);
     store.commit(&[Change::PutRequest(Box::new(request.clone()))], &act("test")).await.unwrap();
     for ahead in [-6_000, -5_000, 0, 299_999, 300_000] {
@@ -176,7 +163,7 @@ async fn values_that_cannot_be_are_an_error_not_an_absence() {
         sqlx::query(sql).bind(value).execute(&mut other).await.unwrap();
         let read = async { Ok::<_, StoreError>((store.devices().await?, store.requests().await?)) }.await;
         let error = read.unwrap_err();
-        assert!(matches!(&error, StoreError::Value { .. }), "{table}.{column}: {error}");
+        assert!(matches!(&error, StoreError::Altered { .. }), "{table}.{column}: {error}");
     }
 }
 
@@ -195,9 +182,9 @@ async fn a_judgement_makes_nothing() {
 async fn a_newer_or_foreign_store_is_refused_without_a_write() {
     let (folder, store) = fresh().await;
     close(store).await;
-    alter(&folder, "PRAGMA user_version = 2").await;
+    alter(&folder, "PRAGMA user_version = 1000").await;
     let newer = refused(&folder, &fs::read(file(&folder)).unwrap(), "newer").await;
-    assert!(matches!(newer, StoreError::Newer { found: 2, known: 1, .. }), "{newer}");
+    assert!(matches!(newer, StoreError::Newer { found: 1_000, known: schema::VERSION, .. }), "{newer}");
     for foreign in ["PRAGMA user_version = 1; PRAGMA application_id = 7", "PRAGMA user_version = 0"] {
         alter(&folder, foreign).await;
         let error = refused(&folder, &fs::read(file(&folder)).unwrap(), foreign).await;
@@ -209,15 +196,15 @@ async fn a_newer_or_foreign_store_is_refused_without_a_write() {
 async fn a_newer_version_that_only_the_log_knows_is_refused_too() {
     let (folder, store) = fresh().await;
     let mut other = SqliteConnectOptions::new().filename(file(&folder)).connect().await.unwrap();
-    sqlx::query("PRAGMA user_version = 2").execute(&mut other).await.unwrap();
-    // A copy of all three files, as a crash leaves them: the header still says 1.
+    sqlx::query("PRAGMA user_version = 200").execute(&mut other).await.unwrap();
+    // A copy of all three files, as a crash leaves them: the header still says ours.
     let crashed = tempfile::tempdir().unwrap();
     for name in [FILE_NAME, "doorward.sqlite-wal"] {
         fs::copy(folder.path().join(name), crashed.path().join(name)).unwrap();
     }
-    assert_eq!(fs::read(file(&crashed)).unwrap()[63], 1);
+    assert_eq!(i64::from(fs::read(file(&crashed)).unwrap()[63]), schema::VERSION);
     let error = Store::open(&file(&crashed)).await.unwrap_err();
-    assert!(matches!(error, StoreError::Newer { found: 2, .. }), "{error}");
+    assert!(matches!(error, StoreError::Newer { found: 200, .. }), "{error}");
     drop(store);
 }
 
@@ -285,17 +272,6 @@ async fn alter(folder: &tempfile::TempDir, sql: &'static str) {
     connection.close().await.unwrap();
 }
 
-async fn close(store: Store) {
-    let connection = std::sync::Arc::into_inner(store.connection).unwrap();
-    connection.into_inner().close().await.unwrap();
-}
-
-async fn fresh() -> (tempfile::TempDir, Store) {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&file(&folder)).await.unwrap();
-    (folder, store)
-}
-
 /// The audit log, the newest row first.
 async fn audit(store: &Store) -> Vec<AuditRow> {
     let rows = sqlx::query_as("SELECT * FROM audit ORDER BY sequence DESC");
@@ -315,83 +291,4 @@ struct AuditRow {
     request_id: Option<String>,
     digest: Option<String>,
     detail: Option<String>,
-}
-
-fn file(folder: &tempfile::TempDir) -> PathBuf {
-    folder.path().join(FILE_NAME)
-}
-
-fn act(name: &'static str) -> Act {
-    Act { name, actor: "owner".to_owned(), connection: None, at: NOW }
-}
-
-fn put(device: &PairedDevice) -> Change {
-    Change::PutDevice(Box::new(device.clone()))
-}
-
-fn known_id(seed: u8) -> DeviceId {
-    key(seed).id()
-}
-
-fn key(seed: u8) -> DevicePublicKey {
-    let key = ed25519_dalek::SigningKey::from_bytes(&[seed; 32]);
-    DevicePublicKey::from_bytes(*key.verifying_key().as_bytes()).unwrap()
-}
-
-fn profile() -> Profile {
-    Profile {
-        client_id: ClientId::Cli,
-        client_mode: ClientMode::Cli,
-        platform: "linux".to_owned(),
-        display_name: Some("żółw ' \" ;--".to_owned()),
-        device_family: None,
-    }
-}
-
-fn device(seed: u8) -> PairedDevice {
-    let token = DeviceToken {
-        fingerprint: Fingerprint::of(&[seed]),
-        created_at: NOW,
-        rotated_at: Some(NOW.plus(1)),
-        last_used_at: None,
-    };
-    let scopes = [Scope::READ, Scope::WRITE].into_iter().collect();
-    let living = Grant { scopes, token: Some(token), created_at: NOW, revoked_at: None };
-    let revoked = Grant { scopes: Default::default(), token: None, created_at: NOW, revoked_at: Some(NOW.plus(2)) };
-    PairedDevice {
-        key: key(seed),
-        profile: profile(),
-        label: Some("kitchen".to_owned()),
-        grants: [(Role::Operator, living), (Role::Node, revoked)].into_iter().collect(),
-        approved_via: ApprovedVia::Silent,
-        created_at: NOW,
-        approved_at: NOW.plus(3),
-        last_seen_at: None,
-    }
-}
-
-fn request(seed: u8) -> PendingRequest {
-    let ip = "2001:db8::7".parse().unwrap();
-    PendingRequest {
-        id: RequestId::random(),
-        key: key(seed),
-        profile: profile(),
-        role: Role::Operator,
-        scopes: [Scope::ADMIN].into_iter().collect(),
-        origin: OriginClaim {
-            kind: Kind::Ip,
-            ip: Some(ip),
-            port: Some(7),
-            class: Class::Public,
-            local: false,
-            peer: ip,
-            listener: "lan".to_owned(),
-            source: Source::XForwardedFor,
-            via: vec!["10.0.0.1".parse().unwrap()],
-            steps: Trail::default(),
-        },
-        repair: Repair::Yes,
-        created_at: NOW,
-        refreshed_at: NOW,
-    }
 }

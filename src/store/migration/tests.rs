@@ -83,7 +83,7 @@ fn with(more: &[&'static [&'static str]]) -> Vec<&'static [&'static str]> {
 }
 
 async fn version(connection: &mut SqliteConnection) -> i64 {
-    file::pragma(connection, "PRAGMA user_version").await.unwrap()
+    whole::pragma(connection, "PRAGMA user_version").await.unwrap()
 }
 
 async fn has_later(connection: &mut SqliteConnection) -> bool {
