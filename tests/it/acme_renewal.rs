@@ -133,7 +133,7 @@ fn a_rehearsals_certificate_is_replaced_at_once_when_another_ca_is_configured() 
     let instance = Instance::start(&machine, &rehearsal);
     until(|| standing(&instance, "a.example")["notAfterMs"].is_i64(), || instance.log());
     let real = configuration(&fake, &[Wanted::of("a.example", "real")]);
-    std::fs::write(instance.folder().join("doorward.toml"), format!("state_dir = \"state\"\n{real}")).unwrap();
+    instance.configure(&real);
     instance.words(&["reload"]);
     until(|| fake.orders("real") == 1, || instance.log());
     until(|| standing(&instance, "a.example")["attempts"]["directory"] == fake.directory("real"), || instance.log());

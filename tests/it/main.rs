@@ -2,6 +2,8 @@
 #![cfg(test)]
 
 mod acme;
+mod acme_caddy;
+mod acme_clock;
 mod acme_faults;
 mod acme_renewal;
 mod certificates;

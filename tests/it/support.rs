@@ -1,5 +1,6 @@
 //! What the promises stand on: the binary as a process, machines as network namespaces, real peers, and callers.
 
+pub(crate) mod caddy;
 pub(crate) mod caller;
 pub(crate) mod core_rig;
 pub(crate) mod docker;

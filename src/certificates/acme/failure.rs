@@ -5,7 +5,7 @@ use std::fmt;
 use instant_acme::{Error, Problem};
 use thiserror::Error;
 
-use crate::base::clock::UnixMillis;
+use crate::base::clock::{EARLIEST, UnixMillis};
 use crate::base::limits::{ACME_PROFILES_SHOWN_MAX, ACME_SHOWN_CHARS_MAX, LABEL_CHARS_MAX};
 use crate::base::printable::printable;
 use crate::base::private_file::PrivateFileError;
@@ -27,7 +27,7 @@ pub enum AcmeError {
     #[error("{0}")]
     File(#[from] PrivateFileError),
     /// The CA and we do not agree on the time.
-    #[error("the clock of this machine says {}, {}", ours.date(), other_time(*theirs))]
+    #[error("the clock of this machine says {}, {}", ours.date(), other_time(*ours, *theirs))]
     Clock {
         /// By this machine.
         ours: UnixMillis,
@@ -117,9 +117,10 @@ pub enum Next {
 }
 
 /// The other time of the two.
-fn other_time(theirs: Option<UnixMillis>) -> String {
+fn other_time(ours: UnixMillis, theirs: Option<UnixMillis>) -> String {
     match theirs {
         Some(theirs) => format!("the ca's says {}", theirs.date()),
+        None if ours < EARLIEST => "which is before this program was made".to_owned(),
         None => "and by that the ca's own certificate does not hold".to_owned(),
     }
 }

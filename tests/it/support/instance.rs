@@ -35,6 +35,8 @@ pub(crate) struct Instance<'a> {
     machine: &'a Namespace,
     folder: TempDir,
     child: Option<Child>,
+    /// What starts it, if not we ourselves.
+    wrapper: Vec<String>,
 }
 
 impl<'a> Instance<'a> {
@@ -48,8 +50,9 @@ impl<'a> Instance<'a> {
     /// A folder with this configuration and nothing running yet.
     pub(crate) fn stopped(machine: &'a Namespace, configuration: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("doorward-").tempdir().unwrap();
-        fs::write(folder.path().join("doorward.toml"), format!("state_dir = \"state\"\n{configuration}")).unwrap();
-        Self { machine, folder, child: None }
+        let instance = Self { machine, folder, child: None, wrapper: Vec::new() };
+        instance.configure(configuration);
+        instance
     }
 
     /// Starts it (again) on the same state.
@@ -66,8 +69,25 @@ impl<'a> Instance<'a> {
         }
     }
 
+    /// Writes another configuration; a reload or a start takes it.
+    pub(crate) fn configure(&self, configuration: &str) {
+        fs::write(self.folder.path().join("doorward.toml"), format!("state_dir = \"state\"\n{configuration}")).unwrap();
+    }
+
+    /// From the next start on it is started by this program with these arguments, which must become it.
+    pub(crate) fn wrap(&mut self, wrapper: &[&str]) {
+        self.wrapper = wrapper.iter().map(|&word| word.to_owned()).collect();
+    }
+
     fn run(&self) -> Command {
-        let mut command = self.machine.command(&binary());
+        let mut command = match self.wrapper.split_first() {
+            None => self.machine.command(&binary()),
+            Some((program, arguments)) => {
+                let mut command = self.machine.command(Path::new(program));
+                command.args(arguments).arg(binary());
+                command
+            }
+        };
         command.arg("--config").arg(self.folder.path().join("doorward.toml")).arg("run");
         command.current_dir(self.folder.path()).stdin(Stdio::null());
         command
