@@ -65,6 +65,8 @@ use crate::identity::verifier::Verifier;
 use crate::pairing::throttle::Throttle;
 use crate::protocol::hello::AuthMethod;
 use crate::protocol::refusal::Failure;
+use crate::store::Act;
+use crate::store::Line;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::keys::token::TokenError;
@@ -276,6 +278,9 @@ impl Core {
     pub async fn rotate_token(&self) -> Result<Secret<String>, CoreError> {
         let rotated = self.inner.visit(async move |core| {
             let _desk = core.desk().await;
+            // Written before it is done: what nobody can look up later is not done at all.
+            let act = Act::owner("token.rotate", core.clock.now());
+            core.store.record(&act, Line { change: "token.rotate", ..Line::default() }).await?;
             let source = core.token.clone();
             let token =
                 tokio::task::spawn_blocking(move || source.rotate()).await.map_err(|_| CoreError::Stopped)??;
@@ -287,6 +292,11 @@ impl Core {
             Ok(token)
         });
         rotated.await.unwrap_or(Err(CoreError::Stopped))
+    }
+
+    /// What it remembers.
+    pub fn store(&self) -> &Store {
+        &self.inner.store
     }
 
     /// What was decided lately, here and by the edge in front.
@@ -342,6 +352,9 @@ pub enum CoreError {
     /// It is being shut down.
     #[error("the core is stopping")]
     Stopped,
+    /// It could not be written into the audit log, and was not done.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The gateway token cannot be read or written.
     #[error(transparent)]
     Token(#[from] TokenError),

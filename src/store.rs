@@ -8,6 +8,7 @@ mod backup;
 mod devices;
 mod error;
 mod file;
+mod head;
 pub mod keys;
 mod migration;
 mod requests;
@@ -23,12 +24,16 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
+use serde_json::Value;
 use sqlx::Connection;
 use sqlx::SqliteConnection;
+use tracing::error;
 
 use crate::base::clock::Clock;
 use crate::base::clock::Moment;
 use crate::base::clock::UnixMillis;
+use crate::base::limits::AUDIT_ENTRIES_DROPPED;
+use crate::base::limits::AUDIT_ENTRIES_MAX;
 use crate::pairing::caller::CallerKey;
 use crate::pairing::device::DeviceId;
 use crate::pairing::paired::PairedDevice;
@@ -38,8 +43,12 @@ use crate::pairing::step::Change;
 use crate::pairing::step::Known;
 use crate::pairing::step::Waiting;
 use crate::protocol::scope::Role;
+use crate::store::head::Head;
+use crate::store::head::HeadFile;
 
 pub use audit::Act;
+pub use audit::Filter;
+pub use audit::Line;
 pub use error::StoreError;
 
 /// The store's file under the state folder.
@@ -51,6 +60,7 @@ pub struct Store {
     path: Arc<Path>,
     clock: Clock,
     connection: Arc<tokio::sync::Mutex<SqliteConnection>>,
+    head: Arc<Mutex<HeadFile>>,
     /// Sights of devices that are written with the next change, or by [`Store::flush`].
     seen: Arc<Mutex<HashMap<(DeviceId, Role), UnixMillis>>>,
 }
@@ -61,9 +71,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`] names the file; its hint says what to do.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let connection = file::open(path).await?;
-        let connection = Arc::new(tokio::sync::Mutex::new(connection));
-        Ok(Self { path: path.into(), clock: Clock::system(), connection, seen: Arc::default() })
+        let (connection, head) = file::open(path).await?;
+        let (connection, head) = (Arc::new(tokio::sync::Mutex::new(connection)), Arc::new(Mutex::new(head)));
+        Ok(Self { path: path.into(), clock: Clock::system(), connection, head, seen: Arc::default() })
     }
 
     /// The same store, which tells the time by `clock`.
@@ -172,31 +182,88 @@ impl Store {
         if lasting.is_empty() { Ok(()) } else { self.write(&lasting, act).await }
     }
 
-    /// Writes the sights that wait.
+    /// Writes the sights that wait, and drops the oldest entries of an audit log that has become too long.
     ///
     /// # Errors
     /// As [`Store::commit`].
     pub async fn flush(&self, act: &Act) -> Result<(), StoreError> {
-        if self.seen().is_empty() { Ok(()) } else { self.write(&[], act).await }
+        if !self.seen().is_empty() {
+            self.write(&[], act).await?;
+        }
+        let mut connection = self.connection.lock().await;
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::Write)?;
+        let end = audit::shorten(&mut transaction, AUDIT_ENTRIES_MAX, AUDIT_ENTRIES_DROPPED, act.at)
+            .await
+            .map_err(StoreError::Write)?;
+        transaction.commit().await.map_err(StoreError::Write)?;
+        self.ends_with(end);
+        Ok(())
+    }
+
+    /// Writes into the audit log what is no change of the store itself.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn record(&self, act: &Act, line: Line) -> Result<(), StoreError> {
+        let mut connection = self.connection.lock().await;
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::Write)?;
+        let end = audit::append(&mut transaction, act, line).await.map_err(StoreError::Write)?;
+        transaction.commit().await.map_err(StoreError::Write)?;
+        self.ends_with(Some(end));
+        Ok(())
+    }
+
+    /// The latest entries of the audit log that pass `filter`, the oldest first.
+    ///
+    /// # Errors
+    /// As [`Store::known`].
+    pub async fn audit(&self, filter: &Filter) -> Result<Vec<Value>, StoreError> {
+        let found = audit::find(&mut *self.connection.lock().await, filter).await;
+        found.map_err(|fault| fault.at(&self.path))
+    }
+
+    /// Looks whether the audit log is whole to its end; how many entries it has.
+    ///
+    /// # Errors
+    /// [`StoreError::Altered`] and [`StoreError::Behind`] tell what is not.
+    pub async fn verify_audit(&self) -> Result<i64, StoreError> {
+        let mut connection = self.connection.lock().await;
+        let head = head::read(&self.path)?.ok_or_else(|| StoreError::Headless { path: head::path_of(&self.path) })?;
+        audit::verify(&mut connection, head).await.map_err(|fault| fault.at(&self.path))
+    }
+
+    /// Keeps where the audit log ends. The change is durable by now, so a file that cannot be written fails nothing: the
+    /// next one that can be tells of this entry too.
+    fn ends_with(&self, end: Option<Head>) {
+        let mut kept = self.head.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Err(fault)) = end.map(|end| kept.write(end)) {
+            error!(%fault, file = %kept.path().display(), "the end of the audit log is not kept");
+        }
     }
 
     async fn write(&self, changes: &[&Change], act: &Act) -> Result<(), StoreError> {
         let mut connection = self.connection.lock().await;
         let seen: Vec<_> = self.seen().iter().map(|(key, at)| (*key, *at)).collect();
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::Write)?;
-        let moment = self.clock.moment();
+        let (moment, mut end) = (self.clock.moment(), None);
         // A sight is older than what changes now: it must not be written over it.
         for ((device, role), at) in &seen {
             devices::seen(&mut transaction, device, *role, *at).await.map_err(StoreError::Write)?;
         }
         for change in changes {
             let refresh = is_refresh(&mut transaction, change).await.map_err(StoreError::Write)?;
+            let ended = match change {
+                // One that cannot be read ends all the same.
+                Change::DropRequest { id, .. } => requests::load(&mut transaction, id, &moment).await.ok().flatten(),
+                _ => None,
+            };
             apply(&mut transaction, change, &moment).await.map_err(StoreError::Write)?;
-            if !refresh {
-                audit::append(&mut transaction, act, change).await.map_err(StoreError::Write)?;
+            if let Some(line) = audit::line::of(change, ended.as_ref()).filter(|_| !refresh) {
+                end = Some(audit::append(&mut transaction, act, line).await.map_err(StoreError::Write)?);
             }
         }
         transaction.commit().await.map_err(StoreError::Write)?;
+        self.ends_with(end);
         let mut waiting = self.seen();
         for (key, at) in &seen {
             if waiting.get(key) == Some(at) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, UnixMillis};
 use crate::base::limits::DECISION_OTHERS_MAX;
 use crate::base::limits::LABEL_CHARS_MAX;
 use crate::base::owner_command::OwnerCommand;
@@ -22,6 +22,7 @@ use crate::listener::caps::Caps;
 use crate::listener::live::Live;
 use crate::origin::exposure::Exposure;
 use crate::protocol::call::CallError;
+use crate::store::{Act, Filter, Line, StoreError};
 
 use super::address;
 use super::keys::Keyring;
@@ -195,6 +196,10 @@ impl Answer for Owner {
             Request::Approve { request_id, digest } => {
                 called(core.pairings().approve(&request_id, digest.as_deref(), &owner).await)
             }
+            Request::Audit { since_ms, device, action, most } => {
+                let filter = Filter { since: since_ms.map(UnixMillis), device, action, most };
+                stored(core.store().audit(&filter).await.map(|entries| json!({"entries": entries})))
+            }
             Request::Dashboard => Reply::Done(json!({"url": self.url()})),
             Request::Explain { id } => self.explain(id.as_deref()),
             Request::Devices => called(core.pairings().list(&owner).await.map(|lists| json!(lists))),
@@ -207,16 +212,36 @@ impl Answer for Owner {
             Request::RotateDevice { device_id, role, scopes } => {
                 called(core.pairings().rotate(&device_id, role, scopes, &owner).await)
             }
-            Request::RotateKeys { replaced } => match self.keyring.rotate(replaced) {
-                Ok(keys) => Reply::Done(keys),
-                Err(error) => Reply::failed(&error, error.hint()),
-            },
+            Request::RotateKeys { replaced } => {
+                let line = Line { change: "keys.rotate", detail: json!({"replaced": replaced}), ..Line::default() };
+                if let Err(error) = core.store().record(&Act::owner("keys.rotate", Clock::system().now()), line).await {
+                    return Reply::failed(&error, error.hint());
+                }
+                match self.keyring.rotate(replaced) {
+                    Ok(keys) => Reply::Done(keys),
+                    Err(error) => Reply::failed(&error, error.hint()),
+                }
+            }
             Request::RotateToken => match core.rotate_token().await {
                 Ok(_) => Reply::Done(json!({"rotated": true})),
+                Err(CoreError::Store(error)) => Reply::failed(&error, error.hint()),
                 Err(CoreError::Token(error)) => Reply::failed(&error, error.hint()),
                 Err(error @ CoreError::Stopped) => Reply::failed(error, "start it again and repeat this"),
             },
             Request::Status => self.status().await,
+            Request::VerifyAudit => {
+                stored(core.store().verify_audit().await.map(|entries| json!({"whole": true, "entries": entries})))
+            }
+        }
+    }
+}
+
+fn stored(result: Result<Value, StoreError>) -> Reply {
+    match result {
+        Ok(value) => Reply::Done(value),
+        Err(error) => {
+            let hint = error.hint();
+            Reply::failed(error, hint)
         }
     }
 }

@@ -20,6 +20,17 @@ pub enum Request {
         /// The digest that was shown with it; a request that changed since is then not approved.
         digest: Option<String>,
     },
+    /// The latest entries of the audit log.
+    Audit {
+        /// None older than this, in milliseconds since 1970.
+        since_ms: Option<i64>,
+        /// About this device alone, by the beginning of its id.
+        device: Option<String>,
+        /// With this word in what was done or changed.
+        action: Option<String>,
+        /// At most so many.
+        most: usize,
+    },
     /// Where the dashboard is.
     Dashboard,
     /// Pending requests and paired devices.
@@ -75,6 +86,8 @@ pub enum Request {
     RotateToken,
     /// How the instance is.
     Status,
+    /// Whether the audit log is whole.
+    VerifyAudit,
 }
 
 /// The answer.

@@ -70,6 +70,7 @@ impl AppError {
             Self::Bind(error) => error.hint(),
             Self::Certificates(error) => error.hint(),
             Self::Core(CoreError::Token(error)) => error.hint(),
+            Self::Core(CoreError::Store(error)) => error.hint(),
             Self::Core(CoreError::Stopped) | Self::Signer(_) => "start again".to_owned(),
             Self::EventLoop => "the log tells why; please report it, and start again".to_owned(),
             Self::Forced => "clients reconnect by themselves".to_owned(),

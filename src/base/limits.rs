@@ -3,11 +3,13 @@
 
 mod acme;
 mod log;
+mod store;
 
 use std::time::Duration;
 
 pub use acme::*;
 pub use log::*;
+pub use store::*;
 
 // ---- Connections -------------------------------------------------------------------------
 
@@ -327,19 +329,6 @@ pub const FAILURE_SWEEP_PERIOD: Duration = Duration::from_secs(1);
 pub const FAILURES_OVERFLOW_MAX: u32 = 100;
 /// Clients whose wrong secrets are remembered.
 pub const FAILURE_CLIENTS_MAX: usize = 10_000;
-
-// ---- The store ---------------------------------------------------------------------------
-
-/// How long a statement waits for another process that has the store locked.
-pub const STORE_BUSY_WAIT: Duration = Duration::from_secs(5);
-/// Bytes that the store's write-ahead log keeps once it was merged; text, as SQLite reads it.
-pub const STORE_LOG_BYTES_KEPT: &str = "4194304";
-/// Backups kept of those that an upgrade makes before it changes the store.
-pub const BACKUPS_BEFORE_UPGRADE_MAX: usize = 8;
-/// Records that a look through a whole table of the store has in memory at once.
-pub const STORE_PAGE_RECORDS: i64 = 500;
-/// Backups made within the same second.
-pub const BACKUPS_PER_SECOND_MAX: usize = 100;
 
 // ---- Certificates ------------------------------------------------------------------------
 

@@ -64,11 +64,7 @@ impl Inner {
         let requests = self.store.requests().await.inspect_err(|fault| error!(%fault, "requests not read"))?;
         let step = step::expire(&requests, now);
         if !step.changes.is_empty() {
-            self.commit(
-                &step.changes,
-                &Act { name: "expire", actor: "doorward".to_owned(), connection: None, at: now },
-            )
-            .await?;
+            self.commit(&step.changes, &Act::own("expire", now)).await?;
             step.notices.iter().for_each(|notice| self.carry_out(notice));
         }
         Ok(())
@@ -76,7 +72,7 @@ impl Inner {
 
     /// Writes what may become durable later.
     pub(super) async fn flush(&self) -> Result<(), StoreError> {
-        let act = Act { name: "seen", actor: "doorward".to_owned(), connection: None, at: self.clock.now() };
+        let act = Act::own("seen", self.clock.now());
         self.store.flush(&act).await.inspect_err(|fault| error!(%fault, "sights of devices not written"))
     }
 }

@@ -18,6 +18,7 @@ use crate::base::private_file;
 use crate::store::error::StoreError;
 use crate::store::file;
 use crate::store::migration::Migrations;
+use crate::store::whole::End;
 
 /// The folder of the backups, beside the store.
 const FOLDER: &str = "backups";
@@ -69,7 +70,7 @@ async fn write(
     let name = fresh.to_str().ok_or_else(|| fault(backup, "its name is not text"))?;
     sqlx::query("VACUUM INTO $1").bind(name).execute(connection).await.map_err(|error| fault(backup, error))?;
     fs::File::open(fresh).and_then(|file| file.sync_all()).map_err(failed)?;
-    file::check(fresh, migrations).await.map_err(|error| fault(backup, error))?;
+    file::check(fresh, migrations, End::Own).await.map_err(|error| fault(backup, error))?;
     private_file::name(fresh, backup).map_err(|error| fault(backup, error))
 }
 

@@ -9,7 +9,9 @@ use thiserror::Error;
 use crate::base::limits::LABEL_CHARS_MAX;
 use crate::base::owner_command::quoted;
 use crate::base::printable::printable;
+use crate::base::private_file::PrivateFileError;
 use crate::store::backup;
+use crate::store::head;
 use crate::store::whole;
 
 /// Why the store could not be opened, read or written.
@@ -26,6 +28,16 @@ pub enum StoreError {
         table: &'static str,
         /// The id of the row, or what is wrong with the whole table.
         row: String,
+    },
+    /// It ends before what was acknowledged: an older copy, or one that was cut short.
+    #[error("the store ends at entry {found} of its audit log, doorward had written {known}: {}", path.display())]
+    Behind {
+        /// The file.
+        path: PathBuf,
+        /// The last entry that is there.
+        found: i64,
+        /// The last entry that was written.
+        known: i64,
     },
     /// A backup could not be made, and what it was to come before was not done.
     #[error("no backup of the store could be made, nothing was changed ({cause}): {}", path.display())]
@@ -60,6 +72,21 @@ pub enum StoreError {
     /// A database, but not one of ours.
     #[error("the file is not a doorward store: {}", path.display())]
     Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There was a store, and it is not there any more.
+    #[error("the store is missing, and it was not empty: {}", path.display())]
+    Gone {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file that keeps the end of the audit log cannot be used.
+    #[error("the end of the audit log: {0}")]
+    Head(#[source] PrivateFileError),
+    /// The file that keeps the end of the audit log is not there.
+    #[error("the file that keeps the end of the audit log is missing: {}", path.display())]
+    Headless {
         /// The file.
         path: PathBuf,
     },
@@ -145,6 +172,7 @@ impl StoreError {
     pub(super) fn at(self, path: &Path) -> Self {
         match self {
             Self::Altered { table, row, .. } => Self::Altered { path: path.to_owned(), table, row },
+            Self::Behind { found, known, .. } => Self::Behind { path: path.to_owned(), found, known },
             Self::Query(error) if whole::is_damage(&error) => whole::damaged(path, &error),
             other => other,
         }
@@ -156,11 +184,23 @@ impl StoreError {
             Self::Backup { path, .. } => {
                 format!("see that this user may write {}, and that the disk is not full", path.display())
             }
-            Self::Altered { path, .. } | Self::Corrupt { path, .. } | Self::Empty { path } => restore(path),
+            Self::Altered { path, .. }
+            | Self::Behind { path, .. }
+            | Self::Corrupt { path, .. }
+            | Self::Empty { path } => restore(path),
             Self::Create { path, .. } => {
                 format!("make the folder of {} writable for the user that runs doorward", path.display())
             }
             Self::Foreign { path } => format!("set state_dir to a folder of its own, or move {} away", path.display()),
+            Self::Gone { path } => format!(
+                "{}; to begin anew, with no device paired, remove {} too",
+                restore(path),
+                head::path_of(path).display()
+            ),
+            Self::Head(error) => {
+                format!("{}; or {}", error.operators_hint(), restore(&error.path.with_extension("sqlite")))
+            }
+            Self::Headless { path } => format!("put it back, or {}", restore(&path.with_extension("sqlite"))),
             Self::HardLink { path } => {
                 format!("cp -p {0} {0}.copy && mv {0}.copy {0}", quoted(&path.display().to_string()))
             }

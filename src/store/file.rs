@@ -21,11 +21,17 @@ use crate::base::limits::STORE_BUSY_WAIT;
 use crate::base::limits::STORE_LOG_BYTES_KEPT;
 use crate::base::private_file;
 use crate::base::private_file::Fault;
+use crate::base::private_file::PrivateFileError;
+use crate::store::audit;
 use crate::store::error::StoreError;
+use crate::store::head;
+use crate::store::head::Head;
+use crate::store::head::HeadFile;
 use crate::store::migration;
 use crate::store::migration::Migrations;
 use crate::store::schema;
 use crate::store::whole;
+use crate::store::whole::End;
 use crate::store::whole::corrupt;
 use crate::store::whole::damaged;
 use crate::store::whole::refuse_newer;
@@ -34,21 +40,26 @@ use crate::store::whole::refuse_newer;
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 /// Opens the store at `path`, makes it if there is none.
-pub(super) async fn open(path: &Path) -> Result<SqliteConnection, StoreError> {
+pub(super) async fn open(path: &Path) -> Result<(SqliteConnection, HeadFile), StoreError> {
     match look(path)? {
         Found::Nothing => create(path).await?,
-        Found::Store => check(path, schema::MIGRATIONS).await?,
+        Found::Store => check(path, schema::MIGRATIONS, End::Kept).await?,
     }
+    // A store of before there was such a file gets one that every log follows from, before it counts on it.
+    head::ensure(path)?;
     let mut connection = writable(path).connect().await.map_err(|error| damaged(path, &error))?;
     migration::run(&mut connection, path, schema::MIGRATIONS).await?;
-    Ok(connection)
+    let mut kept = HeadFile::open(path)?;
+    let last = audit::last(&mut connection).await.map_err(StoreError::Query)?;
+    kept.write(last).map_err(|cause| StoreError::Head(PrivateFileError::new(kept.path(), Fault::Io(cause))))?;
+    Ok((connection, kept))
 }
 
 /// Says what [`open`] would refuse, and writes nothing, not even SQLite's own files beside the store.
 pub(super) async fn judge(path: &Path) -> Result<(), StoreError> {
     match look(path)? {
         Found::Nothing => Ok(()),
-        Found::Store => check(path, schema::MIGRATIONS).await,
+        Found::Store => check(path, schema::MIGRATIONS, End::Kept).await,
     }
 }
 
@@ -66,8 +77,10 @@ fn look(path: &Path) -> Result<Found, StoreError> {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let log = beside(path, "-wal");
+            let had_a_history = head::read(path)?.is_some_and(|head| head != Head::default());
             return match fs::symlink_metadata(&log) {
                 Ok(_) => Err(StoreError::Orphan { path: log }),
+                Err(_) if had_a_history => Err(StoreError::Gone { path: path.to_owned() }),
                 Err(_) => Ok(Found::Nothing),
             };
         }
@@ -117,9 +130,9 @@ fn check_private(path: &Path, metadata: &fs::Metadata) -> Result<(), StoreError>
 
 /// Looks at the content through a connection that cannot write: its schema (the log may know better than the header, and
 /// what goes beyond `migrations` is not ours to read), and whether it is whole.
-pub(super) async fn check(path: &Path, migrations: Migrations<'_>) -> Result<(), StoreError> {
+pub(super) async fn check(path: &Path, migrations: Migrations<'_>, end: End) -> Result<(), StoreError> {
     let mut connection = readable(path).connect().await.map_err(|error| damaged(path, &error))?;
-    let checked = whole::check(&mut connection, path, migrations).await;
+    let checked = whole::check(&mut connection, path, migrations, end).await;
     // Errors on closing a connection that only read say nothing about the file.
     let _closed = connection.close().await;
     checked
@@ -154,9 +167,10 @@ async fn create(path: &Path) -> Result<(), StoreError> {
         .execute(&mut connection)
         .await
         .map_err(|error| failed(error.to_string()))?;
-    migration::run(&mut connection, &fresh, schema::MIGRATIONS).await?;
+    migration::steps(&mut connection, schema::MIGRATIONS).await?;
     // Closing the only connection moves the log into the file and removes it.
     connection.close().await.map_err(|error| failed(error.to_string()))?;
+    head::ensure(path)?;
     let rename = || {
         fs::File::open(&fresh)?.sync_all()?;
         fs::rename(&fresh, path)?;

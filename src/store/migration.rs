@@ -9,6 +9,7 @@ use sqlx::Connection;
 use sqlx::SqliteConnection;
 use tracing::info;
 
+use crate::store::audit::carry;
 use crate::store::backup;
 use crate::store::error::StoreError;
 use crate::store::schema;
@@ -39,6 +40,9 @@ pub(super) async fn steps(connection: &mut SqliteConnection, migrations: Migrati
     for (version, statements) in (version.saturating_add(1)..).zip(migrations.get(done..).unwrap_or_default()) {
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::Write)?;
         step(&mut transaction, version, statements).await.map_err(StoreError::Write)?;
+        if version == schema::CHAINED {
+            carry::over(&mut transaction).await.map_err(StoreError::Write)?;
+        }
         if version >= schema::SEALED {
             for kind in seal::ALL {
                 kind.renew_all(&mut transaction).await?;

@@ -11,9 +11,12 @@ pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
 /// The first schema whose records are sealed.
 pub(super) const SEALED: i64 = 2;
 
+/// The first schema whose audit log is a chain.
+pub(super) const CHAINED: i64 = 3;
+
 /// The statements that take a store from schema `n` to `n + 1`, from 0. One that has been released is never changed: a
 /// further column or table is one more entry. [`super::migration`] runs them, and seals every record anew after each.
-pub(super) const MIGRATIONS: &[&[&str]] = &[FIRST, SEALS];
+pub(super) const MIGRATIONS: &[&[&str]] = &[FIRST, SEALS, CHAIN];
 
 /// Seals; and how long this machine was up when a request was last seen, which no setting of the clock moves.
 const SEALS: &[&str] = &[
@@ -27,6 +30,16 @@ const SEALS: &[&str] = &[
     "ALTER TABLE requests ADD COLUMN boot TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE requests ADD COLUMN refreshed_uptime BIGINT NOT NULL DEFAULT 0",
 ];
+
+/// The audit log as a chain; [`super::audit::carry`] moves the old one there and removes it.
+const CHAIN: &[&str] = &["CREATE TABLE audit_log (
+        sequence BIGINT PRIMARY KEY NOT NULL,
+        at BIGINT NOT NULL,
+        act TEXT NOT NULL,
+        device_id TEXT,
+        entry TEXT NOT NULL,
+        hash TEXT NOT NULL
+    )"];
 
 const FIRST: &[&str] = &[
     "CREATE TABLE devices (

@@ -7,7 +7,9 @@ use sqlx::Connection;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteConnectOptions;
 
+use crate::store::audit;
 use crate::store::error::StoreError;
+use crate::store::head;
 use crate::store::migration;
 use crate::store::migration::Migrations;
 use crate::store::schema;
@@ -19,6 +21,7 @@ pub(super) async fn faults(
     connection: &mut SqliteConnection,
     path: &Path,
     migrations: Migrations<'_>,
+    end: End,
 ) -> Result<Vec<StoreError>, StoreError> {
     let fault = |error: sqlx::Error| damaged(path, &error);
     let application = pragma(connection, "PRAGMA application_id").await.map_err(fault)?;
@@ -47,7 +50,23 @@ pub(super) async fn faults(
             faults.extend(kind.check_all(connection).await.map_err(|error| error.at(path))?);
         }
     }
+    if version >= schema::CHAINED {
+        let head = match end {
+            End::Kept => head::read(path)?.ok_or_else(|| StoreError::Headless { path: head::path_of(path) })?,
+            End::Own => audit::last(connection).await.map_err(|error| StoreError::Query(error).at(path))?,
+        };
+        faults.extend(audit::verify(connection, head).await.err());
+    }
     Ok(faults.into_iter().map(|fault| fault.at(path)).collect())
+}
+
+/// Where the audit log of a store must end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum End {
+    /// Where the file beside it says.
+    Kept,
+    /// Where it does: for a copy, which has no such file.
+    Own,
 }
 
 /// The first of [`faults`], as an error.
@@ -55,8 +74,9 @@ pub(super) async fn check(
     connection: &mut SqliteConnection,
     path: &Path,
     migrations: Migrations<'_>,
+    end: End,
 ) -> Result<(), StoreError> {
-    faults(connection, path, migrations).await?.into_iter().next().map_or(Ok(()), Err)
+    faults(connection, path, migrations, end).await?.into_iter().next().map_or(Ok(()), Err)
 }
 
 /// Every table, index and trigger, with the statement that made it.

@@ -133,10 +133,11 @@ async fn the_way_back_names_the_newest_backup() {
     hint("doorward-20261122T000000Z.sqlite");
 }
 
-type Content = (Vec<PairedDevice>, Vec<PendingRequest>);
+type Content = (Vec<PairedDevice>, Vec<PendingRequest>, Vec<Value>);
 
 async fn content(store: &Store) -> Result<Content, StoreError> {
-    Ok((store.devices().await?, store.requests().await?))
+    let all = Filter { most: usize::MAX, ..Filter::default() };
+    Ok((store.devices().await?, store.requests().await?, store.audit(&all).await?))
 }
 
 async fn filled() -> (tempfile::TempDir, Store) {
