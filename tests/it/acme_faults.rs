@@ -73,6 +73,7 @@ fn no_answer_of_a_ca_ends_the_instance_and_each_is_told() {
             Said::problem(503, "serverInternal", "later").with("Retry-After", never),
             "the ca refused",
         ),
+        ("poll", "order", Said::new(200, order("")).with("Retry-After", never), "did not finish the order in time"),
         ("no-order", "new-order", Said::new(201, "{}"), "does not answer as an acme server does"),
         ("no-place", "new-order", Said::new(201, order("")), "no order URL"),
         ("many", "new-order", located(Said::new(201, order(&many))), "more authorizations than names"),
