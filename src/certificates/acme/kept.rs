@@ -24,6 +24,9 @@ const PAIR: &str = "pem";
 /// And an account's that was set aside.
 const REFUSED: &str = "refused";
 
+/// A certificate in the folder, or why it cannot be used.
+pub type Stored = (Id, Result<Loaded, FileError>);
+
 /// The folder.
 #[derive(Clone, Debug)]
 pub struct Kept(PathBuf);
@@ -149,7 +152,7 @@ impl Kept {
     ///
     /// # Errors
     /// When the folder is there and cannot be looked into: it is not taken for an empty one.
-    pub fn pairs(&self, first: &[Id]) -> Result<Vec<(Id, Result<Loaded, FileError>)>, PrivateFileError> {
+    pub fn pairs(&self, first: &[Id]) -> Result<Vec<Stored>, PrivateFileError> {
         let entries = match fs::read_dir(&self.0) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.map_err(|error| PrivateFileError::new(&self.0, Fault::Io(error)))?,
