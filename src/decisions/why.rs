@@ -4,6 +4,7 @@
 
 mod connect;
 mod http;
+pub mod proxy;
 
 /// What a reason means.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! What the log advises about proxies: which one to mend, and which address to trust, as text to paste. Once for each
+//! What the log advises about proxies: which one to mend, and which address to trust. Once for each
 //! source and day, and for so many sources only: strangers send forwarding headers too, and must not fill the log.
 
 use std::collections::HashSet;
@@ -10,11 +10,11 @@ use tracing::warn;
 
 use crate::base::clock::UnixMillis;
 use crate::base::limits::{ADVICE_PERIOD, ADVICE_SOURCES_PER_SHARE_MAX};
+use crate::decisions::why::proxy;
 use crate::listener;
 use crate::net::addr::ClientKey;
-use crate::net::range::Ranges;
 use crate::origin::trail::Step;
-use crate::origin::{Class, ClientAddr, ClientIpHeader, Origin};
+use crate::origin::{Class, ClientAddr, Origin, ProxyProtocol};
 
 /// What somebody should do about a source.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -27,7 +27,10 @@ pub(super) enum Advice {
     /// A forwarding header came from an address that hides many callers, which nobody may trust.
     Mask,
     /// A forwarding header came from somebody who is not trusted.
-    Trust,
+    Trust {
+        /// Of which kind.
+        class: Class,
+    },
 }
 
 /// Whom the log has told of, bounded and forgotten daily.
@@ -47,62 +50,49 @@ impl Advice {
     pub(super) fn of(origin: &Origin, headers: &HeaderMap, settings: &listener::Settings) -> Option<(IpAddr, Self)> {
         let step = |wanted: fn(Step) -> bool| origin.trail.steps().find(|step| wanted(*step));
         if let Some(step) = step(names_nobody) {
-            let speaker = origin.via.first().copied().filter(|_| settings.origin.proxy_protocol != PROXY_OFF);
+            let speaker = origin.via.first().copied().filter(|_| settings.origin.proxy_protocol != ProxyProtocol::Off);
             return Some((speaker.unwrap_or(origin.peer.ip()), Self::Mend { step }));
         }
-        step(|step| matches!(step, Step::HeaderNotRead | Step::HeaderUntrusted))?;
+        step(|step| matches!(step, Step::HeaderMasked | Step::HeaderNotRead | Step::HeaderUntrusted))?;
         let client = origin.client.map(ClientAddr::ip)?;
-        let trusted = settings.origin.trusted_proxies.contains(client);
         let forwarded = headers.keys().any(|name| names_a_client(name.as_str()));
         match origin.class {
-            _ if trusted || !forwarded => None,
+            _ if !forwarded => None,
             Class::Nat | Class::Local => Some((client, Self::Mask)),
-            _ => Some((client, Self::Trust)),
+            _ if settings.origin.trusted_proxies.contains(client) => None,
+            class => Some((client, Self::Trust { class })),
         }
     }
 
-    /// The advice in words, with what to paste.
-    fn words(self, source: IpAddr, settings: &listener::Settings) -> String {
-        let name = &settings.name;
-        let header = settings.origin.client_ip_header.as_str();
+    /// What happened, in a fixed phrase.
+    fn news(self) -> &'static str {
         match self {
-            Self::Mask => format!(
-                "whoever comes through {source} looks like it, so it cannot be trusted: let your proxy reach listener {name} \
-                 from an address of its own (a shared container network, or the host's), and trust that"
-            ),
-            Self::Mend { step: Step::HeaderAbsent } => format!(
-                "{source} is in trusted_proxies of listener {name} but sends no {header}: let it send one (nginx: \
-                 proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;), or take it out of the list"
-            ),
-            Self::Mend { step: Step::ChainWithoutClient } => format!(
-                "{source} names only proxies of trusted_proxies of listener {name} in {header}: a caller from one of those \
-                 addresses is nobody; narrow the list to the proxies themselves"
-            ),
-            Self::Mend { .. } => format!(
-                "what {source} sends listener {name} in {header} cannot be read: let it replace what callers send, not \
-                 keep it (nginx: proxy_set_header X-Forwarded-For $remote_addr;)"
-            ),
-            Self::Trust => {
-                let list = pasted(&settings.origin.trusted_proxies, source);
-                let header = match settings.origin.client_ip_header {
-                    ClientIpHeader::None => "\nclient_ip_header = \"x-forwarded-for\"",
-                    _ => "",
-                };
-                format!(
-                    "only if {source} is a proxy of your own, and not a caller who pretends, set for listener {name}: \
-                     {list}{header}"
-                )
-            }
+            Self::Mask | Self::Trust { .. } => "a forwarding header does not count",
+            Self::Mend { .. } => "a trusted proxy names no caller",
+        }
+    }
+
+    /// The advice in words: `explain` has the same.
+    fn words(self, source: IpAddr, settings: &listener::Settings) -> String {
+        match self {
+            Self::Mask => proxy::trust(source, Class::Nat, settings),
+            // Never empty: only a step that can be mended makes this advice.
+            Self::Mend { step } => proxy::mend(step, source, settings).unwrap_or_default(),
+            Self::Trust { class } => proxy::trust(source, class, settings),
         }
     }
 }
 
-const PROXY_OFF: crate::origin::ProxyProtocol = crate::origin::ProxyProtocol::Off;
-
 fn names_nobody(step: Step) -> bool {
     matches!(
         step,
-        Step::ChainWithoutClient | Step::HeaderAbsent | Step::HopNotPossible | Step::HopUnreadable | Step::HopsTooMany
+        Step::ChainWithoutClient
+            | Step::HeaderAbsent
+            | Step::HeaderRepeated
+            | Step::HeaderUngrammatical
+            | Step::HopNotPossible
+            | Step::HopUnreadable
+            | Step::HopsTooMany
     )
 }
 
@@ -111,22 +101,13 @@ fn names_a_client(name: &str) -> bool {
     ["forwarded", "x-forwarded-for", "x-real-ip"].contains(&name)
 }
 
-/// The whole list with `source` added.
-fn pasted(trusted: &Ranges, source: IpAddr) -> String {
-    let bare = |range: ipnet::IpNet| {
-        if range.prefix_len() == range.max_prefix_len() { range.addr().to_string() } else { range.to_string() }
-    };
-    let entries: Vec<String> = trusted.iter().map(bare).chain([source.to_string()]).collect();
-    format!("trusted_proxies = [\"{}\"]", entries.join("\", \""))
-}
-
 impl Advisor {
     /// Logs what this request calls for, if nobody was told of its source today.
     pub(super) fn heed(&self, origin: &Origin, headers: &HeaderMap, settings: &listener::Settings, now: UnixMillis) {
         let Some((source, advice)) = Advice::of(origin, headers, settings) else { return };
         if self.admit(&settings.name, source, advice, origin.class, now) {
-            let advice = advice.words(source, settings);
-            warn!(listener = %settings.name, %source, %advice, "a forwarding header does not count");
+            let (news, advice) = (advice.news(), advice.words(source, settings));
+            warn!(listener = %settings.name, %source, %advice, "{news}");
         }
     }
 
@@ -156,8 +137,9 @@ mod tests {
     use super::*;
     use crate::net::addr::PeerAddr;
     use crate::net::host::Scheme;
-    use crate::net::range::Width;
-    use crate::origin::{self, Facts, Network, Owner, Whois, resolve};
+    use crate::net::range::{Ranges, Width};
+    use crate::origin::container::Container;
+    use crate::origin::{self, ClientIpHeader, Facts, Network, Owner, Whois, resolve};
 
     fn listener(header: ClientIpHeader) -> listener::Settings {
         let trusted_proxies = Ranges::parse(&["10.0.0.2", "10.1.0.0/24"], Width::Narrow).unwrap();
@@ -170,7 +152,11 @@ mod tests {
         }
     }
 
-    fn advice(peer: &str, header: ClientIpHeader, lines: &[(&'static str, &'static str)]) -> Option<String> {
+    fn advice(
+        peer: &str,
+        header: ClientIpHeader,
+        lines: &[(&'static str, &'static str)],
+    ) -> Option<(&'static str, String)> {
         let line = |(name, value): &(&'static str, &'static str)| {
             (HeaderName::from_static(name), HeaderValue::from_static(value))
         };
@@ -185,40 +171,47 @@ mod tests {
             authority: None,
             scheme: Scheme::Http,
         };
-        let origin = resolve(&facts, &settings.origin, &Network::new(["172.18.0.1".parse().unwrap()], 0));
-        Advice::of(&origin, &headers, &settings).map(|(source, advice)| advice.words(source, &settings))
+        let gateways = ["172.18.0.1", "10.1.0.1"].map(|gateway| gateway.parse().unwrap());
+        let network = Network::new(gateways, 0).with_links(&[], Some(Container::Mount));
+        let origin = resolve(&facts, &settings.origin, &network);
+        Advice::of(&origin, &headers, &settings)
+            .map(|(source, advice)| (advice.news(), advice.words(source, &settings)))
     }
 
     #[test]
-    fn the_advice_names_the_proxy_and_what_to_paste() {
+    fn the_advice_says_what_happened_and_what_to_change() {
         const FOR: &str = "x-forwarded-for";
-        for (peer, header, lines, part) in [
-            ("10.0.0.2", ClientIpHeader::XForwardedFor, &[][..], "10.0.0.2 is in trusted_proxies of listener web"),
-            ("10.0.0.2", ClientIpHeader::XForwardedFor, &[(FOR, "junk")], "cannot be read"),
-            ("10.0.0.2", ClientIpHeader::XForwardedFor, &[(FOR, "10.1.0.9")], "names only proxies"),
+        let (other, none) = (ClientIpHeader::parse("x-real-ip").unwrap(), "a trusted proxy names no caller");
+        let (add, ours) = ("add it to trusted_proxies in [[listener]] \"web\": \"10.0.0.3\"", "10.0.0.2");
+        let (ignored, stranger) = ("a forwarding header does not count", "203.0.113.9");
+        for (peer, header, lines, news, part) in [
+            (ours, ClientIpHeader::XForwardedFor, &[][..], none, "let the proxy at 10.0.0.2 send x-forwarded-for"),
+            (ours, ClientIpHeader::XForwardedFor, &[(FOR, "junk")], none, "write x-forwarded-for anew"),
             (
-                "10.0.0.3",
+                ours,
                 ClientIpHeader::XForwardedFor,
-                &[(FOR, "203.0.113.9")],
-                "set for listener web: trusted_proxies = [\"10.0.0.2\", \"10.1.0.0/24\", \"10.0.0.3\"]",
+                &[(FOR, "10.1.0.9")],
+                none,
+                "names only addresses in trusted_proxies",
             ),
-            (
-                "10.0.0.3",
-                ClientIpHeader::None,
-                &[("x-real-ip", "203.0.113.9")],
-                "\"10.0.0.3\"]\nclient_ip_header = \"x-forwarded-for\"",
-            ),
-            ("172.18.0.1", ClientIpHeader::XForwardedFor, &[(FOR, "203.0.113.9")], "it cannot be trusted"),
-            ("127.0.0.1", ClientIpHeader::None, &[("forwarded", "for=203.0.113.9")], "it cannot be trusted"),
+            (ours, ClientIpHeader::Forwarded, &[("forwarded", "for=\"")], none, "write forwarded anew"),
+            (ours, other, &[("x-real-ip", "192.0.2.1"), ("x-real-ip", "192.0.2.2")], none, "write x-real-ip anew"),
+            ("10.0.0.3", ClientIpHeader::XForwardedFor, &[(FOR, stranger)], ignored, add),
+            ("10.0.0.3", ClientIpHeader::None, &[("x-real-ip", stranger)], ignored, "in client_ip_header, and add it"),
+            ("172.18.0.1", ClientIpHeader::XForwardedFor, &[(FOR, stranger)], ignored, "it cannot be trusted"),
+            ("127.0.0.1", ClientIpHeader::None, &[("forwarded", "for=203.0.113.9")], ignored, "it cannot be trusted"),
+            // Listed before we joined the network whose gateway it is.
+            ("10.1.0.1", ClientIpHeader::XForwardedFor, &[(FOR, stranger)], ignored, "it cannot be trusted"),
         ] {
-            let advice = advice(peer, header, lines).unwrap_or_default();
-            assert!(advice.contains(part), "{peer} {lines:?}: {advice}");
+            let (told, advice) = advice(peer, header, lines).unwrap_or_default();
+            assert_eq!(told, news, "{peer} {lines:?}");
+            assert!(advice.contains(part) && !advice.contains('\n'), "{peer} {lines:?}: {advice}");
         }
         for (peer, header, lines) in [
-            ("10.0.0.2", ClientIpHeader::XForwardedFor, &[(FOR, "203.0.113.9")][..]),
+            (ours, ClientIpHeader::XForwardedFor, &[(FOR, stranger)][..]),
             ("10.0.0.3", ClientIpHeader::XForwardedFor, &[]),
-            ("203.0.113.9", ClientIpHeader::None, &[("via", "1.1 cache")]),
-            ("10.0.0.2", ClientIpHeader::None, &[(FOR, "203.0.113.9")]),
+            (stranger, ClientIpHeader::None, &[("via", "1.1 cache")]),
+            (ours, ClientIpHeader::None, &[(FOR, stranger)]),
         ] {
             assert_eq!(advice(peer, header, lines), None, "{peer} {lines:?}");
         }
@@ -229,7 +222,7 @@ mod tests {
         let advisor = Advisor::default();
         let now = UnixMillis(0);
         let tomorrow = UnixMillis(ADVICE_PERIOD.as_millis().try_into().unwrap());
-        let tell = |ip: IpAddr, class, now| advisor.admit("web", ip, Advice::Trust, class, now);
+        let tell = |ip: IpAddr, class, now| advisor.admit("web", ip, Advice::Trust { class }, class, now);
         let near: IpAddr = "10.0.0.3".parse().unwrap();
         for number in 0..1_000_u32 {
             let stranger = IpAddr::V4(std::net::Ipv4Addr::from_bits(0xcb00_0000 + number));
@@ -239,7 +232,10 @@ mod tests {
         assert!(tell(near, Class::Private, now));
         assert!(!tell(near, Class::Private, now));
         assert!(advisor.admit("web", near, Advice::Mask, Class::Private, now), "another advice is news");
-        assert!(advisor.admit("other", near, Advice::Trust, Class::Private, now), "another listener is news");
+        assert!(
+            advisor.admit("other", near, Advice::Trust { class: Class::Private }, Class::Private, now),
+            "another listener is news"
+        );
         assert!(tell(near, Class::Private, tomorrow));
         assert!(tell("203.0.113.9".parse().unwrap(), Class::Public, tomorrow));
     }

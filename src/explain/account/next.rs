@@ -1,5 +1,7 @@
 //! What to change: the exact command or configuration key, where there is one.
 
+use std::net::IpAddr;
+
 use crate::base::limits::LABEL_CHARS_MAX;
 use crate::base::owner_command::OwnerCommand;
 use crate::base::printable::printable;
@@ -7,6 +9,7 @@ use crate::decisions::Case;
 use crate::decisions::Decision;
 use crate::decisions::Kept;
 use crate::decisions::why;
+use crate::decisions::why::proxy;
 use crate::origin::ClientIpHeader;
 use crate::origin::Owner;
 use crate::origin::request::speaker;
@@ -45,7 +48,7 @@ fn of_reason(decision: &Decision, reason: &str, owner: &OwnerCommand) -> Vec<Str
             };
             vec![case.asked.lines.web_origin().map_or(general, add)]
         }
-        ("not-through-the-proxy", ..) => vec![trust(case, &case.connection.peer.ip().to_string())],
+        ("not-through-the-proxy", ..) => vec![trust(case, case.connection.peer.ip())],
         ("port-not-closed", ..) => vec![port_hint(case).unwrap_or(general)],
         ("token_missing" | "token_mismatch", ..) => {
             vec![general, format!("the right one: {}", owner.with("token show"))]
@@ -62,22 +65,8 @@ fn of_step(step: Step, case: &Case) -> Option<String> {
     let came = |name: &str| case.asked.lines.iter().any(|(found, _)| found.as_str() == name);
     let forwarded = || case.asked.lines.iter().any(|(name, _)| rules.is_forwarding(name));
     Some(match step {
-        Step::HeaderUntrusted if came(header) => trust(case, &speaker.to_string()),
-        Step::HeaderNotRead if forwarded() && rules.client_ip_header == ClientIpHeader::None => {
-            let set = format!("set client_ip_header and trusted_proxies in [[listener]] \"{listener}\"");
-            format!("forwarding headers came and none is read: if {speaker} is a proxy of yours, {set}")
-        }
-        Step::HeaderAbsent => {
-            let otherwise = "or name the header that it does send in client_ip_header";
-            format!("let the proxy at {speaker} send {header}, {otherwise}")
-        }
-        Step::HopUnreadable | Step::HeaderUngrammatical | Step::HopNotPossible | Step::HeaderRepeated => {
-            format!("let the proxy at {speaker} write {header} anew, with the address of its own caller")
-        }
-        Step::ChainWithoutClient => {
-            let narrow = "narrow that list to your proxies";
-            format!("the caller itself is in trusted_proxies of [[listener]] \"{listener}\": {narrow}")
-        }
+        Step::HeaderMasked | Step::HeaderUntrusted if came(header) => trust(case, speaker),
+        Step::HeaderNotRead if forwarded() && rules.client_ip_header == ClientIpHeader::None => trust(case, speaker),
         Step::NatBridge | Step::NatGateway | Step::NatOwnAddress | Step::NatRuntime => {
             let mend = "let what forwards them speak the PROXY protocol, or run on the host's own network";
             format!("callers behind this address cannot be told apart: {mend}")
@@ -90,7 +79,7 @@ fn of_step(step: Step, case: &Case) -> Option<String> {
             }
             Owner::Assumed | Owner::Unknown => return None,
         },
-        _ => return None,
+        _ => return proxy::mend(step, speaker, &case.listener),
     })
 }
 
@@ -100,9 +89,7 @@ fn port_hint(case: &Case) -> Option<String> {
     case.network.exposure(port).hint(port)
 }
 
-fn trust(case: &Case, ip: &str) -> String {
-    format!(
-        "only if {ip} is a proxy of yours, add it to trusted_proxies in [[listener]] \"{}\": \"{ip}\"",
-        case.listener.name
-    )
+/// What to do about `ip`, which wrote the head and may be a proxy.
+fn trust(case: &Case, ip: IpAddr) -> String {
+    proxy::trust(ip, case.origin.class, &case.listener)
 }

@@ -63,11 +63,19 @@ fn every_element_of_the_header_has_its_verdict() {
 fn what_to_change_names_the_key() {
     let untrusted = forwarded(behind_a_proxy(&["10.0.0.1"]), "10.0.0.2", &["203.0.113.9"]);
     let unread = forwarded(origin::Settings::default(), "10.0.0.2", &["203.0.113.9"]);
+    let hidden = forwarded(behind_a_proxy(&["10.0.0.2"]), "127.0.0.1", &["203.0.113.9"]);
+    let single = origin::Settings {
+        client_ip_header: ClientIpHeader::parse("x-real-ip").unwrap(),
+        ..behind_a_proxy(&["10.0.0.1"])
+    };
+    let repeated = judged(single, "10.0.0.1", &[("x-real-ip", "192.0.2.1"), ("x-real-ip", "192.0.2.2")]);
     let broken = forwarded(behind_a_proxy(&["10.0.0.1"]), "10.0.0.1", &["unknown"]);
     let circle = forwarded(behind_a_proxy(&["10.0.0.0/24"]), "10.0.0.1", &["10.0.0.9"]);
     for (decision, expected) in [
         (untrusted, "add it to trusted_proxies in [[listener]] \"test\": \"10.0.0.2\""),
-        (unread, "set client_ip_header and trusted_proxies in [[listener]] \"test\""),
+        (unread, "name the header that it sends in client_ip_header, and add it to trusted_proxies"),
+        (hidden, "whoever comes through 127.0.0.1 looks like it, so it cannot be trusted"),
+        (repeated, "write x-real-ip anew"),
         (broken, "let the proxy at 10.0.0.1 write x-forwarded-for anew"),
         (circle, "narrow that list to your proxies"),
     ] {
