@@ -8,3 +8,6 @@ pub mod owner;
 pub mod reload;
 pub mod request;
 pub mod server;
+
+#[cfg(test)]
+mod testing;

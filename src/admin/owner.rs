@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
 
 use crate::base::clock::{Clock, UnixMillis};
 use crate::base::limits::DECISION_OTHERS_MAX;
@@ -39,6 +40,7 @@ pub struct Owner {
     facts: Facts,
     reloader: Arc<Reloader>,
     keyring: Arc<Keyring>,
+    clock: Clock,
 }
 
 /// What does not change while the instance runs.
@@ -70,8 +72,9 @@ impl Owner {
         facts: Facts,
         reloader: Arc<Reloader>,
         keyring: Arc<Keyring>,
+        clock: Clock,
     ) -> Self {
-        Self { edge, caps, pulse, facts, reloader, keyring }
+        Self { edge, caps, pulse, facts, reloader, keyring, clock }
     }
 
     /// Where the dashboard is, without the token.
@@ -99,8 +102,12 @@ impl Owner {
             (false, true) => "draining",
             (true, true) => "ready",
         };
-        let status = self.edge.core().status().await;
-        let network = self.edge.network();
+        let reloader = Arc::clone(&self.reloader);
+        // It reads files, perhaps from a disk that hangs: not on the loop that answers the owner.
+        let (status, configuration) =
+            tokio::join!(self.edge.core().status(), spawn_blocking(move || reloader.describe()));
+        // None only if it broke off: the log has the panic.
+        let (configuration, network) = (configuration.ok(), self.edge.network());
         let listeners = self.facts.listeners.iter().map(|listener| {
             let settings = listener.settings.load();
             let published = settings.origin.local.published_port().map(|port| {
@@ -123,7 +130,7 @@ impl Owner {
             "version": env!("CARGO_PKG_VERSION"),
             "pid": std::process::id(),
             "config": self.reloader.file(),
-            "configuration": self.reloader.describe(),
+            "configuration": configuration,
             "stateDir": self.facts.state_dir,
             "dashboard": self.url(),
             "connections": self.caps.open(),
@@ -152,7 +159,7 @@ impl Owner {
     }
 
     fn explain(&self, id: Option<&str>) -> Reply {
-        let (decisions, now) = (self.edge.core().decisions(), Clock::system().now());
+        let (decisions, now) = (self.edge.core().decisions(), self.clock.now());
         let mut found = match id {
             Some(id) => Vec::from_iter(decisions.find(id)),
             None => decisions.denied(DECISION_OTHERS_MAX.saturating_add(1)),
@@ -272,5 +279,25 @@ fn hint(error: &CallError) -> &'static str {
              approved for it gets only by a request of its own"
         }
         _ => "see the log of the running doorward",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::testing::House;
+    use crate::decisions::testing::denial;
+
+    #[tokio::test]
+    async fn how_long_ago_it_was_is_told_by_the_instances_clock() {
+        let house = House::open("").await;
+        let mut decision = denial("192.168.1.20");
+        decision.case.at = house.clock.now();
+        house.edge.core().decisions().keep(decision);
+        house.clock.advance(3 * 3_600_000);
+        let Reply::Done(told) = house.owner.answer(Request::Explain { id: None }).await else {
+            panic!("nobody was refused")
+        };
+        assert!(told["text"].as_str().unwrap().contains("3 hours ago"), "{told:#}");
     }
 }

@@ -1,17 +1,22 @@
 //! The configuration, taken anew while connections are open: whole, or not at all.
 //!
 //! Promise: whoever is told that it was taken meets the new rules in every decision that begins from then on, on open
-//! connections too; whoever is told that it was not finds everything as before. No socket is closed by it.
+//! connections too; whoever is told that it was not finds everything as before. No socket is closed by it, and nobody who
+//! only asks how things are waits for it.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 use thiserror::Error;
 use tokio::task::{JoinError, spawn_blocking};
+use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use crate::base::clock::{Clock, UnixMillis};
+use crate::base::limits::RELOAD_WAIT;
 use crate::certificates::{CertificateError, Certificates};
 use crate::config::change::{Changes, compare};
 use crate::config::place::Environment;
@@ -28,8 +33,11 @@ pub struct Reloader {
     edge: Edge,
     environment: Environment,
     listeners: Vec<Live>,
+    taken: ArcSwap<Taken>,
     /// Locked for the whole of a reload: one at a time.
-    taken: Mutex<Taken>,
+    turn: Mutex<()>,
+    /// How many were asked for and are not over.
+    under_way: AtomicUsize,
 }
 
 /// The configuration that holds, and since when.
@@ -58,31 +66,39 @@ impl Reloader {
         certificates: Arc<Certificates>,
         clock: Clock,
     ) -> Self {
-        let taken = Mutex::new(Taken { config, at: clock.now() });
-        Self { certificates, clock, edge, environment, listeners, taken }
+        let taken = ArcSwap::from_pointee(Taken { config, at: clock.now() });
+        let (turn, under_way) = (Mutex::default(), AtomicUsize::new(0));
+        Self { certificates, clock, edge, environment, listeners, taken, turn, under_way }
     }
 
     /// Reads the file again, as `doorward check` does, and takes it if all of it can be taken now.
     ///
     /// # Errors
-    /// [`ReloadError`]; then everything is as before.
+    /// [`ReloadError`]; then everything is as before, but for [`ReloadError::UnderWay`]: that one goes on.
     pub async fn reload(self: &Arc<Self>) -> Result<Reloaded, ReloadError> {
-        let this = Arc::clone(self);
-        // Files are read and perhaps a certificate is signed: not on the loop that answers the owner.
-        let reloaded = spawn_blocking(move || this.take()).await.unwrap_or_else(|broken| Err(broken.into()));
-        match &reloaded {
-            Ok(Reloaded { changed, warnings }) => {
-                warnings.iter().for_each(|warning| warn!("{warning}"));
-                info!(changed = %shown(changed), "configuration reloaded");
+        let turn = UnderWay::of(self);
+        // Files are read and perhaps a certificate is signed: not on the loop that answers the owner. It writes its own line,
+        // for whoever asked may be gone by then.
+        let taking = spawn_blocking(move || {
+            let reloaded = turn.0.take();
+            tell(&reloaded);
+            reloaded
+        });
+        match timeout(RELOAD_WAIT, taking).await {
+            Ok(Ok(reloaded)) => reloaded,
+            Ok(Err(broken)) => {
+                let broken = Err(broken.into());
+                tell(&broken);
+                broken
             }
-            Err(fault) => error!(error = %fault, hint = %fault.hint(), "configuration not reloaded; the old one holds"),
+            Err(_) => Err(ReloadError::UnderWay),
         }
-        reloaded
     }
 
     fn take(&self) -> Result<Reloaded, ReloadError> {
-        let mut taken = self.taken();
-        let config = Config::load(taken.config.file.as_deref(), &self.environment)?;
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = self.taken.load();
+        let config = Config::load(taken.config.file.as_deref(), &self.environment())?;
         let changes = compare(&taken.config, &config);
         if !changes.restart.is_empty() {
             return Err(ReloadError::NeedsRestart(changes.restart));
@@ -98,20 +114,27 @@ impl Reloader {
         }
         self.edge.replace_settings(config.edge.clone());
         let reloaded = Reloaded { changed: changes.live, warnings: config.warnings.clone() };
-        *taken = Taken { config, at: self.clock.now() };
+        self.taken.store(Arc::new(Taken { config, at: self.clock.now() }));
         Ok(reloaded)
+    }
+
+    /// The environment of now: the age of what a file names is judged by it.
+    fn environment(&self) -> Environment {
+        Environment { now: self.clock.now(), ..self.environment.clone() }
     }
 
     /// The configuration file, if there is one.
     pub fn file(&self) -> Option<PathBuf> {
-        self.taken().config.file.clone()
+        self.taken.load().config.file.clone()
     }
 
-    /// Since when which configuration holds, and how the file on disk compares with it; for `status`.
+    /// Since when which configuration holds, and how the file on disk compares with it; for `status`. It reads files.
     pub fn describe(&self) -> Value {
-        let taken = self.taken();
-        let on_disk = OnDisk::of(&taken.config, &self.environment);
-        let mut described = json!({"file": taken.config.file, "loadedAtMs": taken.at.0, "onDisk": on_disk.word()});
+        let taken = self.taken.load_full();
+        let on_disk = OnDisk::of(&taken.config, &self.environment());
+        let reloading = self.under_way.load(Ordering::Acquire) > 0;
+        let mut described = json!({"file": taken.config.file, "loadedAtMs": taken.at.0, "onDisk": on_disk.word(),
+            "reloading": reloading});
         if let Value::Object(fields) = &mut described {
             match on_disk {
                 OnDisk::Invalid(error) => drop(fields.insert("problem".into(), json!(error.to_string().trim_end()))),
@@ -124,9 +147,32 @@ impl Reloader {
         }
         described
     }
+}
 
-    fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+/// A reload that was asked for; its drop is its end.
+struct UnderWay(Arc<Reloader>);
+
+impl UnderWay {
+    fn of(reloader: &Arc<Reloader>) -> Self {
+        reloader.under_way.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(reloader))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// The lines of a reload that is over.
+fn tell(reloaded: &Result<Reloaded, ReloadError>) {
+    match reloaded {
+        Ok(Reloaded { changed, warnings }) => {
+            warnings.iter().for_each(|warning| warn!("{warning}"));
+            info!(changed = %shown(changed), "configuration reloaded");
+        }
+        Err(fault) => error!(error = %fault, hint = %fault.hint(), "configuration not reloaded; the old one holds"),
     }
 }
 
@@ -180,6 +226,9 @@ pub enum ReloadError {
     /// A listener would trust what hides strangers.
     #[error(transparent)]
     OwnBridge(#[from] OwnBridgeError),
+    /// It takes longer than an answer may, and goes on.
+    #[error("the configuration is still being taken")]
+    UnderWay,
 }
 
 impl ReloadError {
@@ -193,6 +242,10 @@ impl ReloadError {
             }
             Self::NeedsRestart(_) => "restart doorward, or take these lines back and reload again".to_owned(),
             Self::OwnBridge(error) => error.hint().to_owned(),
+            Self::UnderWay => "it goes on: ask `doorward status`; the log says how it ends".to_owned(),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -88,7 +88,8 @@ pub(super) async fn open(config: Config, environment: &Environment, lock: &State
     let keyring = Arc::new(Keyring::new(keys, signer, edge.clone(), clock.clone()));
     let facts = Facts { certificates: Arc::clone(&certificates), listeners, state_dir: config.state_dir.clone() };
     let (pulse, reloading) = (workers.pulse(), Arc::clone(&reloader));
-    let owner = Arc::new(Owner::new(edge.clone(), caps, pulse, facts, reloading, Arc::clone(&keyring)));
+    let (answering, signing) = (edge.clone(), Arc::clone(&keyring));
+    let owner = Arc::new(Owner::new(answering, caps, pulse, facts, reloading, signing, clock.clone()));
     let acme = Runner::new(Arc::clone(&certificates), clock.clone());
     let upkeep = Upkeep { certificates, clock, listeners: live, edge: edge.clone(), keyring, knocks };
     Ok(Instance { acme, admin, config, edge, owner, reloader, upkeep, workers })

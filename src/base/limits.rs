@@ -368,6 +368,8 @@ pub const ADMIN_LINE_BYTES_MAX: usize = 1024 * 1024;
 pub const ADMIN_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Each step of an admin command: its line read, its work done, its answer written.
 pub const ADMIN_WAIT: Duration = Duration::from_secs(10);
+/// A reload's answer to whoever asked for it, well within [`ADMIN_WAIT`]; the reload itself goes on.
+pub const RELOAD_WAIT: Duration = Duration::from_secs(8);
 /// Admin commands at once.
 pub const ADMIN_CONNECTIONS_MAX: usize = 16;
 /// Bytes that `explain --batch` reads.

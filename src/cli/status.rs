@@ -107,7 +107,9 @@ fn configuration(status: &Value) -> String {
         Some("invalid") => "; THE FILE IS INVALID NOW: doorward check",
         _ => "",
     };
-    format!("{file}, loaded {loaded}{since}")
+    let reloading = status.pointer("/configuration/reloading").and_then(Value::as_bool) == Some(true);
+    let reloading = if reloading { "; a reload is under way" } else { "" };
+    format!("{file}, loaded {loaded}{since}{reloading}")
 }
 
 fn utc(millis: i64) -> String {
