@@ -24,6 +24,7 @@ use crate::net::addr::ClientKey;
 use crate::origin::Class;
 use crate::origin::Network;
 use crate::origin::Origin;
+use crate::origin::Whois;
 
 pub use request::Asked;
 pub use request::Kept;
@@ -42,6 +43,8 @@ pub struct Case {
     pub listener: Arc<Settings>,
     /// What was known of this machine's network.
     pub network: Arc<Network>,
+    /// tailscaled's word on the peer, as it was then.
+    pub tailnet: Whois,
     /// What was asked.
     pub asked: Asked,
     /// Who was calling, as it was found then.

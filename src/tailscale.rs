@@ -2,8 +2,10 @@
 //!
 //! Promise: a name comes only out of a positive answer about exactly one address and port, of a caller who dialled an address
 //! of this very node: anybody on a cable can take a tailnet's address for his own. Whatever is late, refused, unreadable or
-//! about somebody else names nobody, and no answer outlives its connection.
+//! about somebody else names nobody, and no answer outlives its connection, nor
+//! [`WHOIS_LIFE`](crate::base::limits::WHOIS_LIFE) without being asked for again.
 
+mod kept;
 mod local_api;
 mod status;
 mod whois;
@@ -24,6 +26,7 @@ use crate::net::addr::PeerAddr;
 use crate::origin::Whois;
 use crate::origin::tailnet::is_of_a_tailnet;
 
+pub use self::kept::PeerWord;
 pub use self::whois::PROVIDER;
 
 /// Where tailscaled listens unless told otherwise.

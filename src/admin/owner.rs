@@ -21,7 +21,7 @@ use crate::explain::account;
 use crate::explain::account::Account;
 use crate::listener::caps::Caps;
 use crate::listener::live::Live;
-use crate::origin::exposure::Exposure;
+use crate::origin::exposure::{Answer as DialAnswer, Answerer, Exposure};
 use crate::protocol::call::CallError;
 use crate::store::{Act, Filter, Line, StoreError};
 
@@ -112,8 +112,12 @@ impl Owner {
             let settings = listener.settings.load();
             let published = settings.origin.local.published_port().map(|port| {
                 let exposure = network.exposure(port);
+                let dialled = network.dials(port).iter().map(|dial| {
+                    let by = (dial.answer == DialAnswer::Answered(Answerer::Ourselves)).then_some("this very listener");
+                    json!({"address": dial.at.to_string(), "answer": dial.answer.as_str(), "by": by})
+                });
                 json!({"port": port, "found": exposure.to_string(), "closed": exposure == Exposure::Closed,
-                    "hint": exposure.hint(port)})
+                    "dialled": dialled.collect::<Vec<_>>(), "hint": exposure.hint(port)})
             });
             json!({
                 "name": settings.name,

@@ -58,7 +58,7 @@ pub fn look_around(config: &Config, known: &[u16]) -> Vec<String> {
     };
     let mut shown = Vec::new();
     for port in ports {
-        let exposure = runtime.block_on(probe::probe(&network, port, &Knocks::default()));
+        let exposure = runtime.block_on(probe::probe(&network, port, &Knocks::default())).exposure;
         if let Some(hint) = exposure.hint(port) {
             shown.push(exposed(port, &exposure.to_string(), &hint));
         }

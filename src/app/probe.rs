@@ -15,65 +15,72 @@ use crate::listener;
 use crate::listener::knock::Knocks;
 use crate::origin::Network;
 use crate::origin::container::Users;
-use crate::origin::exposure::{Answerer, Exposure};
+use crate::origin::exposure::{Answer, Answerer, Dial, Exposure};
 
 /// The ports that `listeners` say are published on loopback only.
 pub(super) fn published<'a>(listeners: impl IntoIterator<Item = &'a listener::Settings>) -> Vec<u16> {
     listeners.into_iter().filter_map(|listener| listener.origin.local.published_port()).collect()
 }
 
+/// What a probe came to.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) struct Probed {
+    pub(super) exposure: Exposure,
+    pub(super) dials: Vec<Dial>,
+}
+
 /// How far `port` of the host reaches, seen from a container with this `network`.
-pub(super) async fn probe(network: &Network, port: u16, knocks: &Knocks) -> Exposure {
+pub(super) async fn probe(network: &Network, port: u16, knocks: &Knocks) -> Probed {
     if network.users() == Users::Mapped {
-        return Exposure::Unprovable;
+        return Probed { exposure: Exposure::Unprovable, dials: Vec::new() };
     }
     reach(network.host_addresses(), port, knocks).await
 }
 
 /// How far `port` reaches by what each of `hosts` says, seen from the network beside it.
-async fn reach(hosts: Vec<(IpAddr, IpNet)>, port: u16, knocks: &Knocks) -> Exposure {
+async fn reach(hosts: Vec<(IpAddr, IpNet)>, port: u16, knocks: &Knocks) -> Probed {
+    let mut dials = Vec::new();
+    let exposure = dial_all(hosts, port, knocks, &mut dials).await;
+    Probed { exposure, dials }
+}
+
+async fn dial_all(hosts: Vec<(IpAddr, IpNet)>, port: u16, knocks: &Knocks, dials: &mut Vec<Dial>) -> Exposure {
     let mut found = if hosts.is_empty() { Exposure::NoHost } else { Exposure::Closed };
-    for (count, (host, from)) in hosts.into_iter().enumerate() {
+    for (host, from) in hosts {
         let at = SocketAddr::new(host, port);
-        if count >= PROBE_ADDRESSES_MAX {
+        if dials.len() >= PROBE_ADDRESSES_MAX {
             return Exposure::Unproven { at, from };
         }
-        match dial(at, knocks).await {
-            Dialled::Answered(by) => return Exposure::Open { at, by },
-            Dialled::Refused => {}
-            Dialled::Unclear => found = Exposure::Unproven { at, from },
+        let answer = dial(at, knocks).await;
+        dials.push(Dial { at, answer });
+        match answer {
+            Answer::Answered(by) => return Exposure::Open { at, by },
+            Answer::Refused => {}
+            Answer::Unclear => found = Exposure::Unproven { at, from },
         }
     }
     found
 }
 
-/// What became of one dial.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Dialled {
-    Answered(Answerer),
-    Refused,
-    Unclear,
-}
-
-async fn dial(at: SocketAddr, knocks: &Knocks) -> Dialled {
+async fn dial(at: SocketAddr, knocks: &Knocks) -> Answer {
     // Awaited before the dial: our listener may have the connection before we know of it.
-    let Ok(word) = knocks.expect() else { return Dialled::Unclear };
+    let Ok(word) = knocks.expect() else { return Answer::Unclear };
     let stream = match timeout(PROBE_WAIT, TcpStream::connect(at)).await {
         Ok(Ok(stream)) => stream,
         failed => {
             // Nobody will say the word: while it is awaited, our listeners wait for the first bytes of every caller.
             knocks.end();
             return match failed {
-                Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => Dialled::Refused,
+                Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => Answer::Refused,
                 // No route, a firewall's "prohibited", no descriptor: none of these says that others are refused.
-                _ => Dialled::Unclear,
+                _ => Answer::Unclear,
             };
         }
     };
     let knocked = timeout(PROBE_HEARD_WAIT, knock(stream, &word)).await;
     // Whoever took the connection answers; that it was ourselves only makes the log surer.
     let heard = knocks.end();
-    Dialled::Answered(if knocked.is_ok() && heard { Answerer::Ourselves } else { Answerer::Somebody })
+    Answer::Answered(if knocked.is_ok() && heard { Answerer::Ourselves } else { Answerer::Somebody })
 }
 
 /// Says a word that only this process knows, and waits for the end: our own listener hangs up on it.
@@ -102,9 +109,9 @@ mod tests {
         let knocks = Knocks::default();
         let (taken, at) = free_port();
         drop(taken);
-        assert_eq!(dial(at, &knocks).await, Dialled::Refused);
+        assert_eq!(dial(at, &knocks).await, Answer::Refused);
         let (_taken, at) = free_port();
-        assert_eq!(dial(at, &knocks).await, Dialled::Answered(Answerer::Somebody), "a backlog is an answer");
+        assert_eq!(dial(at, &knocks).await, Answer::Answered(Answerer::Somebody), "a backlog is an answer");
     }
 
     #[tokio::test]
@@ -112,7 +119,7 @@ mod tests {
         let knocks = Knocks::default();
         let (taken, closed) = free_port();
         drop(taken);
-        assert_eq!(dial(closed, &knocks).await, Dialled::Refused);
+        assert_eq!(dial(closed, &knocks).await, Answer::Refused);
         let (listener, at) = free_port();
         listener.set_nonblocking(true).unwrap();
         let listener = TcpListener::from_std(listener).unwrap();
@@ -132,7 +139,7 @@ mod tests {
             let (stream, _) = listener.accept().await.unwrap();
             ear.hear(&stream).await.unwrap()
         });
-        assert_eq!(dial(at, &knocks).await, Dialled::Answered(Answerer::Ourselves));
+        assert_eq!(dial(at, &knocks).await, Answer::Answered(Answerer::Ourselves));
         assert_eq!(server.await.unwrap(), crate::listener::knock::Heard::Knock);
     }
 
@@ -157,12 +164,31 @@ mod tests {
         let network =
             Network::new(["172.17.0.1".parse::<IpAddr>().unwrap()], 0).with_links(&links, Some(Container::Mount));
         let rootless = network.with_users(Users::of("0 1000 1\n1 100000 65536\n"));
-        assert_eq!(probe(&rootless, 1, &Knocks::default()).await, Exposure::Unprovable);
+        assert_eq!(probe(&rootless, 1, &Knocks::default()).await.exposure, Exposure::Unprovable);
+    }
+
+    #[tokio::test]
+    async fn each_dial_and_its_answer_is_told() {
+        let (taken, at) = free_port();
+        let hosts = |ips: &[&str]| ips.iter().map(|ip| (ip.parse().unwrap(), "127.0.0.0/8".parse().unwrap())).collect();
+        let dialled = async |hosts| {
+            let mut dials = Vec::new();
+            let exposure = dial_all(hosts, at.port(), &Knocks::default(), &mut dials).await;
+            (exposure, dials)
+        };
+        let refused = |ip: &str| Dial { at: SocketAddr::new(ip.parse().unwrap(), at.port()), answer: Answer::Refused };
+        let by = Answerer::Somebody;
+        let answered = Dial { at, answer: Answer::Answered(by) };
+        let found = dialled(hosts(&["127.0.0.2", "127.0.0.1", "127.0.0.3"])).await;
+        assert_eq!(found, (Exposure::Open { at, by }, vec![refused("127.0.0.2"), answered]));
+        drop(taken);
+        let found = dialled(hosts(&["127.0.0.2", "127.0.0.3"])).await;
+        assert_eq!(found, (Exposure::Closed, vec![refused("127.0.0.2"), refused("127.0.0.3")]));
     }
 
     #[tokio::test]
     async fn without_a_host_to_dial_nothing_is_proven() {
         let found = probe(&Network::new(["127.0.0.1".parse::<IpAddr>().unwrap()], 0), 1, &Knocks::default()).await;
-        assert_eq!(found, Exposure::NoHost);
+        assert_eq!(found, Probed { exposure: Exposure::NoHost, dials: Vec::new() });
     }
 }

@@ -18,6 +18,7 @@ use crate::listener::live::Live;
 use crate::origin::Network;
 use crate::origin::exposure::Exposure;
 
+use super::probe::Probed;
 use super::{network, probe};
 
 /// What is kept fresh.
@@ -63,9 +64,9 @@ impl Upkeep {
         let listeners: Vec<Arc<listener::Settings>> = self.listeners.iter().map(Live::load).collect();
         let mut probed = read;
         for port in probe::published(listeners.iter().map(Arc::as_ref)) {
-            let exposure = probe::probe(&probed, port, &self.knocks).await;
+            let Probed { exposure, dials } = probe::probe(&probed, port, &self.knocks).await;
             tell(port, known.exposure(port), exposure);
-            probed = probed.with_exposure(port, exposure);
+            probed = probed.with_exposure(port, exposure).with_dials(port, dials);
         }
         if *self.edge.network() != probed {
             self.edge.replace_network(probed);

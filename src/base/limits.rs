@@ -50,6 +50,8 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub const WHOIS_WAIT: Duration = Duration::from_secs(2);
 /// Questions to tailscaled at once; further ones wait within [`WHOIS_WAIT`].
 pub const WHOIS_AT_ONCE_MAX: usize = 64;
+/// tailscaled's word on a connection's peer; a request that comes later asks again.
+pub const WHOIS_LIFE: Duration = Duration::from_secs(300);
 /// One answer of tailscaled: a node with its host's facts, a user with groups, capabilities.
 pub const WHOIS_ANSWER_BYTES_MAX: usize = 256 * 1024;
 /// Addresses of one node of a tailnet; it has two.

@@ -56,6 +56,7 @@ fn shown(status: &Value) -> String {
         if let Some(published) = listener.get("published").filter(|published| published.is_object()) {
             let of = |key: &str| devices::text(published.get(key));
             let _ = writeln!(shown, "  published port {}: {}", of("port"), of("found"));
+            shown.push_str(&dialled(published));
             if published.get("closed").and_then(Value::as_bool) == Some(false) {
                 let _ = writeln!(shown, "  nobody is local there; hint: {}", of("hint"));
             }
@@ -94,6 +95,17 @@ fn certificate(standing: &Value) -> String {
         let _ = writeln!(shown, "  {}\n  hint: {}", of("/attempts/failure/reason"), of("/attempts/failure/hint"));
     }
     shown
+}
+
+/// By what it was found: each address that was dialled, and what it answered.
+fn dialled(published: &Value) -> String {
+    let dials = published.get("dialled").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let told = dials.iter().map(|dial| {
+        let of = |key: &str| devices::text(dial.get(key));
+        format!("{} at {}", of("answer"), of("address"))
+    });
+    let told = told.collect::<Vec<_>>().join(", ");
+    if told.is_empty() { String::new() } else { format!("  dialled from here: {told}\n") }
 }
 
 /// Which configuration holds, and what became of its file since.

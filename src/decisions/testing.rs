@@ -46,6 +46,7 @@ pub(crate) fn case(peer: &str) -> Case {
         connection,
         listener,
         network,
+        tailnet: Whois::NotAsked,
         asked: Asked::of(&head, None, Scheme::Http, &origin::Settings::default()),
         origin,
         identity: None,

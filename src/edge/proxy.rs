@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use pingora_core::apps::HttpServerOptions;
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::http::ServerSession;
@@ -31,14 +31,13 @@ use crate::certificates::acme::challenge;
 use crate::core;
 use crate::core::Admission;
 use crate::decisions;
-use crate::identity::claims::IdentityClaim;
 use crate::listener;
 use crate::listener::Serve;
 use crate::listener::facts::ConnectionFacts;
 use crate::listener::head::HeadFault;
 use crate::net::host::Authority;
 use crate::origin::request::{check_web_origin, read_authority, read_scheme, speaker};
-use crate::origin::{Network, Origin, resolve};
+use crate::origin::{Network, resolve};
 
 /// Our half of pingora's proxy.
 #[derive(Debug)]
@@ -196,14 +195,17 @@ impl Edge {
         if asks_socket || !is_safe(&head.method) {
             check_web_origin(&head.headers, Some(authority), scheme, &settings.origins)?;
         }
-        let said = facts.said(&head.headers, Some(authority), scheme);
+        let word = &*record.tailnet.insert(facts.tailnet.fresh().await);
+        let said = facts.said(&head.headers, Some(authority), scheme, word.whois());
         let origin = &*record.origin.insert(resolve(&said, rules, network));
         line.origin(origin);
         self.0.advisor.heed(origin, &head.headers, listener, self.0.clock.now());
         if let Some(page) = self.page(route, head.uri.path()) {
             return Ok(Outcome::Answer(page));
         }
-        record.identity = self.identify(&head.headers, origin, listener, network, facts).await?;
+        let speaker = speaker(facts.peer, proxy_header);
+        let named = self.0.identities.read(&head.headers, speaker, listener, network).await?;
+        record.identity = named.or_else(|| tailnet_identity(origin, word));
         let caller = Caller { origin, identity: record.identity.as_ref() };
         let seal = |head| assertion::seal(head, authority, caller, listener, connection, &self.0.signer, &self.0.clock);
         if !asks_socket {
@@ -220,20 +222,6 @@ impl Edge {
             Ok(admission) => Outcome::Socket(handshake, admission),
             Err(response) => Outcome::Answer(response),
         })
-    }
-
-    /// Whom somebody we trust names: a product in front by its token, or the tailnet.
-    async fn identify(
-        &self,
-        headers: &HeaderMap,
-        origin: &Origin,
-        listener: &listener::Settings,
-        network: &Network,
-        facts: &ConnectionFacts,
-    ) -> Result<Option<IdentityClaim>, Refusal> {
-        let speaker = speaker(facts.peer, facts.proxy_header.as_ref());
-        let named = self.0.identities.read(headers, speaker, listener, network).await?;
-        Ok(named.or_else(|| tailnet_identity(origin, &facts.tailnet)))
     }
 
     /// What we answer ourselves, whoever asks.

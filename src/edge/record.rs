@@ -13,6 +13,7 @@ use crate::listener::Settings;
 use crate::listener::facts::ConnectionFacts;
 use crate::net::host::{Authority, Scheme};
 use crate::origin::{self, Network, Origin, resolve};
+use crate::tailscale::Word;
 
 /// The findings so far.
 #[derive(Debug, Default)]
@@ -23,6 +24,7 @@ pub(super) struct Record {
     pub(super) network: Option<Arc<Network>>,
     pub(super) origin: Option<Origin>,
     pub(super) scheme: Option<Scheme>,
+    pub(super) tailnet: Option<Arc<Word>>,
 }
 
 impl Record {
@@ -48,8 +50,9 @@ impl Record {
         let listener = self.listener.unwrap_or_else(|| facts.listener.load());
         let network = self.network.unwrap_or_else(|| edge.0.network.load());
         let scheme = self.scheme.unwrap_or_else(|| facts.scheme());
+        let tailnet = self.tailnet.unwrap_or_else(|| facts.tailnet.last()).whois();
         let origin = self.origin.unwrap_or_else(|| {
-            let said = facts.said(headers, self.authority.as_ref(), scheme);
+            let said = facts.said(headers, self.authority.as_ref(), scheme, tailnet);
             resolve(&said, &listener.origin, &network)
         });
         Case {
@@ -58,6 +61,7 @@ impl Record {
             asked: asked(self.authority.as_ref(), scheme, &listener.origin),
             listener,
             network,
+            tailnet,
             origin,
             identity: self.identity,
         }

@@ -27,7 +27,7 @@ use crate::net::host::{Host, HostError};
 use crate::origin::proxy_protocol::{Decoded, Header, ProxyProtocolError, Source, decode};
 use crate::origin::tailnet::is_whois_due;
 use crate::origin::{LocalRule, Network, Owner, ProxyProtocol};
-use crate::tailscale::{Tailscale, Word};
+use crate::tailscale::{PeerWord, Tailscale};
 
 /// A listener as its connections see it.
 #[derive(Clone, Debug)]
@@ -166,12 +166,12 @@ async fn shake_hands(
 }
 
 /// tailscaled's word on `peer`, who dialled `own`, where it is due.
-async fn whois(peer: PeerAddr, own: IpAddr, settings: &Settings, network: &Network, door: &Door) -> Word {
+async fn whois(peer: PeerAddr, own: IpAddr, settings: &Settings, network: &Network, door: &Door) -> PeerWord {
     match &door.tailscale {
         Some(tailscale) if settings.serve == Serve::All && is_whois_due(peer.ip(), &settings.origin, network) => {
-            tailscale.whois(peer, own).await
+            PeerWord::ask(tailscale, peer, own).await
         }
-        _ => Word::NotAsked,
+        _ => PeerWord::not_asked(),
     }
 }
 

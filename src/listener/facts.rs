@@ -16,8 +16,8 @@ use crate::identity::claims::TlsVersion;
 use crate::net::addr::PeerAddr;
 use crate::net::host::{Authority, Host, Scheme};
 use crate::origin::proxy_protocol::Header;
-use crate::origin::{self, Owner};
-use crate::tailscale::Word;
+use crate::origin::{self, Owner, Whois};
+use crate::tailscale::PeerWord;
 
 /// One connection, from the end of its handshake to its end.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub struct ConnectionFacts {
     /// Who owns the peer's socket, where that was asked.
     pub owner: Owner,
     /// tailscaled's word on the peer, where it was asked.
-    pub tailnet: Word,
+    pub tailnet: PeerWord,
     /// TLS, unless the connection is plain.
     pub tls: Option<TlsFacts>,
     pub(super) progress: Progress,
@@ -82,18 +82,20 @@ pub enum Alpn {
 }
 
 impl ConnectionFacts {
-    /// All that is known of a request of this connection when its origin is found: whoever asks again finds the same.
+    /// All that is known of a request of this connection when its origin is found, `tailnet` being tailscaled's word by
+    /// then: whoever asks again with the same finds the same.
     pub fn said<'a>(
         &'a self,
         headers: &'a HeaderMap,
         authority: Option<&'a Authority>,
         scheme: Scheme,
+        tailnet: Whois,
     ) -> origin::Facts<'a> {
         origin::Facts {
             peer: self.peer,
             proxy_header: self.proxy_header.as_ref(),
             owner: self.owner,
-            tailnet: self.tailnet.whois(),
+            tailnet,
             headers,
             authority,
             scheme,
@@ -181,25 +183,6 @@ impl Alpn {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::claims::IdentityClaim;
-    use crate::origin::{Class, Network, resolve};
-
-    #[test]
-    fn what_tailscaled_said_counts_for_every_request_of_the_connection() {
-        let mut facts = ConnectionFacts::plain(origin::Settings::default(), "100.64.0.7:4000".parse().unwrap());
-        let (headers, network) = (HeaderMap::new(), Network::new([], 0));
-        let class = |facts: &ConnectionFacts, host: Option<&Authority>| {
-            let said = facts.said(&headers, host, Scheme::Http);
-            resolve(&said, &facts.listener.load().origin, &network).class
-        };
-        assert_eq!(class(&facts, None), Class::Private);
-        let (provider, login) = ("tailscale".to_owned(), "ann@example.com".to_owned());
-        facts.tailnet = Word::Person(IdentityClaim { provider, login, name: None });
-        let other = Authority::parse("other").unwrap();
-        for host in [None, Some(&other)] {
-            assert_eq!(class(&facts, host), Class::Tailnet, "{host:?}");
-        }
-    }
 
     impl ConnectionFacts {
         /// A plain connection from `peer` on a listener that reads what `origin` says.
@@ -213,7 +196,7 @@ mod tests {
                 peer: PeerAddr::from_accept(peer),
                 proxy_header: None,
                 owner: Owner::Unknown,
-                tailnet: Word::NotAsked,
+                tailnet: PeerWord::not_asked(),
                 tls: None,
                 progress: Progress::default(),
             }

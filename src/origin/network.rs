@@ -15,6 +15,7 @@ use ipnet::IpNet;
 
 use self::container::Container;
 use self::container::Users;
+use self::exposure::Dial;
 use self::exposure::Exposure;
 use self::link::Link;
 use self::link::LinkKind;
@@ -31,6 +32,8 @@ pub struct Network {
     /// Every address of ours.
     own: Vec<IpAddr>,
     exposures: Vec<(u16, Exposure)>,
+    /// By what each of them was found.
+    dials: Vec<(u16, Vec<Dial>)>,
     own_uid: u32,
     users: Users,
 }
@@ -126,10 +129,18 @@ impl Network {
         self
     }
 
+    /// The same machine, where the last probe of the published `port` made these dials.
+    #[must_use]
+    pub fn with_dials(mut self, port: u16, dials: Vec<Dial>) -> Self {
+        self.dials.retain(|(known, _)| *known != port);
+        self.dials.push((port, dials));
+        self
+    }
+
     /// The same machine, with what is known of its published ports left out.
     #[must_use]
     pub fn without_exposures(self) -> Self {
-        Self { exposures: Vec::new(), ..self }
+        Self { exposures: Vec::new(), dials: Vec::new(), ..self }
     }
 
     /// Whether `ip` is the next hop of a default route: callers behind its NAT all look like it.
@@ -153,6 +164,11 @@ impl Network {
     /// How far the published `port` reaches.
     pub fn exposure(&self, port: u16) -> Exposure {
         self.exposures.iter().find(|(known, _)| *known == port).map(|(_, exposure)| *exposure).unwrap_or_default()
+    }
+
+    /// The dials by which it was found how far the published `port` reaches.
+    pub fn dials(&self, port: u16) -> &[Dial] {
+        self.dials.iter().find(|(known, _)| *known == port).map_or(&[], |(_, dials)| dials)
     }
 
     /// Whether `ip` is the default gateway of a container's own bridge network: the only address from which the

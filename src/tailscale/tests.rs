@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::*;
-use crate::base::limits::WHOIS_ANSWER_BYTES_MAX;
+use crate::base::limits::{WHOIS_ANSWER_BYTES_MAX, WHOIS_LIFE};
 
 const PEER: &str = "100.64.0.7:4711";
 /// What the peer dialled.
@@ -99,6 +99,33 @@ async fn a_status_that_is_not_had_names_nobody() {
     let socket = rig.tailscale.0.settings.socket.clone();
     let strict = Tailscale::new(Settings { socket, dialled: Dialled::ThisNode });
     assert_eq!(strict.whois(PeerAddr::from_accept(PEER.parse().unwrap()), OWN).await, Word::NoAnswer);
+}
+
+#[tokio::test]
+async fn an_old_word_is_asked_for_again_and_nothing_is_left_of_a_person_who_is_named_no_more() {
+    let (alice, gone) = (whois::tests::ALICE, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+    let named = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{alice}", alice.len());
+    let refused = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n";
+    for (second, word) in [(gone, Word::Nobody), (refused, Word::NoAnswer)] {
+        let first = std::sync::atomic::AtomicBool::new(true);
+        let answers = [named.clone().into_bytes(), second.as_bytes().to_vec()];
+        let mut rig = Rig::start(move |_| answers[usize::from(!first.swap(false, Ordering::SeqCst))].clone());
+        let kept = PeerWord::ask(&rig.tailscale, PeerAddr::from_accept(PEER.parse().unwrap()), OWN).await;
+        let login = |word: &Word| word.identity().map(|alice| alice.login.clone());
+        for _ in 0..3 {
+            assert_eq!(login(&*kept.fresh().await).as_deref(), Some("alice@example.com"));
+        }
+        rig.questions.recv().await.unwrap();
+        assert!(rig.questions.try_recv().is_err(), "a young word is not asked for again");
+        tokio::time::pause();
+        tokio::time::advance(WHOIS_LIFE).await;
+        tokio::time::resume();
+        let both = tokio::join!(kept.fresh(), kept.fresh());
+        assert_eq!((&*both.0, &*both.1, &*kept.last()), (&word, &word, &word));
+        rig.questions.recv().await.unwrap();
+        assert!(rig.questions.try_recv().is_err(), "one question is enough for all who wait");
+    }
+    assert_eq!(*PeerWord::not_asked().fresh().await, Word::NotAsked);
 }
 
 #[tokio::test(start_paused = true)]

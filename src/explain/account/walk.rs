@@ -44,7 +44,8 @@ impl Walk {
     /// The walk of this case, gone once more.
     pub(super) fn of(case: &Case) -> Self {
         let headers = case.asked.lines.headers();
-        let facts = case.connection.said(&headers, case.asked.authority.as_ref(), case.asked.scheme);
+        let (authority, scheme) = (case.asked.authority.as_ref(), case.asked.scheme);
+        let facts = case.connection.said(&headers, authority, scheme, case.tailnet);
         let mut recorder = Recorder::default();
         let again = resolve_with(&facts, &case.listener.origin, &case.network, &mut recorder);
         let complete = case.asked.lines.kept == Kept::Whole && again.trail == case.origin.trail;

@@ -36,6 +36,37 @@ pub enum Exposure {
     },
 }
 
+/// One address at which the last probe dialled a published port, and what came of it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Dial {
+    /// Where.
+    pub at: SocketAddr,
+    /// What came of it.
+    pub answer: Answer,
+}
+
+/// What came of a dial.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Answer {
+    /// Somebody takes the connection.
+    Answered(Answerer),
+    /// Nobody listens there, or a firewall says so in the port's place.
+    Refused,
+    /// Nothing, or nothing that proves anything.
+    Unclear,
+}
+
+impl Answer {
+    /// The word for it in `status`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered(_) => "answered",
+            Self::Refused => "refused",
+            Self::Unclear => "no clear answer",
+        }
+    }
+}
+
 /// Who answers at the published port.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Answerer {
