@@ -2,8 +2,11 @@
 //! and every honest chain we know of; what it expects holds, and what it forbids never happens.
 
 use std::fs;
+use std::process::Command;
 
 use serde_json::Value;
+
+const VECTORS: &str = "tests/vectors/client_ip.json";
 
 #[test]
 fn every_known_chain_ends_as_its_case_says() {
@@ -31,13 +34,13 @@ fn what_no_case_may_end_in_never_happens() {
 }
 
 fn answered() -> Vec<(Value, Value)> {
-    let text = fs::read_to_string("tests/vectors/client_ip.json").unwrap();
+    let text = fs::read_to_string(VECTORS).unwrap();
     let file: Value = serde_json::from_str(&text).unwrap();
     let cases = file["vectors"].as_array().unwrap();
-    let mut out = Vec::new();
-    doorward::explain::batch::run(&text, &mut out).unwrap();
-    let lines: Vec<Value> =
-        String::from_utf8(out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let run = Command::new(env!("CARGO_BIN_EXE_doorward")).args(["explain", "--batch", VECTORS]).output().unwrap();
+    assert!(run.status.success() && run.stderr.is_empty(), "{run:?}");
+    let out = String::from_utf8(run.stdout).unwrap();
+    let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((cases.len(), lines.len()), (197, 197));
     let pairs: Vec<_> = cases.iter().cloned().zip(lines).collect();
     assert!(pairs.iter().all(|(case, answer)| case["id"] == answer["id"]), "one line per case, in order");
