@@ -11,6 +11,7 @@ use crate::certificates::Certificates;
 use crate::config::Config;
 use crate::config::place::Environment;
 use crate::core::CoreError;
+use crate::edge::identities;
 use crate::listener::bind;
 use crate::listener::knock::Knocks;
 use crate::listener::own_bridge;
@@ -35,7 +36,7 @@ pub fn judge(config: &Config, environment: &Environment) -> Vec<AppError> {
     let certificates = Certificates::judge(&config.certificates, Clock::system().now());
     faults.extend(certificates.into_iter().map(AppError::from));
     match network::read() {
-        Ok(network) => faults.extend(own_bridge::judge(&config.listeners, &network).err().map(AppError::from)),
+        Ok(looked) => faults.extend(own_bridge::judge(&config.listeners, &looked.network).err().map(AppError::from)),
         Err(error) => faults.push(AppError::Network(error)),
     }
     if is_free {
@@ -47,23 +48,32 @@ pub fn judge(config: &Config, environment: &Environment) -> Vec<AppError> {
     faults
 }
 
-/// What stands in the way of nothing but shows only from here: ports that are published wider than their listener says.
-/// Dials them, as a start would, but for those whose reach is `known`: a running instance would take our dial for a stranger's.
+/// What stands in the way of nothing but shows only from here: keys of identities that cannot be read, links that the
+/// kernel does not tell, and ports that are published wider than their listener says. Dials those, as a start would, but for
+/// those whose reach is `known`: a running instance would take our dial for a stranger's.
 pub fn look_around(config: &Config, known: &[u16]) -> Vec<String> {
+    let mut shown: Vec<String> = config.identities.iter().filter_map(keyless).collect();
     let mut ports = probe::published(&config.listeners);
     ports.retain(|port| !known.contains(port));
-    let Some((network, runtime)) = network::read().ok().zip(Builder::new_current_thread().enable_all().build().ok())
+    let Some((looked, runtime)) = network::read().ok().zip(Builder::new_current_thread().enable_all().build().ok())
     else {
-        return Vec::new();
+        return shown;
     };
-    let mut shown = Vec::new();
+    shown.extend(looked.unread.map(|unread| format!("{unread}; {}", unread.hint())));
     for port in ports {
-        let exposure = runtime.block_on(probe::probe(&network, port, &Knocks::default())).exposure;
-        if let Some(hint) = exposure.hint(port) {
-            shown.push(exposed(port, &exposure.to_string(), &hint));
+        let probed = runtime.block_on(probe::probe(&looked.network, port, &Knocks::default()));
+        if let Some(hint) = probed.exposure.hint(port) {
+            shown.push(exposed(port, &probed.exposure.to_string(), &hint));
         }
     }
     shown
+}
+
+/// That no token of this identity can be checked, and what to do about it.
+fn keyless(identity: &identities::Settings) -> Option<String> {
+    let error = identity.keys.judge().err()?;
+    let (provider, keys) = (&identity.expected.provider, &identity.keys);
+    Some(format!("identity {provider}: its tokens will be refused, {error}: {keys}; {}", error.hint()))
 }
 
 /// That nobody is local through this port, and what to do about it.

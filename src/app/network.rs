@@ -6,23 +6,49 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use thiserror::Error;
+
 use crate::base::limits::ANCESTORS_MAX;
 use crate::origin::Network;
 use crate::origin::container::{Container, Mark, Traces, Users};
+
+/// A look at the network.
+pub(super) struct Looked {
+    /// What was found.
+    pub(super) network: Network,
+    /// What could not be.
+    pub(super) unread: Option<LinksUnread>,
+}
+
+/// The kernel does not tell of its links, as in a sandbox without netlink: no neighbour is told from others then, and no
+/// forwarder is believed.
+#[derive(Debug, Error)]
+#[error(
+    "the kernel does not tell of this machine's links, so no container is told from others and nobody is local there: {0}"
+)]
+pub(super) struct LinksUnread(#[from] io::Error);
+
+impl LinksUnread {
+    /// What to do about it.
+    pub(super) fn hint(&self) -> &'static str {
+        "let this process open netlink sockets: RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK in its systemd \
+         unit, socket(AF_NETLINK) in its seccomp profile"
+    }
+}
 
 /// The network of now.
 ///
 /// # Errors
 /// When the routes cannot be read: whom gateways hide is then not known.
-pub(super) fn read() -> io::Result<Network> {
+pub(super) fn read() -> io::Result<Looked> {
     let own_uid = rustix::process::geteuid().as_raw();
     let network = Network::from_routes(&table("/proc/net/route")?, &table("/proc/net/ipv6_route")?, own_uid);
-    // A sandbox without netlink: no neighbour is told from others then, and no forwarder is believed.
-    let links = links::links().unwrap_or_else(|error| {
-        tracing::debug!(%error, "links cannot be read");
-        Vec::new()
-    });
-    Ok(network.with_links(&links, container()).with_users(users()))
+    let (links, unread) = match links::links() {
+        Ok(links) => (links, None),
+        Err(error) => (Vec::new(), Some(error.into())),
+    };
+    let network = network.with_links(&links, container()).with_users(users());
+    Ok(Looked { network, unread })
 }
 
 fn users() -> Users {
@@ -84,7 +110,8 @@ mod tests {
 
     #[test]
     fn this_machine_can_be_read() {
-        let network = read().unwrap();
+        let Looked { network, unread } = read().unwrap();
+        assert!(unread.is_none(), "{unread:?}");
         assert_eq!(network.own_uid(), rustix::process::geteuid().as_raw());
         let loopback = |link: &Link| link.addresses.contains(&"127.0.0.1/8".parse().unwrap());
         assert!(links::links().unwrap().iter().any(loopback), "{:?}", links::links());

@@ -39,7 +39,7 @@ use crate::tailscale::Tailscale;
 use super::AppError;
 use super::lock::StateLock;
 use super::network;
-use super::upkeep::Upkeep;
+use super::upkeep::{Links, Upkeep};
 
 /// What a connection may speak after TLS, in order of preference.
 const ALPN: [&str; 3] = ["h2", "http/1.1", challenge::ALPN];
@@ -63,7 +63,8 @@ pub(super) async fn open(config: Config, environment: &Environment, lock: &State
     let signer = Arc::new(Signer::new(keys.current(), &config.edge.id, &config.core.id, clock.clone())?);
     let core = open_core(&config, &keys, signer.life(), &clock).await?;
     let certificates = Arc::new(Certificates::open(config.certificates.clone(), clock.now())?);
-    let network = network::read().map_err(AppError::Network)?;
+    // What could not be read of it is told by the upkeep, which looks at once.
+    let network = network::read().map_err(AppError::Network)?.network;
     own_bridge::judge(&config.listeners, &network)?;
     let (network, knocks) = (LiveNetwork::new(network), Knocks::default());
     let (listening, listeners) = bind_all(&config, &certificates, &network, &knocks)?;
@@ -91,7 +92,8 @@ pub(super) async fn open(config: Config, environment: &Environment, lock: &State
     let (answering, signing) = (edge.clone(), Arc::clone(&keyring));
     let owner = Arc::new(Owner::new(answering, caps, pulse, facts, reloading, signing, clock.clone()));
     let acme = Runner::new(Arc::clone(&certificates), clock.clone());
-    let upkeep = Upkeep { certificates, clock, listeners: live, edge: edge.clone(), keyring, knocks };
+    let upkeep =
+        Upkeep { certificates, clock, listeners: live, edge: edge.clone(), keyring, knocks, links: Links::default() };
     Ok(Instance { acme, admin, config, edge, owner, reloader, upkeep, workers })
 }
 

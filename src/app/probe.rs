@@ -150,10 +150,10 @@ mod tests {
         let network: IpNet = "127.0.0.0/8".parse().unwrap();
         let host = |n: usize| (IpAddr::from([127, 0, 0, u8::try_from(n).unwrap()]), network);
         let mut hosts: Vec<_> = (1..=PROBE_ADDRESSES_MAX).map(host).collect();
-        assert_eq!(reach(hosts.clone(), closed.port(), &Knocks::default()).await, Exposure::Closed);
+        assert_eq!(reach(hosts.clone(), closed.port(), &Knocks::default()).await.exposure, Exposure::Closed);
         hosts.push(host(PROBE_ADDRESSES_MAX + 1));
         let at = SocketAddr::new(hosts[PROBE_ADDRESSES_MAX].0, closed.port());
-        let found = reach(hosts, closed.port(), &Knocks::default()).await;
+        let found = reach(hosts, closed.port(), &Knocks::default()).await.exposure;
         assert_eq!(found, Exposure::Unproven { at, from: network });
     }
 

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
@@ -18,6 +19,7 @@ use crate::listener::live::Live;
 use crate::origin::Network;
 use crate::origin::exposure::Exposure;
 
+use super::network::Looked;
 use super::probe::Probed;
 use super::{network, probe};
 
@@ -29,6 +31,18 @@ pub(super) struct Upkeep {
     pub(super) edge: Edge,
     pub(super) keyring: Arc<Keyring>,
     pub(super) knocks: Knocks,
+    pub(super) links: Links,
+}
+
+/// Whether it was told that links cannot be read.
+#[derive(Debug, Default)]
+pub(super) struct Links(AtomicBool);
+
+impl Links {
+    /// Whether that they cannot be read, if so, is news; it is again after they could be read.
+    fn is_news(&self, unread: bool) -> bool {
+        !self.0.swap(unread, Ordering::Relaxed) && unread
+    }
 }
 
 impl Upkeep {
@@ -51,11 +65,14 @@ impl Upkeep {
     }
 
     async fn look_at_network(&self) {
-        let read = match network::read() {
-            Ok(read) => read,
+        let Looked { network: read, unread } = match network::read() {
+            Ok(looked) => looked,
             // What was known is nearer to the truth than nothing: a gateway that is forgotten looks like a neighbour.
             Err(error) => return warn!(%error, "routes cannot be read; those read before stand"),
         };
+        if let (true, Some(error)) = (self.links.is_news(unread.is_some()), unread) {
+            warn!(hint = error.hint(), "{error}");
+        }
         let known = self.edge.network();
         if Network::clone(&known).without_exposures() != read {
             // On another network, what was found of the old one proves nothing.
@@ -96,5 +113,17 @@ fn tell(port: u16, before: Exposure, now: Exposure) {
         _ if before == now => {}
         Some(hint) => warn!(port, found = %now, hint, "nobody is local through the published port"),
         None => info!(port, found = %now, "the host's own callers can be local through the published port"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_that_cannot_be_read_are_told_once_until_they_can_be_read_again() {
+        let links = Links::default();
+        let told = [true, true, false, true, true, false, false].map(|unread| links.is_news(unread));
+        assert_eq!(told, [true, false, false, true, false, false, false]);
     }
 }

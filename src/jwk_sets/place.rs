@@ -57,6 +57,19 @@ impl Place {
     }
 }
 
+impl Place {
+    /// Looks at what lies on this machine, and asks nobody else.
+    ///
+    /// # Errors
+    /// What a look would fail by, as far as it shows here.
+    pub fn judge(&self) -> Result<(), PlaceError> {
+        match self {
+            Self::File(path) => Ok(KeySet::parse(&read_file(path, JWK_SET_BYTES_MAX)?).map(drop)?),
+            Self::Https { root_file, .. } => roots(root_file.as_deref()).map(drop),
+        }
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

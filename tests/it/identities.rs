@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::caller::{Answer, Caller};
+use crate::support::gateway_client::{Ask, Device, call};
 use crate::support::instance::Instance;
 use crate::support::issuer::{IssuerKey, KeyServer, jwk_set};
 use crate::support::keep::Kept;
@@ -256,6 +257,52 @@ fn two_people_on_one_pooled_connection_are_never_each_other() {
         }
         assert_eq!(connections.len(), 1, "nginx pooled nothing, so this showed nothing: {connections:?}");
     });
+}
+
+#[test]
+fn a_token_counts_the_same_over_http2_and_for_a_websocket() {
+    let machine = Namespace::new();
+    let (key, thief) = (IssuerKey::rs256("rsa"), IssuerKey::rs256("rsa"));
+    let house = House::start(&machine, jwk_set(&[&key]), "none yet");
+    let [good, forged] = [&key, &thief].map(|key| key.token(&access("ann@example.com")));
+    let caller = Caller::trusting("127.0.0.1:8443", &house.doorward.authority()).from("127.0.0.2".parse().unwrap());
+    let (asking, tokens) = (caller.clone(), [good.clone(), forged.clone()]);
+    machine.block_on(move || async move {
+        let mut kept = Kept::open_h2(&asking).await;
+        let seen = kept.whoami(&[(ACCESS, &tokens[0])]).await.unwrap();
+        assert_eq!(seen["identity"]["login"], "ann@example.com", "{seen:#}");
+        assert_eq!(kept.whoami(&[]).await.unwrap()["identity"], Value::Null, "it counts for one request");
+        assert_eq!(kept.get("/doorward/whoami", &[(ACCESS, &tokens[1])]).await.unwrap().0, 403);
+    });
+    let ask = |token: &str| Ask::operator(&house.doorward.token()).with_header(ACCESS, token);
+    let refusal = call(&machine, &caller, &Device::new(), ask(&good)).refused();
+    let told = house.doorward.words(&["explain", refusal.error["details"]["doorward"].as_str().unwrap()]);
+    assert!(told.contains("ann@example.com, as cloudflare-access says"), "{told}");
+    assert_eq!(call(&machine, &caller, &Device::new(), ask(&forged)).status(), 403);
+}
+
+#[test]
+fn check_names_the_file_of_keys_that_cannot_be_read_and_what_to_do() {
+    let machine = Namespace::new();
+    let key = IssuerKey::rs256("rsa");
+    let house = House::start(&machine, jwk_set(&[&key]), &jwk_set(&[&key]));
+    let folder = house.doorward.folder();
+    assert!(!house.doorward.words(&["check"]).contains("identity "), "all is well");
+    let (keys, root) = (folder.join("keys.json"), folder.join("issuer-ca.pem"));
+    fs::write(&keys, "none yet").unwrap();
+    fs::write(&root, "no certificate").unwrap();
+    let told = house.doorward.words(&["check"]);
+    for (provider, cause, file, hint) in [
+        ("pomerium", "not a jwk set", &keys, "the issuer must show an RS256, ES256 or Ed25519 key"),
+        ("cloudflare-access", "no certificate in it", &root, "name a PEM file with the root certificate"),
+    ] {
+        let of = |line: &&str| line.contains(&format!("identity {provider}: its tokens will be refused"));
+        let line = told.lines().find(of).unwrap_or_else(|| panic!("{provider} is not in\n{told}"));
+        let file = file.display().to_string();
+        assert!(line.contains(cause) && line.contains(&file) && line.contains(hint), "{line}");
+    }
+    fs::remove_file(&keys).unwrap();
+    assert!(house.doorward.words(&["check"]).contains("file unreadable: No such file"), "a file that is not there");
 }
 
 fn access(login: &str) -> Value {

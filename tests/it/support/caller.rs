@@ -12,6 +12,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme, StreamOwned};
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
+use tokio::net::TcpSocket;
 
 const WAIT: Duration = Duration::from_secs(15);
 
@@ -64,6 +65,15 @@ impl Caller {
     /// Calls from this address of its machine.
     pub(crate) fn from(self, from: IpAddr) -> Self {
         Self { from: Some(from), ..self }
+    }
+
+    /// A connection from where it calls.
+    pub(crate) async fn dial(&self) -> io::Result<tokio::net::TcpStream> {
+        let socket = if self.address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if let Some(from) = self.from {
+            socket.bind((from, 0).into())?;
+        }
+        socket.connect(self.address).await
     }
 
     /// One GET, its `Host` our address unless `headers` hold another; an error if the connection ends without an answer.

@@ -11,7 +11,6 @@ use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -319,7 +318,7 @@ pub(crate) async fn upgrade(caller: &Caller, ask: &Ask) -> Result<Socket, Error>
         let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
         request.headers_mut().insert(name, HeaderValue::from_str(value).unwrap());
     }
-    let mut socket = timeout(WAIT, TcpStream::connect(caller.address())).await.expect("no connection in time")?;
+    let mut socket = timeout(WAIT, caller.dial()).await.expect("no connection in time")?;
     socket.write_all(caller.preface()).await?;
     let stream: Box<dyn Stream> = match caller.tls() {
         None => Box::new(socket),

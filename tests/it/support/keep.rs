@@ -33,13 +33,13 @@ enum Wire {
 impl Kept {
     /// Connects as `caller` calls, and speaks HTTP/1.1.
     pub(crate) async fn open(caller: &Caller) -> Self {
-        let socket = TcpStream::connect(caller.address()).await.unwrap();
+        let socket = caller.dial().await.unwrap();
         Self { address: caller.address(), wire: Wire::Http1(dressed(socket, caller, &[]).await) }
     }
 
     /// The same over HTTP/2.
     pub(crate) async fn open_h2(caller: &Caller) -> Self {
-        let socket = TcpStream::connect(caller.address()).await.unwrap();
+        let socket = caller.dial().await.unwrap();
         let (client, driver) = h2::client::handshake(dressed(socket, caller, b"h2").await).await.unwrap();
         tokio::spawn(driver);
         Self { address: caller.address(), wire: Wire::Http2(client) }
