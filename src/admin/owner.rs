@@ -191,7 +191,7 @@ fn unknown(id: Option<&str>) -> Reply {
         Some(id) => Reply::failed(
             format!("no decision is remembered under this id: {}", printable(id, LABEL_CHARS_MAX)),
             "only the latest are kept, in memory: newer ones may have taken its place, or doorward was started since; \
-             connections that failed before their first request (TLS, PROXY header) are in the log only",
+             callers who just left are in the log only",
         ),
         None => Reply::failed(
             "nobody was refused since doorward was started",

@@ -67,6 +67,14 @@ impl Asked {
     }
 }
 
+impl Asked {
+    /// What is known where no request came.
+    pub fn nothing(scheme: Scheme) -> Self {
+        let lines = Lines { lines: Box::default(), kept: Kept::None };
+        Self { protocol: NONE, lines, ..Self::unread(scheme) }
+    }
+}
+
 /// The header lines on which an origin rests: `Host`, `Origin` and the forwarding family.
 ///
 /// Invariant: copies. A line shared with the request would keep all the bytes of its head in memory.
@@ -85,6 +93,8 @@ const NONE: &str = "-";
 pub enum Kept {
     /// There were more than fit.
     Cut,
+    /// No request came.
+    None,
     /// The head was refused before any was read.
     Unread,
     /// They were.

@@ -3,6 +3,7 @@
 //! Promise: they depend on the reason alone, so that they tell nothing about anybody.
 
 mod connect;
+mod greeting;
 mod http;
 pub mod proxy;
 
@@ -29,7 +30,11 @@ pub const GENERAL: Why = Why {
 
 /// What `reason` means.
 pub fn of(reason: &str) -> &'static Why {
-    [http::HTTP, connect::CONNECT].into_iter().flatten().find(|why| why.reason == reason).unwrap_or(&GENERAL)
+    [http::HTTP, connect::CONNECT, greeting::GREETING]
+        .into_iter()
+        .flatten()
+        .find(|why| why.reason == reason)
+        .unwrap_or(&GENERAL)
 }
 
 #[cfg(test)]

@@ -40,6 +40,11 @@ impl Record {
         Self::default().decided_by(&HeaderMap::new(), facts, edge, |_, scheme, _| Asked::unread(scheme))
     }
 
+    /// The case of a connection that came to no request.
+    pub(super) fn unopened(facts: &Arc<ConnectionFacts>, edge: &Edge) -> Case {
+        Self::default().decided_by(&HeaderMap::new(), facts, edge, |_, scheme, _| Asked::nothing(scheme))
+    }
+
     fn decided_by(
         self,
         headers: &HeaderMap,

@@ -12,9 +12,11 @@ use super::Edge;
 use super::access_log::head_refused;
 use super::context::Connection;
 use super::record::Record;
-use crate::base::limits::ANSWER_WAIT;
+use crate::base::limits::{ANSWER_WAIT, LABEL_CHARS_MAX};
+use crate::base::printable::printable;
 use crate::decisions::Outcome;
 use crate::listener::accept::Serve;
+use crate::listener::connection::ConnectionError;
 use crate::listener::facts::{ConnectionFacts, HeadRefusal};
 use crate::listener::io::EdgeIo;
 
@@ -68,6 +70,15 @@ where
         self.service.serve(io).await;
         if let Some(refusal) = facts.head_refusal() {
             self.edge.remember(refusal, &facts);
+        }
+    }
+
+    fn failed(&self, facts: ConnectionFacts, error: &ConnectionError) {
+        if let Some(reason) = error.reason() {
+            let case = Record::unopened(&Arc::new(facts), &self.edge);
+            let cause = Some(printable(&error.to_string(), LABEL_CHARS_MAX));
+            let outcome = Outcome::Refused { reason, cause, status: None, connect: None };
+            self.edge.core().decisions().keep(case.decided(None, outcome));
         }
     }
 }

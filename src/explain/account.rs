@@ -205,8 +205,13 @@ fn found(case: &Case) -> Found {
         local: origin.is_local(),
         via: origin.via.iter().map(ToString::to_string).collect(),
         // Of a head that was never read, nothing that it lacked tells anything.
-        steps: if case.asked.lines.kept == Kept::Unread { Vec::new() } else { origin.trail.phrases().collect() },
+        steps: if is_read(case) { origin.trail.phrases().collect() } else { Vec::new() },
     }
+}
+
+/// Whether a head was read at all.
+fn is_read(case: &Case) -> bool {
+    !matches!(case.asked.lines.kept, Kept::None | Kept::Unread)
 }
 
 /// The steps that say a condition does not hold, and the condition.

@@ -10,8 +10,8 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
 use super::caps::Caps;
-use super::connection::{ConnectionError, Door, establish};
-use super::facts::ConnectionId;
+use super::connection::{ConnectionError, Door, Seen, establish};
+use super::facts::{ConnectionFacts, ConnectionId};
 use super::io::EdgeIo;
 use crate::base::limits::{ACCEPT_PAUSE, WARN_PERIOD};
 use crate::net::addr::PeerAddr;
@@ -21,6 +21,9 @@ use crate::telemetry::gate::Gate;
 pub trait Serve: Clone + Send + 'static {
     /// Serves one connection to its end.
     fn serve(&self, io: Box<EdgeIo>) -> impl Future<Output = ()> + Send;
+
+    /// Is told of one that came to no request.
+    fn failed(&self, _facts: ConnectionFacts, _error: &ConnectionError) {}
 }
 
 /// Accepts on `socket` until `closing` is true; each connection runs in its own task of this event loop.
@@ -62,9 +65,13 @@ fn greet<S: Serve>(stream: TcpStream, peer: PeerAddr, told: &Arc<Gate>, door: &D
     };
     let (door, service, told) = (door.clone(), service.clone(), Arc::clone(told));
     tokio::spawn(async move {
-        match establish(stream, &id, peer, seat, &door).await {
+        let mut seen = Seen::default();
+        match establish(stream, &id, peer, seat, &door, &mut seen).await {
             Ok(io) => service.serve(io).await,
-            Err(error) => tell(&error, &id, peer, &door, &told),
+            Err(error) => {
+                tell(&error, &id, peer, &door, &told);
+                service.failed(ConnectionFacts::failed(id, door.settings.clone(), peer, seen.proxy_header), &error);
+            }
         }
     });
 }

@@ -91,7 +91,34 @@ pub enum ConnectionError {
     UnknownAlpn,
 }
 
-/// Brings a fresh connection from `peer`, by the name of `id`, to its first request.
+impl ConnectionError {
+    /// The stable reason, where somebody may wonder: not for a caller who left, our own probe, an `acme-tls/1` that had its
+    /// answer, and what is nobody's doing.
+    pub fn reason(&self) -> Option<&'static str> {
+        match self {
+            Self::Cap(_) => Some("too-many-connections"),
+            Self::Deadline => Some("greeting-too-slow"),
+            Self::Io(_) | Self::Knock | Self::Random(_) | Self::UnknownAlpn => None,
+            Self::PlainHttp => Some("plain-http-on-tls"),
+            Self::PlainText => Some("not-tls"),
+            Self::ProxyHeader(_) | Self::ProxyHeaderTooLong => Some("bad-proxy-header"),
+            Self::ProxySender => Some("proxy-sender-unlisted"),
+            Self::Sni(_) => Some("bad-server-name"),
+            Self::Tls(_) => Some("tls-failed"),
+            Self::Unconfigured => Some("tls-not-set-up"),
+        }
+    }
+}
+
+/// What was read of a connection before it failed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seen {
+    /// Its PROXY header.
+    pub proxy_header: Option<Header>,
+}
+
+/// Brings a fresh connection from `peer`, by the name of `id`, to its first request; what is read of it on the way is noted
+/// in `seen`.
 ///
 /// # Errors
 /// [`ConnectionError`]: the connection is closed, and nothing of it was believed.
@@ -101,8 +128,11 @@ pub async fn establish(
     peer: PeerAddr,
     seat: Seat,
     door: &Door,
+    seen: &mut Seen,
 ) -> Result<Box<EdgeIo>, ConnectionError> {
-    timeout(HANDSHAKE_WAIT, shake_hands(stream, id, peer, seat, door)).await.map_err(|_| ConnectionError::Deadline)?
+    timeout(HANDSHAKE_WAIT, shake_hands(stream, id, peer, seat, door, seen))
+        .await
+        .map_err(|_| ConnectionError::Deadline)?
 }
 
 async fn shake_hands(
@@ -111,11 +141,11 @@ async fn shake_hands(
     peer: PeerAddr,
     mut seat: Seat,
     door: &Door,
+    seen: &mut Seen,
 ) -> Result<Box<EdgeIo>, ConnectionError> {
     // One value for the whole greeting, whatever a reload does meanwhile.
     let settings = door.settings.load();
     let (rules, network) = (&settings.origin, door.network.load());
-    let mut proxy_header = None;
     let mut owner = Owner::Unknown;
     match &rules.proxy_protocol {
         ProxyProtocol::Required { .. } if !rules.admits(peer, &network) => {
@@ -124,12 +154,12 @@ async fn shake_hands(
         ProxyProtocol::Required { .. } => {
             let read = timeout(PROXY_HEADER_WAIT, read_proxy_header(&mut stream)).await;
             let header = read.map_err(|_| ConnectionError::Deadline)??;
+            seen.proxy_header = Some(header);
             if let Source::Address(client) = header.source
                 && !rules.trusts(client.ip(), &network)
             {
                 seat.count_for(client.ip())?;
             }
-            proxy_header = Some(header);
         }
         ProxyProtocol::Off => {
             // Asked before anything is awaited: the caller may be gone the next moment.
@@ -156,7 +186,7 @@ async fn shake_hands(
         id: id.clone(),
         listener: door.settings.clone(),
         peer,
-        proxy_header,
+        proxy_header: seen.proxy_header,
         owner,
         tailnet,
         tls,

@@ -82,6 +82,12 @@ pub enum Alpn {
 }
 
 impl ConnectionFacts {
+    /// A connection from `peer` that failed before it was established, with the PROXY header that was read by then.
+    pub(super) fn failed(id: ConnectionId, listener: Live, peer: PeerAddr, proxy_header: Option<Header>) -> Self {
+        let (owner, tailnet, progress) = (Owner::Unknown, PeerWord::not_asked(), Progress::default());
+        Self { id, listener, peer, proxy_header, owner, tailnet, tls: None, progress }
+    }
+
     /// All that is known of a request of this connection when its origin is found, `tailnet` being tailscaled's word by
     /// then: whoever asks again with the same finds the same.
     pub fn said<'a>(

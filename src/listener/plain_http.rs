@@ -64,8 +64,8 @@ pub(super) async fn refuse(mut stream: TcpStream) -> Result<TcpStream, Connectio
 
 fn opening(bytes: &[u8]) -> Opening {
     let method = bytes.split(|byte| *byte == b' ').next().unwrap_or_default();
-    // HTTP/2's preface says PRI, and its client would not understand HTTP/1.
-    if method.is_empty() || !method.iter().copied().all(is_tchar) || method == b"PRI" {
+    // HTTP/2's preface says PRI, and its client would not understand HTTP/1; a PROXY header is no request.
+    if method.is_empty() || !method.iter().copied().all(is_tchar) || matches!(method, b"PRI" | b"PROXY") {
         return Opening::Other;
     }
     if method.len() < bytes.len() { Opening::Http } else { Opening::Incomplete }
@@ -84,6 +84,7 @@ mod tests {
             (b"GET\t/", Opening::Other),
             (b" GET /", Opening::Other),
             (b"PRI * HTTP/2.0", Opening::Other),
+            (b"PROXY TCP4 192.0.2.1", Opening::Other),
             (b"\x16\x03\x01", Opening::Other),
             (b"\x80\x2e\x01", Opening::Other),
             (b"SSH-2.0-x\r\n", Opening::Other),

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::client::TlsStream;
 
 use super::caps::{CapError, Caps, Limits};
-use super::connection::{ConnectionError, Door, establish};
+use super::connection::{ConnectionError, Door, Seen, establish};
 use super::facts::{Alpn, ConnectionFacts, ConnectionId};
 use super::io::EdgeIo;
 use super::knock::Knocks;
@@ -196,7 +196,7 @@ async fn who_says_nothing_while_a_probe_is_awaited_is_counted_all_the_same() {
         let (door, peer) = (door.clone(), PeerAddr::from_accept(neighbour));
         let seat = caps.admit(peer).unwrap();
         let id = ConnectionId::random().unwrap();
-        tokio::spawn(async move { establish(stream, &id, peer, seat, &door).await.map(drop) })
+        tokio::spawn(async move { establish(stream, &id, peer, seat, &door, &mut Seen::default()).await.map(drop) })
     };
     let first = greet(call().await);
     tokio::task::yield_now().await;
@@ -220,7 +220,7 @@ async fn our_own_probe_is_hung_up_on_and_nobody_else() {
         let (stream, _) = socket.accept().await.unwrap();
         let peer = PeerAddr::from_accept("172.18.0.1:4711".parse().unwrap());
         let (seat, id) = (caps.admit(peer).unwrap(), ConnectionId::random().unwrap());
-        let established = establish(stream, &id, peer, seat, &door).await;
+        let established = establish(stream, &id, peer, seat, &door, &mut Seen::default()).await;
         assert_eq!(established.err().map(|error| format!("{error:?}")).as_deref(), refused);
         assert_eq!(door.knocks.end(), refused.is_some(), "it is heard where it is listened for");
     }
@@ -253,7 +253,7 @@ async fn what_hides_strangers_is_no_proxy_of_many_and_sends_no_proxy_header() {
             let peer = PeerAddr::from_accept((peer.parse::<std::net::IpAddr>().unwrap(), 4711).into());
             let seat = caps.admit(peer).unwrap();
             let id = ConnectionId::random().unwrap();
-            found.push((establish(stream, &id, peer, seat, &door).await, caller));
+            found.push((establish(stream, &id, peer, seat, &door, &mut Seen::default()).await, caller));
         }
         let second = found.pop().map(|(established, _)| established.err().map(|error| format!("{error:?}")));
         assert_eq!(second.unwrap().as_deref(), refused, "{peer} {bytes:?}");

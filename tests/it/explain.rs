@@ -1,6 +1,8 @@
 //! Promise: every refusal has a code, and by that code, its pairing request or its connection the owner is told the whole
 //! decision; the one who was refused is told what the reason means; and no secret is in any of it.
 
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -150,6 +152,64 @@ fn a_connection_that_came_to_no_request_has_its_name_in_the_log() {
     let line = logged(&doorward, "plain http on a tls port");
     let conn = line.split("conn=").nth(1).and_then(|rest| rest.split(' ').next());
     assert!(conn.is_some_and(|conn| conn.len() == 16 && conn.bytes().all(|byte| byte.is_ascii_hexdigit())), "{line}");
+}
+
+#[test]
+fn a_connection_that_came_to_no_request_is_told_too() {
+    let home = Household::new();
+    let raw = |name, port, from| {
+        format!(
+            "[[listener]]\nname = \"{name}\"\nbind = [\"10.77.0.1:{port}\"]\nprotocol = \"https\"\n\
+             proxy_protocol = \"required\"\nproxy_protocol_from = [\"{from}\"]\n"
+        )
+    };
+    let configuration = format!("{HOUSEHOLD}{}{}", raw("listed", 9443, "10.77.0.2"), raw("other", 9444, "10.77.0.9"));
+    let doorward = Instance::start(&home.host, &configuration);
+    let hello: &[u8] = b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00";
+    for (port, bytes, reason, client, advice) in [
+        (8443, &b"GET / HTTP/1.1\r\n\r\n"[..], "plain-http-on-tls", "10.77.0.2".into(), "use the https address"),
+        (8443, b"PROXY TCP4 1.2.3.4", "not-tls", "10.77.0.2".into(), "set proxy_protocol = required"),
+        (8443, hello, "tls-failed", "10.77.0.2".into(), "install the local CA"),
+        (9443, b"GET / HTTP/1.1\r\n\r\n", "bad-proxy-header", Value::Null, "send a PROXY header"),
+        (9443, b"PROXY TCP4 192.0.2.7 192.0.2.8 1 2\r\nGET /", "plain-http-on-tls", "192.0.2.7".into(), "https"),
+        (
+            9444,
+            b"",
+            "proxy-sender-unlisted",
+            Value::Null,
+            "proxy_protocol_from in [[listener]] \"other\": \"10.77.0.2\"",
+        ),
+    ] {
+        let before = kept(&doorward);
+        home.lan.on(move || {
+            let mut stream = TcpStream::connect(("10.77.0.1", port)).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            let _ = stream.write_all(bytes);
+            let _ = stream.shutdown(Shutdown::Write);
+            let _ = stream.read_to_end(&mut Vec::new());
+        });
+        let start = Instant::now();
+        let told = loop {
+            let told = kept(&doorward);
+            if told["connection"] != before["connection"] {
+                break told;
+            }
+            assert!(start.elapsed() < Duration::from_secs(10), "{reason} is not kept: {told:#}");
+        };
+        assert_eq!((&told["reason"], &told["code"], &told["status"]), (&reason.into(), &Value::Null, &Value::Null));
+        assert_eq!((&told["origin"]["clientIp"], &told["origin"]["local"]), (&client, &false.into()), "{told:#}");
+        let connection = text(&told["connection"]);
+        let words = doorward.words(&["explain", &connection]);
+        for part in [reason, advice, "none came", "ended before a request came", &connection] {
+            assert!(words.contains(part), "{part} is not in\n{words}");
+        }
+    }
+}
+
+/// The last refusal, or nothing.
+fn kept(doorward: &Instance<'_>) -> Value {
+    let output = doorward.command(&["--json", "explain", "--last-denied"]);
+    serde_json::from_slice(&output.stdout).unwrap_or_default()
 }
 
 #[test]

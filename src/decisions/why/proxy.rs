@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use crate::listener::Settings;
 use crate::origin::Class;
 use crate::origin::ClientIpHeader;
+use crate::origin::Network;
 use crate::origin::trail::Step;
 
 /// What to do about `ip` of this `class`, which may be a proxy and is not believed.
@@ -25,6 +26,17 @@ pub fn trust(ip: IpAddr, class: Class, listener: &Settings) -> String {
         (true, false) => format!("only if {ip} is a proxy of yours, {read}, and {add}"),
         (true, true) => format!("no forwarding header is read: {read} of [[listener]] \"{name}\""),
     }
+}
+
+/// What to do about `ip`, which is not among the senders of PROXY headers, or hides strangers on this `network`.
+pub fn admit(ip: IpAddr, listener: &Settings, network: &Network) -> String {
+    if ip.is_loopback() || !network.is_gateway(ip) && network.masks_in(ip.into()).is_none() {
+        let name = &listener.name;
+        return format!(
+            "only if {ip} is a proxy of yours, add it to proxy_protocol_from in [[listener]] \"{name}\": \"{ip}\""
+        );
+    }
+    trust(ip, Class::Nat, listener)
 }
 
 /// What to do about a trusted `proxy` that named nobody, if this `step` says that it did not.
@@ -109,6 +121,14 @@ mod tests {
         for step in [Step::HopIsClient, Step::HeaderUntrusted, Step::HeaderNotRead, Step::PeerIsClient] {
             assert_eq!(mend(step, "10.0.0.2".parse().unwrap(), &listener("forwarded")), None);
         }
+    }
+
+    #[test]
+    fn a_sender_of_proxy_headers_is_listed_by_one_line_unless_it_hides_strangers() {
+        let (joined, web) = (origin::testing::joined(), listener("none"));
+        let told = |ip: &str| admit(ip.parse().unwrap(), &web, &joined);
+        assert!(told("10.0.0.3").contains("add it to proxy_protocol_from in [[listener]] \"web\": \"10.0.0.3\""));
+        assert!(told(origin::testing::GATEWAY).contains("it cannot be trusted"));
     }
 
     fn listener(header: &str) -> Settings {

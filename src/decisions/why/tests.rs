@@ -10,6 +10,9 @@ use crate::base::limits::HEAD_LINES_MAX;
 use crate::base::limits::LOCKOUT;
 use crate::base::limits::PENDING_LIFE_SECONDS;
 use crate::base::limits::SIGNED_AT_SKEW_MS;
+use crate::listener::caps::CapError;
+use crate::listener::connection::ConnectionError;
+use crate::net::host::HostError;
 use crate::protocol::refusal::DeviceTokenHope;
 use crate::protocol::refusal::Failure;
 use crate::protocol::refusal::PairingReason;
@@ -38,8 +41,35 @@ fn every_way_to_refuse_a_socket_has_its_text() {
 }
 
 #[test]
+fn every_way_to_come_to_no_request_has_its_text() {
+    let io = || std::io::Error::other("x");
+    let mut words = Vec::new();
+    for error in [
+        ConnectionError::Cap(CapError::Client),
+        ConnectionError::Deadline,
+        ConnectionError::PlainHttp,
+        ConnectionError::PlainText,
+        ConnectionError::ProxyHeaderTooLong,
+        ConnectionError::ProxySender,
+        ConnectionError::Sni(HostError::Name),
+        ConnectionError::Tls(io()),
+        ConnectionError::Unconfigured,
+    ] {
+        let reason = error.reason().unwrap();
+        assert_eq!(of(reason).reason, reason);
+        words.push(reason);
+    }
+    for why in greeting::GREETING {
+        assert!(words.contains(&why.reason), "no connection ends by {}", why.reason);
+    }
+    for passing in [ConnectionError::Io(io()), ConnectionError::Knock, ConnectionError::UnknownAlpn] {
+        assert_eq!(passing.reason(), None, "{passing}: nobody wonders about it");
+    }
+}
+
+#[test]
 fn texts_are_whole_sentences_and_hold_nothing_that_moves() {
-    for why in [http::HTTP, connect::CONNECT].into_iter().flatten().chain([&GENERAL]) {
+    for why in [http::HTTP, connect::CONNECT, greeting::GREETING].into_iter().flatten().chain([&GENERAL]) {
         for text in [why.what, why.caller, why.owner] {
             assert!(text.len() > 8 && text.ends_with('.') && !text.contains(['<', '>', '&', '"', '{']), "{why:?}");
         }

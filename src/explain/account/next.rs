@@ -22,7 +22,7 @@ pub(super) fn steps(decision: &Decision, owner: &OwnerCommand) -> Vec<String> {
         next.extend(of_reason(decision, reason, owner));
     }
     // What a head lacked that was never read is nobody's to mend.
-    if decision.case.asked.lines.kept == Kept::Unread {
+    if matches!(decision.case.asked.lines.kept, Kept::None | Kept::Unread) {
         return next;
     }
     next.extend(decision.case.origin.trail.steps().filter_map(|step| of_step(step, &decision.case)));
@@ -49,6 +49,7 @@ fn of_reason(decision: &Decision, reason: &str, owner: &OwnerCommand) -> Vec<Str
             vec![case.asked.lines.web_origin().map_or(general, add)]
         }
         ("not-through-the-proxy", ..) => vec![trust(case, case.connection.peer.ip())],
+        ("proxy-sender-unlisted", ..) => vec![proxy::admit(case.connection.peer.ip(), &case.listener, &case.network)],
         ("port-not-closed", ..) => vec![port_hint(case).unwrap_or(general)],
         ("token_missing" | "token_mismatch", ..) => {
             vec![general, format!("the right one: {}", owner.with("token show"))]

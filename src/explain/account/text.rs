@@ -50,8 +50,16 @@ fn headline(account: &Account, now: UnixMillis) -> String {
 fn request(account: &Account) -> Vec<(&'static str, String)> {
     let asked = &account.request;
     let host = asked.host.as_deref().unwrap_or("no readable host");
+    let none_came = asked.protocol == asked.method;
     let mut lines = vec![
-        ("request", format!("{} {} for {host} ({} over {})", asked.method, asked.path, asked.protocol, asked.scheme)),
+        (
+            "request",
+            if none_came {
+                "none came".to_owned()
+            } else {
+                format!("{} {} for {host} ({} over {})", asked.method, asked.path, asked.protocol, asked.scheme)
+            },
+        ),
         ("connection", account.connection.clone()),
         ("listener", account.listener.clone()),
     ];
@@ -94,8 +102,8 @@ fn header(account: &Account) -> Vec<(&'static str, String)> {
     if !walk.present.is_empty() {
         lines.push(("came", walk.present.join(", ")));
     }
-    if walk.unread {
-        lines.push(("note", "the head was refused before it was read: nothing it may have said counts".to_owned()));
+    if let Some(unread) = walk.unread {
+        lines.push(("note", unread.to_owned()));
     } else if !walk.complete {
         lines.push(("note", "more came than is kept: how we know stands below, as it was found then".to_owned()));
     }

@@ -24,9 +24,9 @@ pub(super) struct Walk {
     pub(super) present: Vec<String>,
     /// Whether the lines that were kept lead to the same end as those that came; else the elements are not shown.
     pub(super) complete: bool,
-    /// Whether the head was refused before any line of it was read.
+    /// What there is to say of it instead, where no line was read.
     #[serde(skip)]
-    pub(super) unread: bool,
+    pub(super) unread: Option<&'static str>,
 }
 
 /// One element.
@@ -55,7 +55,11 @@ impl Walk {
             elements: if complete { recorder.elements } else { Vec::new() },
             present: present.map(ToString::to_string).collect(),
             complete,
-            unread: case.asked.lines.kept == Kept::Unread,
+            unread: match case.asked.lines.kept {
+                Kept::Cut | Kept::Whole => None,
+                Kept::None => Some("the connection ended before a request came"),
+                Kept::Unread => Some("the head was refused before it was read: nothing it may have said counts"),
+            },
         }
     }
 }
