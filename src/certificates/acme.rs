@@ -10,6 +10,7 @@ pub mod attempts;
 pub mod backoff;
 pub mod challenge;
 pub mod clock_check;
+pub mod dns;
 pub mod failure;
 pub mod kept;
 pub mod order;
@@ -26,6 +27,8 @@ use std::path::PathBuf;
 
 use instant_acme::ChallengeType;
 use rcgen::KeyPair;
+
+use crate::net::host::Host;
 
 use failure::AcmeError;
 use subject::Subject;
@@ -44,6 +47,8 @@ pub struct Settings {
     pub contact: Vec<String>,
     /// How we may show that the names are ours, the best first. At least one.
     pub challenges: Vec<ChallengeKind>,
+    /// How DNS-01 is answered, if it is among them.
+    pub dns: Option<dns::Settings>,
     /// The kind of its key.
     pub key_type: KeyType,
     /// The CA's name for a kind of certificate.
@@ -88,6 +93,8 @@ impl KeyType {
 /// How we show that a name is ours.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ChallengeKind {
+    /// A value in the DNS.
+    Dns01,
     /// An answer on port 80.
     Http01,
     /// A handshake on port 443.
@@ -95,9 +102,20 @@ pub enum ChallengeKind {
 }
 
 impl ChallengeKind {
+    /// Whether `subject` can be shown to be ours so (RFC 8555 §8.4, RFC 8738 §7): a wildcard only in the DNS, and an
+    /// address only at its ports.
+    pub fn suits(self, subject: &Subject) -> bool {
+        match subject {
+            Subject::Host(Host::Name(_)) => true,
+            Subject::Host(Host::Address(_)) => self != Self::Dns01,
+            Subject::Wildcard(_) => self == Self::Dns01,
+        }
+    }
+
     /// The protocol's word for it.
     pub fn word(self) -> &'static str {
         match self {
+            Self::Dns01 => "dns-01",
             Self::Http01 => "http-01",
             Self::TlsAlpn01 => "tls-alpn-01",
         }
@@ -107,6 +125,7 @@ impl ChallengeKind {
 impl From<ChallengeKind> for ChallengeType {
     fn from(kind: ChallengeKind) -> Self {
         match kind {
+            ChallengeKind::Dns01 => Self::Dns01,
             ChallengeKind::Http01 => Self::Http01,
             ChallengeKind::TlsAlpn01 => Self::TlsAlpn01,
         }
@@ -117,13 +136,16 @@ impl Settings {
     /// Reads the files that it names, as an order will.
     ///
     /// # Errors
-    /// [`AcmeError::RootFile`] or [`AcmeError::Eab`].
+    /// [`AcmeError::RootFile`], [`AcmeError::Eab`] or [`AcmeError::Dns`].
     pub fn judge(&self) -> Result<(), AcmeError> {
         if let Some(file) = &self.root_file {
             wire::roots(file)?;
         }
         if let Some(eab) = &self.eab {
             account::external_key(eab)?;
+        }
+        if let Some(dns) = &self.dns {
+            dns.judge()?;
         }
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! `[[certificates.acme]]`: what is to be had from public CAs. What a CA would refuse anyway is refused here, where it
 //! costs no attempt.
 
+mod dns;
+
 use std::path::Path;
 
 use http::Uri;
@@ -17,43 +19,67 @@ use super::fault::{Fault, shown};
 use super::section::{Keys, Placed, Problems, Section};
 
 pub(super) const KEYS: Keys = Keys {
-    known: &["names", "directory", "contact", "challenges", "key_type", "profile", "root_file", "eab"],
+    known: &["names", "directory", "contact", "challenges", "dns", "key_type", "profile", "root_file", "eab"],
     later: &[],
 };
 const EAB: Keys = Keys { known: &["directory", "kid", "hmac_file"], later: &[] };
 
-const CHALLENGES: [(&str, ChallengeKind); 2] =
-    [("http-01", ChallengeKind::Http01), ("tls-alpn-01", ChallengeKind::TlsAlpn01)];
+const CHALLENGES: [(&str, ChallengeKind); 3] =
+    [("http-01", ChallengeKind::Http01), ("tls-alpn-01", ChallengeKind::TlsAlpn01), ("dns-01", ChallengeKind::Dns01)];
+/// Those that need nothing but a listener.
+const DEFAULT_CHALLENGES: [ChallengeKind; 2] = [ChallengeKind::Http01, ChallengeKind::TlsAlpn01];
 const KEY_TYPES: [(&str, KeyType); 2] = [("p256", KeyType::P256), ("p384", KeyType::P384)];
-const LATER_CHALLENGES: [(&str, &str); 1] = [(
-    "dns-01",
-    "use \"http-01\" or \"tls-alpn-01\", or get the certificate elsewhere and name it in [[certificates.file]]",
-)];
 
 /// What no CA would take.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 pub enum AcmeFault {
+    /// What has no name in the DNS.
+    #[error("an address is shown to be yours only at its ports: {}", shown(.0))]
+    Address(String),
     /// Not a mail address.
     #[error("not a mail address: {}", shown(.0))]
     Contact(String),
     /// Not the address of a directory.
     #[error("not an https url: {}", shown(.0))]
     Directory(String),
+    /// Both ways to answer dns-01, or none.
+    #[error("dns-01 is answered by either `update` or `exec`")]
+    DnsWay,
     /// A name that nobody is answered under.
     #[error("no request for this name is answered: {}", shown(.0))]
     Name(String),
+    /// No way to answer dns-01.
+    #[error("dns-01 needs to be told how")]
+    NoDns,
+    /// Not an address to ask.
+    #[error("not an address of a resolver: {}", shown(.0))]
+    Resolver(String),
     /// A key that is not made here.
     #[error("no rsa keys are made here: {}", shown(.0))]
     Rsa(String),
+    /// Not a name server.
+    #[error("not a name server: {}", shown(.0))]
+    Server(String),
+    /// What no port can show.
+    #[error("a wildcard is shown to be yours only by dns-01: {}", shown(.0))]
+    Wildcard(String),
 }
 
 impl AcmeFault {
     /// What to write instead.
     pub fn hint(&self) -> &'static str {
         match self {
+            Self::Address(_) => "add \"http-01\" or \"tls-alpn-01\" to `challenges`",
             Self::Contact(_) => "write it as \"you@example.com\"",
             Self::Directory(_) => "write the directory's whole address, as \"https://ca.example/acme/directory\"",
-            Self::Name(_) => "add it to `edge.names` too",
+            Self::DnsWay => {
+                "write `update = { server = \"ns1.example.com\", key_file = \"tsig.key\" }`, or `exec = [\"hook\"]` for a program of yours"
+            }
+            Self::Name(_) => "add it to `edge.names` too; for a wildcard each name below it that is to be answered",
+            Self::NoDns => "add [certificates.acme.dns] with `update` or `exec` below this table",
+            Self::Resolver(_) => "write an address, as \"192.0.2.53\" or \"192.0.2.53:53\"",
+            Self::Server(_) => "write its name or address, as \"ns1.example.com\" or \"192.0.2.53:53\"",
+            Self::Wildcard(_) => "add `challenges = [\"dns-01\"]` and [certificates.acme.dns], or write each name out",
             Self::Rsa(_) => {
                 "write \"p256\" or \"p384\"; a certificate with an rsa key is taken from a [[certificates.file]]"
             }
@@ -79,7 +105,8 @@ fn read_one(
     taken: &mut Vec<Subject>,
     problems: &mut Problems,
 ) -> Settings {
-    let names = read_names(section, edge_names, taken, problems);
+    let challenges = read_challenges(section, problems);
+    let names = read_names(section, edge_names, &challenges, taken, problems);
     let mut directories = Vec::new();
     for entry in section.one_or_more("directory", problems) {
         let text = entry.value;
@@ -107,7 +134,8 @@ fn read_one(
         names,
         directories,
         contact,
-        challenges: read_challenges(section, problems),
+        dns: dns::read(section, folder, &challenges, problems),
+        challenges,
         key_type: read_key_type(section, problems),
         profile: section.text("profile", problems).map(|profile| profile.value.to_owned()),
         root_file: section.text("root_file", problems).map(|file| folder.join(file.value)),
@@ -117,6 +145,7 @@ fn read_one(
 fn read_names(
     section: &Section<'_>,
     edge_names: &[Host],
+    challenges: &[ChallengeKind],
     taken: &mut Vec<Subject>,
     problems: &mut Problems,
 ) -> Vec<Subject> {
@@ -127,15 +156,14 @@ fn read_names(
         problems.add(Fault::Missing { key: "names" }, &span);
     }
     for Placed { value, span } in list.map(|list| list.value).unwrap_or_default() {
-        if value.starts_with("*.") {
-            let instead = "write each name out: a wildcard needs dns-01";
-            problems.add(Fault::Later { what: value.to_owned(), instead }, &span);
-            continue;
-        }
         match Subject::parse(value) {
             Ok(name) if taken.contains(&name) => problems.add(Fault::NamedTwice(value.to_owned()), &span),
             Ok(name) if !edge_names.iter().any(|host| name.covers(host)) => {
                 problems.add(Fault::Acme(AcmeFault::Name(value.to_owned())), &span)
+            }
+            Ok(name) if !challenges.iter().any(|kind| kind.suits(&name)) => {
+                let fault = if name.is_address() { AcmeFault::Address } else { AcmeFault::Wildcard };
+                problems.add(Fault::Acme(fault(value.to_owned())), &span);
             }
             Ok(name) => {
                 taken.push(name.clone());
@@ -151,9 +179,9 @@ fn read_names(
 }
 
 fn read_challenges(section: &Section<'_>, problems: &mut Problems) -> Vec<ChallengeKind> {
-    let mut challenges = section.words("challenges", &CHALLENGES, &LATER_CHALLENGES, problems);
+    let mut challenges = section.words("challenges", &CHALLENGES, &[], problems);
     if challenges.is_empty() {
-        challenges = CHALLENGES.iter().map(|(_, kind)| *kind).collect();
+        challenges = DEFAULT_CHALLENGES.to_vec();
     }
     challenges
 }
@@ -207,21 +235,24 @@ fn is_https(text: &str) -> bool {
 pub(super) fn fit(wanted: &mut [Settings], listeners: &[listener::Settings]) -> Option<String> {
     let speaks = |protocol| listeners.iter().any(|listener| [protocol, Protocol::Auto].contains(&listener.protocol));
     let answered = |kind: &ChallengeKind| match kind {
+        ChallengeKind::Dns01 => true,
         ChallengeKind::Http01 => speaks(Protocol::Http),
         ChallengeKind::TlsAlpn01 => speaks(Protocol::Https),
     };
     let mut alone = None;
     for settings in wanted {
-        if settings.challenges.iter().any(answered) {
-            settings.challenges.retain(answered);
+        let kinds = &mut settings.challenges;
+        let shown = |name: &Subject| kinds.iter().any(|kind| answered(kind) && kind.suits(name));
+        if settings.names.iter().all(shown) {
+            kinds.retain(answered);
         } else {
-            alone = alone.or(settings.challenges.first().copied());
+            alone = alone.or(kinds.iter().find(|kind| !answered(kind)).copied());
         }
     }
     alone.map(|kind| {
         let (port, protocol) = match kind {
-            ChallengeKind::Http01 => (80, "http"),
             ChallengeKind::TlsAlpn01 => (443, "https"),
+            ChallengeKind::Dns01 | ChallengeKind::Http01 => (80, "http"),
         };
         let word = kind.word();
         format!("certificates.acme: no listener answers {word}; add one with `protocol = \"{protocol}\"`, reachable on port {port}")
@@ -235,7 +266,7 @@ mod tests {
     use crate::config::{Config, ConfigError};
 
     const HEAD: &str = "[edge]\nnames = [\"a.example\", \"b.example\", \"192.0.2.7\"]\n";
-    const DOORS: &str =
+    pub(super) const DOORS: &str =
         "[[listener]]\nbind = [\"192.0.2.7:443\"]\n[[listener]]\nbind = [\"192.0.2.7:80\"]\nprotocol = \"http\"\n";
 
     #[test]
@@ -259,6 +290,7 @@ mod tests {
             directories: vec!["https://one.example/d".to_owned(), "https://two.example/d".to_owned()],
             contact: vec!["mailto:me@example.com".to_owned(), "mailto:you@example.com".to_owned()],
             challenges: vec![ChallengeKind::TlsAlpn01],
+            dns: None,
             key_type: KeyType::P384,
             profile: Some("shortlived".to_owned()),
             root_file: Some("/etc/root.pem".into()),
@@ -278,8 +310,6 @@ mod tests {
             ("names = []", "a key is missing: names"),
             ("names = [\"c.example\"]", "no request for this name is answered: c.example"),
             ("names = [\"a.example\", \"A.example.\"]", "named twice"),
-            ("names = [\"*.a.example\"]", "not in this version yet: *.a.example"),
-            ("names = [\"a.example\"]\nchallenges = [\"dns-01\"]", "not in this version yet: challenges = dns-01"),
             ("names = [\"a.example\"]\nchallenges = [\"http-1\"]", "challenges cannot be: http-1"),
             ("names = [\"a.example\"]\nchallenges = [\"http-01\", \"http-01\"]", "named twice"),
             ("names = [\"a.example\"]\nkey_type = \"rsa2048\"", "no rsa keys are made here: rsa2048"),
@@ -318,7 +348,7 @@ mod tests {
         assert!(config.warnings.iter().any(|warning| warning.contains("no listener answers http-01")));
     }
 
-    fn parse(text: &str) -> Result<Config, ConfigError> {
+    pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
         let environment = Environment { home: Some("/h".into()), folder: "/".into(), ..Environment::default() };
         Config::parse(&format!("{HEAD}{text}"), Some("/etc/doorward.toml".into()), &environment)
     }

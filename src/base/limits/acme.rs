@@ -54,6 +54,38 @@ pub const ACME_RENEWAL_INFO_PERIOD: Duration = Duration::from_secs(6 * 3600);
 pub const ACME_RENEWAL_INFO_PERIOD_MIN: Duration = Duration::from_secs(60);
 /// The most of it.
 pub const ACME_RENEWAL_INFO_PERIOD_MAX: Duration = Duration::from_secs(24 * 3600);
+/// What a name server takes for one answer.
+pub const DNS_ANSWER_WAIT: Duration = Duration::from_secs(3);
+/// Datagrams that are sent for one answer before TCP is tried.
+pub const DNS_DATAGRAM_TRIES: usize = 2;
+/// A request that is longer goes by TCP at once (RFC 1035 §4.2.1).
+pub const DNS_DATAGRAM_REQUEST_BYTES_MAX: usize = 512;
+/// An answer's datagram.
+pub const DNS_DATAGRAM_BYTES_MAX: usize = 4096;
+/// Name servers that are asked, and addresses of one of them.
+pub const DNS_SERVERS_MAX: usize = 16;
+/// The addresses of one.
+pub const DNS_ADDRESSES_MAX: usize = 4;
+/// Aliases that are followed to the place where a value is to be written.
+pub const DNS_ALIAS_HOPS_MAX: usize = 8;
+/// From a value's writing until every name server shows it: transfers to secondaries take their time.
+pub const DNS_VISIBLE_WAIT: Duration = Duration::from_secs(180);
+/// Between two looks whether they do.
+pub const DNS_VISIBLE_PERIOD: Duration = Duration::from_secs(1);
+/// How long a value may stand in caches.
+pub const DNS_VALUE_TTL_SECONDS: u32 = 60;
+/// How far a name server's clock may be from ours (RFC 8945 §10 has five minutes).
+pub const DNS_FUDGE_SECONDS: u16 = 300;
+/// Values that were written by orders and are still to be removed.
+pub const DNS_LEFT_MAX: usize = 1_000;
+/// A value that cannot be removed for so long is left to people.
+pub const DNS_LEFT_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+/// What a hook takes for one value.
+pub const ACME_HOOK_WAIT: Duration = Duration::from_secs(120);
+/// What is kept of a hook's output.
+pub const ACME_HOOK_OUTPUT_BYTES_MAX: usize = 4096;
+/// A hook and its words.
+pub const ACME_HOOK_WORDS_MAX: usize = 32;
 /// A clock further from the CA's than this orders nothing.
 pub const ACME_CLOCK_SKEW_MAX: Duration = Duration::from_secs(3600);
 /// What is waited at a CA's wish that is no limit of it: a quarter of what a certificate still holds, within these bounds.

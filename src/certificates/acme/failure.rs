@@ -10,6 +10,7 @@ use crate::base::limits::{ACME_PROFILES_SHOWN_MAX, ACME_SHOWN_CHARS_MAX, LABEL_C
 use crate::base::printable::printable;
 use crate::base::private_file::PrivateFileError;
 use crate::certificates::acme::ChallengeKind;
+use crate::certificates::acme::dns::fault::DnsError;
 use crate::certificates::acme::unreachable::Unreachable;
 use crate::certificates::files::FileError;
 use crate::net::host::Host;
@@ -20,6 +21,9 @@ pub enum AcmeError {
     /// We stumbled over an answer.
     #[error("the attempt broke off at an answer of the ca")]
     Broken,
+    /// A value in the DNS.
+    #[error("dns: {0}")]
+    Dns(#[from] DnsError),
     /// The secret of the external account.
     #[error("external account: {0}")]
     Eab(PrivateFileError),
@@ -193,7 +197,8 @@ impl AcmeError {
             }
             Self::Refused { looked: Some(_), .. } => Next::Wait,
             Self::Refused { .. } => Next::AnotherCa,
-            Self::Clock { .. } | Self::File(_) | Self::Stuck => Next::SameOrder,
+            // Of the DNS the CA has seen nothing yet.
+            Self::Clock { .. } | Self::Dns(_) | Self::File(_) | Self::Stuck => Next::SameOrder,
             Self::Broken | Self::Key(_) | Self::NoRenewalInfo | Self::Tls(_) | Self::Unusable(_) => Next::Wait,
         }
     }
@@ -201,6 +206,7 @@ impl AcmeError {
     /// What its operator does about it.
     pub fn hint(&self) -> String {
         match self {
+            Self::Dns(error) => error.hint(),
             Self::Eab(error) => format!("write the hmac key that the ca gave you: {}", error.operators_hint()),
             Self::RootFile(error) => error.operators_hint(),
             Self::File(error) => error.hint(),
@@ -208,7 +214,9 @@ impl AcmeError {
                 "set this machine's clock (timedatectl); nothing is ordered or thrown away before it is right"
                     .to_owned()
             }
-            Self::NoChallenge(_) => "allow both http-01 and tls-alpn-01 in `challenges`".to_owned(),
+            Self::NoChallenge(_) => {
+                "allow http-01 and tls-alpn-01 in `challenges`, and dns-01 with [certificates.acme.dns]".to_owned()
+            }
             Self::NoProfile { .. } => {
                 "write one of those as `profile`, or remove the key for the ca's own choice".to_owned()
             }
@@ -242,6 +250,13 @@ impl Reason {
     }
 
     fn hint(self, looked: Option<&(Host, ChallengeKind)>) -> String {
+        if let Some((name, ChallengeKind::Dns01)) = looked
+            && let Self::Connection | Self::Dns | Self::WrongAnswer = self
+        {
+            return format!(
+                "see what the world is told at _acme-challenge.{name}: that its zone is delegated to the name servers that are changed here, and DNSSEC is right"
+            );
+        }
         let name = looked.map_or_else(|| "the name".to_owned(), |(name, _)| name.to_string());
         let (port, listener) = match looked {
             Some((_, ChallengeKind::TlsAlpn01)) => (443, "https"),
@@ -249,7 +264,9 @@ impl Reason {
         };
         match self {
             Self::AccountUnknown => "nothing: a new account is made at the next attempt".to_owned(),
-            Self::Caa => format!("let this ca sign for {name} in its CAA records, or remove them"),
+            Self::Caa => format!(
+                "let this ca sign in the CAA records of {name} or of what is above it: `{name}. CAA 0 issue \"the ca's own name\"` (for Let's Encrypt \"letsencrypt.org\"; `issuewild` for wildcards), or remove them"
+            ),
             Self::Connection => format!(
                 "port {port} of {name} is not reachable from the ca: open it in every firewall and router, up to a listener with `protocol = \"{listener}\"`"
             ),

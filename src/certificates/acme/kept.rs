@@ -66,6 +66,11 @@ impl Kept {
         Self(state_dir.join(FOLDER))
     }
 
+    /// The folder itself.
+    pub(super) fn folder(&self) -> &Path {
+        &self.0
+    }
+
     /// The record of `id`; an empty one if nothing was tried yet.
     ///
     /// # Errors

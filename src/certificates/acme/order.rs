@@ -20,6 +20,7 @@ use crate::certificates::acme::account::{self, insist};
 use crate::certificates::acme::attempts::{Board, Stage};
 use crate::certificates::acme::backoff::{OpenOrder, Record};
 use crate::certificates::acme::challenge::Challenges;
+use crate::certificates::acme::dns::left;
 use crate::certificates::acme::failure::{AcmeError, Next, Reason};
 use crate::certificates::acme::kept::{Id, Kept};
 use crate::certificates::acme::runner::spread;
@@ -198,18 +199,10 @@ impl Job<'_> {
     async fn complete(&self, order: &mut Order, key: &KeyPair, wire: &Wire, attempt: u32) -> Result<Loaded, AcmeError> {
         self.check_size(order)?;
         if order.state().status == OrderStatus::Pending {
-            // The answers stand until the CA has judged.
-            self.board.advance(self.id, Stage::Proving);
-            let answers = self.prove(order, wire, attempt).await?;
-            info!(names = %Names(&self.settings.names), "the ca is looking whether the names are ours");
-            let patience = patience(ACME_VALIDATION_WAIT);
-            let ready = insist(wire, async || order.poll_ready(&patience).await).await;
-            if let Err(error) = ready
-                && !matches!(error, AcmeError::Refused { .. })
-            {
-                return Err(error);
-            }
-            drop(answers);
+            let proven = self.validate(order, wire, attempt).await;
+            // What is in the DNS goes whatever came of it; after a crash, or an attempt that took too long, a broom takes it.
+            left::withdraw(self.id, self.kept, self.clock).await;
+            proven?;
         }
         match order.state().status {
             OrderStatus::Invalid | OrderStatus::Pending => return Err(self.verdict(order, wire).await),
@@ -224,6 +217,21 @@ impl Job<'_> {
         let patience = patience(ACME_ISSUE_WAIT);
         let chain = insist(wire, async || order.poll_certificate(&patience).await).await?;
         self.keep(key, &chain)
+    }
+
+    /// Has the CA look at our answers.
+    async fn validate(&self, order: &mut Order, wire: &Wire, attempt: u32) -> Result<(), AcmeError> {
+        self.board.advance(self.id, Stage::Proving);
+        let answers = self.prove(order, wire, attempt).await?;
+        info!(names = %Names(&self.settings.names), "the ca is looking whether the names are ours");
+        let patience = patience(ACME_VALIDATION_WAIT);
+        let ready = insist(wire, async || order.poll_ready(&patience).await).await;
+        drop(answers);
+        match ready {
+            // The order says more than the answer to a poll.
+            Ok(_) | Err(AcmeError::Refused { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Judges a chain as a client would, and puts it in place with its key.
@@ -293,6 +301,7 @@ mod tests {
             directories: Vec::new(),
             contact: Vec::new(),
             challenges: Vec::new(),
+            dns: None,
             key_type: KeyType::P256,
             profile: profile.map(str::to_owned),
             root_file: None,

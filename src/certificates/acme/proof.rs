@@ -1,18 +1,31 @@
 //! How an order shows that the names are ours: which challenge is answered, with what, and why a CA was not content.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
-use instant_acme::{AuthorizationStatus, AuthorizedIdentifier, ChallengeStatus, Error, Order};
+use instant_acme::{AuthorizationStatus, AuthorizedIdentifier, ChallengeStatus, Error, KeyAuthorization, Order};
 
 use crate::certificates::acme::ChallengeKind;
 use crate::certificates::acme::account::insist;
 use crate::certificates::acme::challenge::Answer;
+use crate::certificates::acme::dns::publish::{Publisher, Value};
 use crate::certificates::acme::failure::{AcmeError, Reason};
 use crate::certificates::acme::order::Job;
 use crate::certificates::acme::subject::Subject;
 use crate::certificates::acme::unreachable::Unreachable;
 use crate::certificates::acme::wire::Wire;
 use crate::net::host::Host;
+
+/// What stands at our ports until this is dropped.
+pub(super) type Answers = Vec<Answer>;
+
+/// A challenge that we answer.
+struct Question {
+    kind: ChallengeKind,
+    host: Host,
+    url: String,
+    token: String,
+    authorization: KeyAuthorization,
+}
 
 impl Job<'_> {
     /// An order has one authorization for each name; more of them would be asked for and kept one by one.
@@ -23,52 +36,85 @@ impl Job<'_> {
         }
     }
 
-    /// Puts up the answer to one challenge for each name that is not proven yet, and tells the CA.
-    pub(super) async fn prove(
-        &self,
-        order: &mut Order,
-        wire: &Wire,
-        attempt: u32,
-    ) -> Result<HashMap<String, Answer>, AcmeError> {
+    /// Puts up the answer to one challenge for each name that is not proven yet, waits until each can be seen, and tells the
+    /// CA. What stands in the DNS then is noted on disk, and the caller's to withdraw.
+    pub(super) async fn prove(&self, order: &mut Order, wire: &Wire, attempt: u32) -> Result<Answers, AcmeError> {
+        let asked = self.asked(order, wire, attempt).await?;
+        let (mut answers, mut values) = (Answers::new(), Vec::new());
+        for question in &asked {
+            let text = question.authorization.as_str();
+            answers.extend(match question.kind {
+                ChallengeKind::Http01 => Some(self.challenges.answer_http(&question.host, &question.token, text)),
+                ChallengeKind::TlsAlpn01 => {
+                    let digest = <[u8; 32]>::try_from(question.authorization.digest().as_ref());
+                    // Never an error: SHA-256 has 32 bytes.
+                    let digest = digest.map_err(|_| AcmeError::Unusable("digest".to_owned()))?;
+                    Some(self.challenges.answer_tls(&question.host, digest)?)
+                }
+                ChallengeKind::Dns01 => {
+                    let text = question.authorization.dns_value();
+                    values.push(Value { host: question.host.to_string(), text });
+                    None
+                }
+            });
+        }
+        if let Some(settings) = self.settings.dns.as_ref().filter(|_| !values.is_empty()) {
+            let publisher = Publisher { settings, id: self.id, kept: self.kept, clock: self.clock };
+            publisher.publish(&values).await?;
+        }
+        let mut told = HashSet::new();
+        let tell = async || {
+            let mut authorizations = order.authorizations();
+            while let Some(authorization) = authorizations.next().await {
+                let mut authorization = authorization?;
+                let is_here = |question: &&Question| authorization.challenges.iter().any(|one| one.url == question.url);
+                let Some(question) = asked.iter().find(is_here) else { continue };
+                let Some(mut challenge) = authorization.challenge(question.kind.into()) else { continue };
+                if challenge.status == ChallengeStatus::Pending && !told.contains(&question.url) {
+                    challenge.set_ready().await?;
+                    told.insert(question.url.clone());
+                }
+            }
+            Ok(())
+        };
+        insist(wire, tell).await.map(|()| answers)
+    }
+
+    /// The challenge to answer for each name that is not proven yet.
+    async fn asked(&self, order: &mut Order, wire: &Wire, attempt: u32) -> Result<Vec<Question>, AcmeError> {
         let kinds = rotated(&self.settings.challenges, attempt);
-        let (mut answers, mut told, mut fault) = (HashMap::new(), HashSet::new(), None);
-        let told_all = insist(wire, async || {
+        let (mut asked, mut fault) = (Vec::new(), None);
+        let looked = insist(wire, async || {
+            asked.clear();
             let mut authorizations = order.authorizations();
             while let Some(authorization) = authorizations.next().await {
                 let mut authorization = authorization?;
                 if authorization.status != AuthorizationStatus::Pending {
                     continue;
                 }
-                let host = self.own_name(&authorization.identifier())?.host();
-                let offers =
-                    |kind: &ChallengeKind| authorization.challenges.iter().any(|one| one.r#type == (*kind).into());
-                let Some(kind) = kinds.iter().copied().find(offers) else {
-                    fault = Some(AcmeError::NoChallenge(host));
+                let subject = self.own_name(&authorization.identifier())?;
+                let fits = |kind: &ChallengeKind| {
+                    kind.suits(&subject) && authorization.challenges.iter().any(|one| one.r#type == (*kind).into())
+                };
+                let Some(kind) = kinds.iter().copied().find(fits) else {
+                    fault = Some(AcmeError::NoChallenge(subject.host()));
                     return Err(Error::Str("no challenge"));
                 };
-                let Some(mut challenge) = authorization.challenge(kind.into()) else { continue };
-                let url = challenge.url.clone();
-                if !answers.contains_key(&url) {
-                    let answer = self.answer(kind, &host, &challenge.token, &challenge.key_authorization());
-                    match answer {
-                        Ok(answer) => drop(answers.insert(url.clone(), answer)),
-                        Err(error) => {
-                            fault = Some(error);
-                            return Err(Error::Str("no answer"));
-                        }
-                    }
-                }
-                if challenge.status == ChallengeStatus::Pending && !told.contains(&url) {
-                    challenge.set_ready().await?;
-                    told.insert(url);
-                }
+                let Some(challenge) = authorization.challenge(kind.into()) else { continue };
+                asked.push(Question {
+                    kind,
+                    host: subject.host(),
+                    url: challenge.url.clone(),
+                    token: challenge.token.clone(),
+                    authorization: challenge.key_authorization(),
+                });
             }
             Ok(())
         });
-        let told_all = told_all.await;
+        let looked = looked.await;
         match fault {
             Some(fault) => Err(fault),
-            None => told_all.map(|()| answers),
+            None => looked.map(|()| asked),
         }
     }
 
@@ -77,24 +123,6 @@ impl Job<'_> {
         Subject::of(identifier)
             .filter(|name| self.settings.names.contains(name))
             .ok_or(Error::Str("a name of ours in an authorization"))
-    }
-
-    fn answer(
-        &self,
-        kind: ChallengeKind,
-        host: &Host,
-        token: &str,
-        authorization: &instant_acme::KeyAuthorization,
-    ) -> Result<Answer, AcmeError> {
-        match kind {
-            ChallengeKind::Http01 => Ok(self.challenges.answer_http(host, token, authorization.as_str())),
-            ChallengeKind::TlsAlpn01 => {
-                let digest = <[u8; 32]>::try_from(authorization.digest().as_ref());
-                // Never an error: SHA-256 has 32 bytes.
-                let digest = digest.map_err(|_| AcmeError::Unusable("digest".to_owned()))?;
-                Ok(self.challenges.answer_tls(host, digest)?)
-            }
-        }
     }
 
     /// Why an order came to nothing: the first challenge that the CA was not content with.
@@ -109,7 +137,7 @@ impl Job<'_> {
                 let mut authorization = authorization?;
                 authorization.refresh().await?;
                 let host = self.own_name(&authorization.identifier())?.host();
-                let kinds = [ChallengeKind::Http01, ChallengeKind::TlsAlpn01];
+                let kinds = [ChallengeKind::Dns01, ChallengeKind::Http01, ChallengeKind::TlsAlpn01];
                 for kind in kinds {
                     let asked = authorization.challenges.iter().find(|one| one.r#type == kind.into());
                     if let Some(problem) = asked.and_then(|one| one.error.as_ref()) {

@@ -19,6 +19,7 @@ use crate::certificates::acme::Settings;
 use crate::certificates::acme::attempts::{Attempts, Failure, Stage};
 use crate::certificates::acme::backoff::Record;
 use crate::certificates::acme::clock_check;
+use crate::certificates::acme::dns::left::Broom;
 use crate::certificates::acme::failure::{AcmeError, Next};
 use crate::certificates::acme::kept::{Id, Kept};
 use crate::certificates::acme::order::{Job, Names};
@@ -37,6 +38,7 @@ pub struct Runner {
     kept: Kept,
     known: HashMap<Id, Known>,
     watch: Watch,
+    broom: Broom,
 }
 
 /// What this process knows of one certificate beside its record.
@@ -56,7 +58,8 @@ impl Runner {
     /// For `certificates`, by `clock`.
     pub fn new(certificates: Arc<Certificates>, clock: Clock) -> Self {
         let kept = certificates.kept();
-        Self { certificates, clock, kept, known: HashMap::new(), watch: Watch::default() }
+        let (watch, broom) = (Watch::default(), Broom::default());
+        Self { certificates, clock, kept, known: HashMap::new(), watch, broom }
     }
 
     /// Works until dropped.
@@ -70,6 +73,8 @@ impl Runner {
     /// Takes the step that is due for each certificate that is configured now. Whatever a CA's answer may break, it breaks
     /// that attempt and nothing else.
     pub async fn look(&mut self) {
+        // Here no order is under way.
+        self.broom.sweep(&self.kept, &self.clock).await;
         let wanted = self.certificates.wanted();
         let mut known = std::mem::take(&mut self.known);
         let turns = wanted.iter().map(|settings| {

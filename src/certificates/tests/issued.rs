@@ -117,6 +117,7 @@ fn wanted(names: &[&str]) -> acme::Settings {
         directories: vec![DIRECTORY.to_owned()],
         contact: Vec::new(),
         challenges: vec![ChallengeKind::Http01],
+        dns: None,
         key_type: KeyType::P256,
         profile: None,
         root_file: None,

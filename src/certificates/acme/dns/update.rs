@@ -1,0 +1,136 @@
+//! Dynamic update (RFC 2136) signed with TSIG (RFC 8945): one value is added or removed, and nothing else is touched.
+
+use std::net::SocketAddr;
+
+use hickory_proto::op::update_message::{append, delete_by_rdata};
+use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::rr::rdata::TXT;
+use hickory_proto::rr::rdata::tsig::TsigError;
+use hickory_proto::rr::{Name, RData, RecordSet, RecordType, TSigVerifier};
+use tokio::net::lookup_host;
+use tokio::time::timeout;
+
+use crate::base::clock::Clock;
+use crate::base::limits::{DNS_ADDRESSES_MAX, DNS_ANSWER_WAIT, DNS_VALUE_TTL_SECONDS};
+use crate::certificates::acme::dns::Update;
+use crate::certificates::acme::dns::exchange::exchange;
+use crate::certificates::acme::dns::fault::{DnsError, Refusal};
+use crate::certificates::acme::dns::key;
+use crate::certificates::acme::dns::lookup::{Asked, shown};
+
+/// What becomes of a value.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Change {
+    /// It is put beside what is there.
+    Add,
+    /// It alone is taken away.
+    Remove,
+}
+
+impl Update {
+    /// Where its server answers.
+    ///
+    /// # Errors
+    /// [`DnsError::Silent`] when its name leads nowhere.
+    pub async fn addresses(&self) -> Result<Vec<SocketAddr>, DnsError> {
+        let silent = |cause: String| DnsError::Silent { cause, server: self.server.clone() };
+        let found = timeout(DNS_ANSWER_WAIT, lookup_host(&self.server)).await;
+        let found = found.map_err(|_| silent("its name is not found in time".to_owned()))?;
+        Ok(found.map_err(|error| silent(error.to_string()))?.take(DNS_ADDRESSES_MAX).collect())
+    }
+
+    /// The zone to change for `place`.
+    ///
+    /// # Errors
+    /// [`DnsError`] when there is none, or the configured one is another.
+    pub async fn zone_of(&self, place: &Name) -> Result<Name, DnsError> {
+        if let Some(zone) = &self.zone {
+            let origin = named(zone)?;
+            let inside = origin.zone_of(place);
+            return inside.then_some(origin).ok_or(DnsError::NotInZone { name: shown(place), zone: zone.clone() });
+        }
+        let silent = |cause| DnsError::Silent { cause, server: self.server.clone() };
+        let found = Asked(self.addresses().await?).zone(place).await.map_err(silent)?;
+        found.ok_or_else(|| DnsError::Zoneless { name: shown(place), server: self.server.clone() })
+    }
+
+    /// Makes a change of `text` at `place`, and knows that it was made.
+    ///
+    /// # Errors
+    /// [`DnsError`].
+    pub async fn change(&self, change: Change, place: &Name, text: &str, clock: &Clock) -> Result<(), DnsError> {
+        let (zone, key) = (self.zone_of(place).await?, key::read(&self.key_file)?);
+        let mut values = RecordSet::with_ttl(place.clone(), RecordType::TXT, DNS_VALUE_TTL_SECONDS);
+        values.add_rdata(RData::TXT(TXT::new(vec![text.to_owned()])));
+        let mut request = match change {
+            Change::Add => append(values, zone.clone(), false, false),
+            Change::Remove => delete_by_rdata(values, zone.clone(), false),
+        };
+        let unnamed = |_| DnsError::Unnamed(shown(place));
+        let now = clock.now().seconds();
+        let verifier = request.finalize(&key, now).map_err(unnamed)?;
+        let bytes = request.to_vec().map_err(unnamed)?;
+        let asked = Said { server: &self.server, zone: &zone, key: &shown(key.signer_name()), now };
+        let mut silence = "it has no address".to_owned();
+        for address in self.addresses().await? {
+            match exchange(address, &bytes).await {
+                Ok(answer) => return asked.judge(&answer, verifier),
+                Err(error) => silence = error.to_string(),
+            }
+        }
+        Err(DnsError::Silent { cause: silence, server: self.server.clone() })
+    }
+}
+
+/// What was said to whom.
+struct Said<'a> {
+    server: &'a str,
+    zone: &'a Name,
+    key: &'a str,
+    now: u64,
+}
+
+impl Said<'_> {
+    /// Only a signed yes is one.
+    fn judge(&self, answer: &[u8], verifier: Option<TSigVerifier>) -> Result<(), DnsError> {
+        let unsigned = || DnsError::Unsigned(self.server.to_owned());
+        let message = Message::from_vec(answer).map_err(|_| unsigned())?;
+        let signature = message.signature().map(|signature| &signature.data);
+        let refusal = match signature.and_then(|signature| signature.error) {
+            Some(TsigError::BadKey) => Refusal::BadKey,
+            Some(TsigError::BadSig | TsigError::BadTrunc) => Refusal::BadSignature,
+            Some(TsigError::BadTime) => {
+                Refusal::BadTime(signature.and_then(|signature| ahead(&signature.other, self.now)))
+            }
+            Some(TsigError::Unknown(code)) => Refusal::Other(format!("tsig error {code}")),
+            None => match message.metadata.response_code {
+                ResponseCode::NoError => {
+                    let verified = verifier.is_some_and(|mut verifier| verifier.verify(answer).is_ok());
+                    return if verified { Ok(()) } else { Err(unsigned()) };
+                }
+                ResponseCode::Refused => Refusal::Refused,
+                ResponseCode::NotAuth => Refusal::NotAuthoritative,
+                ResponseCode::NotZone => Refusal::NotZone,
+                code => Refusal::Other(code.to_str().to_owned()),
+            },
+        };
+        let (server, key) = (self.server.to_owned(), self.key.to_owned());
+        Err(DnsError::Refused { refusal, server, zone: shown(self.zone), key })
+    }
+}
+
+/// How far the server's clock is ahead, which it says in 48 bits (RFC 8945 §5.2.3).
+fn ahead(other: &[u8], now: u64) -> Option<i64> {
+    let theirs = <[u8; 6]>::try_from(other).ok()?.into_iter().fold(0_i64, |time, byte| time << 8 | i64::from(byte));
+    Some(theirs.saturating_sub(i64::try_from(now).ok()?))
+}
+
+/// A name of the configuration.
+///
+/// # Errors
+/// [`DnsError::Unnamed`].
+pub fn named(text: &str) -> Result<Name, DnsError> {
+    let mut name = Name::from_ascii(text).map_err(|_| DnsError::Unnamed(text.to_owned()))?;
+    name.set_fqdn(true);
+    Ok(name)
+}
