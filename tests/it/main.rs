@@ -6,6 +6,7 @@ mod acme_caddy;
 mod acme_clock;
 mod acme_faults;
 mod acme_renewal;
+mod acme_dns;
 mod certificates;
 mod certs;
 mod client_ip;

@@ -1,6 +1,7 @@
 //! What the promises stand on: the binary as a process, machines as network namespaces, real peers, and callers.
 
 pub(crate) mod caddy;
+pub(crate) mod bind;
 pub(crate) mod caller;
 pub(crate) mod core_rig;
 pub(crate) mod docker;

@@ -40,6 +40,8 @@ pub(crate) struct Manners {
     pub(crate) sleep: u8,
     /// It takes only accounts that it knows otherwise: (kid, key in base64url).
     pub(crate) eab: Option<(&'static str, &'static str)>,
+    /// The name server that it asks, if not its own.
+    pub(crate) dns_server: Option<&'static str>,
     /// Seconds that its certificates live, if not for years.
     pub(crate) life: Option<u32>,
 }
@@ -69,7 +71,9 @@ impl<'a> Pebble<'a> {
         dns.args(["-dns01", "127.0.0.1:8053", "-management", "127.0.0.1:8055"]);
         pebble.spawn(dns, "127.0.0.1:8055");
         let mut ca = machine.command(&program::installed("pebble", "pebble"));
-        ca.arg("-config").arg(pebble.folder.path().join("config.json")).args(["-dnsserver", "127.0.0.1:8053"]);
+        ca.arg("-config")
+            .arg(pebble.folder.path().join("config.json"))
+            .args(["-dnsserver", manners.dns_server.unwrap_or("127.0.0.1:8053")]);
         ca.env("PEBBLE_WFE_NONCEREJECT", manners.nonce_reject.to_string()).env("PEBBLE_AUTHZREUSE", "0");
         match manners.sleep {
             0 => ca.env("PEBBLE_VA_NOSLEEP", "1"),
