@@ -74,6 +74,7 @@ pub const FIELDS: [&str; 52] = [
     "source",
     "status",
     "uid",
+    "value",
     "via",
 ];
 

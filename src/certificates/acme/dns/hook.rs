@@ -127,3 +127,93 @@ impl Drop for Group {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const TOLD: Told<'static> =
+        Told { change: Change::Add, host: "a.example", place: "_acme-challenge.a.example", text: "-value" };
+
+    #[tokio::test]
+    async fn a_hook_gets_its_words_as_they_are_and_nothing_of_ours() {
+        let folder = tempfile::tempdir().unwrap();
+        let hook = script(&folder, "echo \"$#:$1:$2:$3:$4\" > out; cat >> out; env | sort | grep -v '^[_OPS]' >> out");
+        let words = vec![hook.display().to_string(), "two words; $(rm -rf /)".to_owned()];
+        run(&words, TOLD).await.unwrap();
+        let out = fs::read_to_string(folder.path().join("out")).unwrap();
+        let expected = "4:two words; $(rm -rf /):present:_acme-challenge.a.example:-value\nDOORWARD_ACME_ACTION=present\n\
+             DOORWARD_ACME_FQDN=_acme-challenge.a.example\nDOORWARD_ACME_NAME=a.example\nDOORWARD_ACME_VALUE=-value\n";
+        assert_eq!(out, expected);
+    }
+
+    #[tokio::test]
+    async fn what_a_failing_hook_writes_is_bounded_and_forges_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let hook =
+            script(&folder, "head -c 1000000 /dev/zero | tr '\\0' x; printf '\\033[2J\\377\\nERROR' >&2; exit 7");
+        let error = run(&[hook.display().to_string()], TOLD).await.unwrap_err();
+        assert!(matches!(&error, DnsError::HookFailed { status, .. } if status == "exit status: 7"), "{error}");
+        let shown = error.to_string();
+        assert!(shown.len() < 2 * ACME_SHOWN_CHARS_MAX && !shown.contains(['\u{1b}', '\n']), "{shown}");
+    }
+
+    #[tokio::test]
+    async fn a_hook_that_does_not_end_is_ended_with_all_that_it_has_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let hook = script(&folder, "sleep 1000 & echo $! > child; echo waiting; wait");
+        let words = vec![hook.display().to_string()];
+        let running = tokio::spawn(async move { run(&words, TOLD).await });
+        let child = folder.path().join("child");
+        while fs::read_to_string(&child).unwrap_or_default().trim().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tokio::time::pause();
+        tokio::time::advance(ACME_HOOK_WAIT).await;
+        let error = running.await.unwrap().unwrap_err();
+        assert!(matches!(error, DnsError::HookStuck { .. }), "{error}");
+        let child = PathBuf::from(format!("/proc/{}/stat", fs::read_to_string(child).unwrap().trim()));
+        // Gone, or dead and not yet collected by whoever inherits it.
+        while fs::read_to_string(&child).is_ok_and(|stat| !stat.contains(") Z")) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn what_others_could_change_is_never_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let hook = script(&folder, "exit 0");
+        let judged = || judge(&[hook.display().to_string()]);
+        judged().unwrap();
+        for (path, mode, hint) in [
+            (hook.as_path(), 0o720, "chmod go-w"),
+            (hook.as_path(), 0o702, "chmod go-w"),
+            (hook.as_path(), 0o600, "chmod u+x"),
+            (folder.path(), 0o770, "chmod go-w"),
+        ] {
+            let before = fs::metadata(path).unwrap().permissions();
+            fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+            let error = judged().unwrap_err();
+            assert!(matches!(error, DnsError::HookUnfit { .. }) && error.hint().starts_with(hint), "{mode:o} {error}");
+            fs::set_permissions(path, before).unwrap();
+        }
+        judged().unwrap();
+        for absent in ["/nonexistent/hook", "/", ""] {
+            assert!(judge(&[absent.to_owned()]).is_err(), "{absent}");
+        }
+    }
+
+    /// A script that works in its own folder.
+    fn script(folder: &TempDir, text: &str) -> PathBuf {
+        let path = folder.path().join("hook");
+        fs::write(&path, format!("#!/bin/sh\ncd {}\n{text}\n", folder.path().display())).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o700)).unwrap();
+        path
+    }
+}

@@ -134,3 +134,88 @@ pub fn named(text: &str) -> Result<Name, DnsError> {
     name.set_fqdn(true);
     Ok(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use hickory_proto::op::OpCode;
+    use hickory_proto::rr::rdata::tsig::{TSIG, TsigAlgorithm};
+    use hickory_proto::rr::{Record, TSigResponseContext, TSigner};
+
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000;
+
+    #[test]
+    fn only_a_yes_that_is_signed_with_our_key_is_one() {
+        let (ours, theirs) = (signer("acme.", b"secret"), signer("acme.", b"another"));
+        judged(&ours, Some(&ours), ResponseCode::NoError).unwrap();
+        for signed in [None, Some(&theirs), Some(&signer("other.", b"secret"))] {
+            let error = judged(&ours, signed, ResponseCode::NoError).unwrap_err();
+            assert!(matches!(error, DnsError::Unsigned(_)), "{error}");
+        }
+    }
+
+    #[test]
+    fn each_refusal_has_its_word_and_its_remedy() {
+        let key = signer("acme.", b"secret");
+        for (code, expected, hint) in [
+            (ResponseCode::Refused, Refusal::Refused, "grant acme zonesub TXT"),
+            (ResponseCode::NotAuth, Refusal::NotAuthoritative, "the primary name server of example"),
+            (ResponseCode::NotZone, Refusal::NotZone, "remove `zone`"),
+            (ResponseCode::ServFail, Refusal::Other("Server Failure".to_owned()), "the name server's log"),
+        ] {
+            let error = judged(&key, Some(&key), code).unwrap_err();
+            assert!(matches!(&error, DnsError::Refused { refusal, .. } if *refusal == expected), "{error}");
+            assert!(error.hint().contains(hint), "{}", error.hint());
+        }
+        for (code, other, expected, hint) in [
+            (TsigError::BadKey, vec![], Refusal::BadKey, "give the server the key \"acme\""),
+            (TsigError::BadSig, vec![], Refusal::BadSignature, "the same secret"),
+            (TsigError::BadTime, (NOW + 3_600).to_be_bytes()[2..].to_vec(), Refusal::BadTime(Some(3_600)), "by NTP"),
+            (TsigError::BadTime, vec![1], Refusal::BadTime(None), "by NTP"),
+        ] {
+            let mut answer = Message::response(7, OpCode::Update);
+            answer.metadata.response_code = ResponseCode::NotAuth;
+            let tsig = TSIG::new(TsigAlgorithm::HmacSha256, NOW, 300, Vec::new(), 7, Some(code), other);
+            answer.set_signature(Box::new(Record::from_rdata(Name::from_ascii("acme.").unwrap(), 0, tsig)));
+            let error = said().judge(&answer.to_vec().unwrap(), None).unwrap_err();
+            assert!(matches!(&error, DnsError::Refused { refusal, .. } if *refusal == expected), "{error}");
+            assert!(error.hint().contains(hint), "{}", error.hint());
+        }
+    }
+
+    #[test]
+    fn no_answer_panics() {
+        let key = signer("acme.", b"secret");
+        for length in 0..64 {
+            for byte in [0, 0x80, 0xff] {
+                let (_, verifier) = key.sign_message(&Message::query(), NOW).unwrap();
+                said().judge(&vec![byte; length], verifier).unwrap_err();
+            }
+        }
+    }
+
+    /// What is made of an answer with `code` to a request of `ours`, signed by `theirs`.
+    fn judged(ours: &TSigner, theirs: Option<&TSigner>, code: ResponseCode) -> Result<(), DnsError> {
+        let mut request = Message::new(7, hickory_proto::op::MessageType::Query, OpCode::Update);
+        let verifier = request.finalize(ours, NOW).unwrap();
+        let mac = request.signature().unwrap().data.mac.clone();
+        let mut answer = Message::response(7, OpCode::Update);
+        answer.metadata.response_code = code;
+        if let Some(theirs) = theirs {
+            let context = TSigResponseContext::new(7, NOW, theirs.clone(), mac, None);
+            let signature = context.sign(&answer.to_vec().unwrap()).unwrap();
+            answer.set_signature(signature);
+        }
+        said().judge(&answer.to_vec().unwrap(), verifier)
+    }
+
+    fn said() -> Said<'static> {
+        static ZONE: std::sync::LazyLock<Name> = std::sync::LazyLock::new(|| Name::from_ascii("example.").unwrap());
+        Said { server: "ns1.example:53", zone: &ZONE, key: "acme", now: NOW }
+    }
+
+    fn signer(name: &str, secret: &[u8]) -> TSigner {
+        TSigner::new(secret.to_vec(), TsigAlgorithm::HmacSha256, Name::from_ascii(name).unwrap(), 300).unwrap()
+    }
+}
