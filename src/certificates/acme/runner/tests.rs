@@ -15,6 +15,7 @@ fn a_turn_that_breaks_off_is_a_failure_that_lets_its_order_go() {
         directories: vec!["https://ca.example/d".to_owned()],
         contact: Vec::new(),
         challenges: vec![ChallengeKind::Http01],
+        dns: None,
         key_type: KeyType::P256,
         profile: None,
         root_file: None,
