@@ -3,9 +3,11 @@
 
 mod error;
 mod judge;
+pub mod lan;
 pub mod lock;
 mod network;
 mod open;
+mod own_names;
 mod probe;
 mod serve;
 mod upkeep;

@@ -123,11 +123,12 @@ impl Certificates {
             error!(%error, hint = %error.hint(), "no certificate can be ordered");
         }
         let ca = LocalCa::open(&settings.state_dir, &settings.names, now)?;
+        let own = own::permitted(settings.own, &ca);
         let covered = Covered { files: &files, wanted: &settings.acme };
-        let local = ca.leaf(&local_names(&settings.names, &settings.own, covered, &ca), now)?;
+        let local = ca.leaf(&local_names(&settings.names, &own, covered, &ca), now)?;
         own::publish_or_warn(&settings.dir, ca.authority());
         let (kept, challenges) = (Kept::of(&settings.state_dir), Challenges::default());
-        let Settings { names, own, acme: wanted, .. } = settings;
+        let Settings { names, acme: wanted, .. } = settings;
         let issued = stored(&kept, &wanted);
         let shown = Shown { names, own, files, wanted, issued, local: local.certified };
         let resolver = Arc::new(Resolver::new(shown.served(), challenges.clone()));

@@ -44,7 +44,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run in the foreground until SIGTERM or Ctrl-C.
-    Run,
+    Run(run::Arguments),
     /// Judge the configuration and the state folder without starting anything.
     Check,
     /// Tell a decision step by step: who called, how that was found, what came of it and what to change.
@@ -112,7 +112,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
     let form = if arguments.json { Form::Json } else { Form::Text };
     let context = Context { named: arguments.config, environment, form };
     match arguments.command {
-        Command::Run => run::run(&context),
+        Command::Run(arguments) => run::run(&arguments, &context),
         Command::Check => check::check(&context),
         Command::Explain(arguments) => explain::explain(&arguments, &context),
         Command::Devices(command) => devices::devices(&command, &context),

@@ -41,6 +41,10 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// `[edge]`.
     pub edge: edge::Settings,
+    /// `edge.lan_names`: whether this machine's own names and addresses are answered too.
+    pub lan_names: LanNames,
+    /// The text that it was read from, where that stands in no file.
+    pub built_in: Option<String>,
     /// `[[listener]]`, at least one.
     pub listeners: Vec<listener::Settings>,
     /// `[certificates]`.
@@ -57,6 +61,16 @@ pub struct Config {
     pub notes: Vec<String>,
     /// What weakens it, or cannot have been meant: said at start and by `check`.
     pub warnings: Vec<String>,
+}
+
+/// Whether this machine's own names and addresses are answered beside `edge.names`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum LanNames {
+    /// They are, as they are at each moment.
+    Answered,
+    /// They are nobody's.
+    #[default]
+    Unanswered,
 }
 
 impl Config {
@@ -77,6 +91,26 @@ impl Config {
     /// As [`Config::load`].
     pub fn parse(text: &str, file: Option<PathBuf>, environment: &Environment) -> Result<Self, ConfigError> {
         file::read(text, file, environment)
+    }
+
+    /// Reads again what this was read from.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn read_again(&self, environment: &Environment) -> Result<Self, ConfigError> {
+        match &self.built_in {
+            Some(text) => Self::built_in(text, environment),
+            None => Self::load(self.file.as_deref(), environment),
+        }
+    }
+
+    /// Reads a profile that stands in no file.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn built_in(text: &str, environment: &Environment) -> Result<Self, ConfigError> {
+        let config = Self::parse(text, None, environment)?;
+        Ok(Self { built_in: Some(text.to_owned()), ..config })
     }
 
     /// The state folder that [`Config::load`] would find, even where the file is wrong otherwise: for those who look for a

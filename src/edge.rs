@@ -5,12 +5,13 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use crate::base::clock::Clock;
+use crate::certificates::Certificates;
 use crate::certificates::acme::challenge::Challenges;
 use crate::core::Core;
 use crate::identity::jwks::JwkSet;
@@ -25,6 +26,7 @@ pub mod access_log;
 mod advice;
 pub mod assertion;
 pub mod body;
+mod ca;
 pub mod context;
 pub mod host;
 pub mod identities;
@@ -62,6 +64,8 @@ pub struct Settings {
 pub struct Edge(Arc<Shared>);
 
 struct Shared {
+    /// As configured, and this machine's own names that are answered too: what `settings` is made of.
+    parts: Mutex<(Settings, Vec<Host>)>,
     settings: ArcSwap<Settings>,
     signer: Arc<Signer>,
     core: Core,
@@ -70,6 +74,7 @@ struct Shared {
     clock: Clock,
     jwks: ArcSwap<Bytes>,
     challenges: OnceLock<Challenges>,
+    certificates: OnceLock<Arc<Certificates>>,
     draining: AtomicBool,
     advisor: Advisor,
 }
@@ -87,6 +92,7 @@ impl Edge {
         clock: Clock,
     ) -> Self {
         Self(Arc::new(Shared {
+            parts: Mutex::new((settings.clone(), Vec::new())),
             settings: ArcSwap::from_pointee(settings),
             signer,
             core,
@@ -95,6 +101,7 @@ impl Edge {
             clock,
             jwks: ArcSwap::from_pointee(Bytes::from(keys.to_json())),
             challenges: OnceLock::new(),
+            certificates: OnceLock::new(),
             draining: AtomicBool::new(false),
             advisor: Advisor::default(),
         }))
@@ -104,6 +111,11 @@ impl Edge {
     pub fn answer_challenges(&self, challenges: Challenges) {
         // Said once, at the start: the list itself changes.
         let _ = self.0.challenges.set(challenges);
+    }
+
+    /// Offers the local CA of `certificates` to devices of the house from now on.
+    pub fn offer_ca(&self, certificates: Arc<Certificates>) {
+        let _ = self.0.certificates.set(certificates);
     }
 
     /// Its settings, as they are now: load once for each decision.
@@ -118,7 +130,21 @@ impl Edge {
 
     /// Judges later requests by `settings`; the name that assertions are issued by stays what the signer has.
     pub fn replace_settings(&self, settings: Settings) {
-        self.0.settings.store(Arc::new(settings));
+        self.change(|parts| parts.0 = settings);
+    }
+
+    /// Answers to `own` too from now on, the names and addresses that this machine has now.
+    pub fn replace_own_names(&self, own: Vec<Host>) {
+        self.change(|parts| parts.1 = own);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut (Settings, Vec<Host>))) {
+        let mut parts = self.0.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut parts);
+        let (configured, own) = &*parts;
+        let further = own.iter().filter(|name| !configured.names.contains(name));
+        let names = configured.names.iter().chain(further).cloned().collect();
+        self.0.settings.store(Arc::new(Settings { names, ..configured.clone() }));
     }
 
     /// What is known of this machine's network.

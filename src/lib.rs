@@ -62,6 +62,7 @@ pub mod decisions;
 
 // Services.
 pub mod core;
+pub mod onboarding;
 pub mod edge;
 
 // People.

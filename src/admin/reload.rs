@@ -98,7 +98,7 @@ impl Reloader {
     fn take(&self) -> Result<Reloaded, ReloadError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = self.taken.load();
-        let config = Config::load(taken.config.file.as_deref(), &self.environment())?;
+        let config = taken.config.read_again(&self.environment())?;
         let changes = compare(&taken.config, &config);
         if !changes.restart.is_empty() {
             return Err(ReloadError::NeedsRestart(changes.restart));
@@ -185,7 +185,7 @@ enum OnDisk {
 
 impl OnDisk {
     fn of(taken: &Config, environment: &Environment) -> Self {
-        match Config::load(taken.file.as_deref(), environment) {
+        match taken.read_again(environment) {
             Err(error) => Self::Invalid(error),
             Ok(config) => match compare(taken, &config) {
                 changes if changes.is_empty() => Self::Same,

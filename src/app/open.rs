@@ -13,11 +13,13 @@ use crate::admin::request::SOCKET;
 use crate::admin::server::Server;
 use crate::base::clock::Clock;
 use crate::base::owner_command::OwnerCommand;
+use crate::certificates;
 use crate::certificates::Certificates;
 use crate::certificates::acme::challenge;
 use crate::certificates::acme::runner::Runner;
 use crate::certificates::server_tls::ServerTls;
 use crate::config::Config;
+use crate::config::LanNames;
 use crate::config::place::Environment;
 use crate::core::{self, Core, Timing};
 use crate::edge::Edge;
@@ -39,6 +41,7 @@ use crate::tailscale::Tailscale;
 use super::AppError;
 use super::lock::StateLock;
 use super::network;
+use super::own_names;
 use super::upkeep::{Links, Upkeep};
 
 /// What a connection may speak after TLS, in order of preference.
@@ -62,9 +65,14 @@ pub(super) async fn open(config: Config, environment: &Environment, lock: &State
     let keys = SigningKeys::open(&config.state_dir, clock.now())?;
     let signer = Arc::new(Signer::new(keys.current(), &config.edge.id, &config.core.id, clock.clone())?);
     let core = open_core(&config, &keys, signer.life(), &clock).await?;
-    let certificates = Arc::new(Certificates::open(config.certificates.clone(), clock.now())?);
     // What could not be read of it is told by the upkeep, which looks at once.
     let network = network::read().map_err(AppError::Network)?.network;
+    let own = match config.lan_names {
+        LanNames::Answered => own_names::of_now(&network, &config.listeners),
+        LanNames::Unanswered => Vec::new(),
+    };
+    let settings = certificates::Settings { own, ..config.certificates.clone() };
+    let certificates = Arc::new(Certificates::open(settings, clock.now())?);
     own_bridge::judge(&config.listeners, &network)?;
     let (network, knocks) = (LiveNetwork::new(network), Knocks::default());
     let (listening, listeners) = bind_all(&config, &certificates, &network, &knocks)?;
@@ -73,6 +81,8 @@ pub(super) async fn open(config: Config, environment: &Environment, lock: &State
     let (settings, signing) = (config.edge.clone(), Arc::clone(&signer));
     let edge = Edge::new(settings, signing, &keys.public(), core, network, identities, clock.clone());
     edge.answer_challenges(certificates.challenges().clone());
+    edge.offer_ca(Arc::clone(&certificates));
+    edge.replace_own_names(certificates.own_names());
     let admin = Server::bind(&config.socket_folder(environment).join(SOCKET))?;
     lock.announce(admin.path()).map_err(AppError::Runtime)?;
     let caps = Caps::new(Limits::within_descriptors());
@@ -92,8 +102,8 @@ pub(super) async fn open(config: Config, environment: &Environment, lock: &State
     let (answering, signing) = (edge.clone(), Arc::clone(&keyring));
     let owner = Arc::new(Owner::new(answering, caps, pulse, facts, reloading, signing, clock.clone()));
     let acme = Runner::new(Arc::clone(&certificates), clock.clone());
-    let upkeep =
-        Upkeep { certificates, clock, listeners: live, edge: edge.clone(), keyring, knocks, links: Links::default() };
+    let (lan_names, links) = (config.lan_names, Links::default());
+    let upkeep = Upkeep { certificates, clock, lan_names, listeners: live, edge: edge.clone(), keyring, knocks, links };
     Ok(Instance { acme, admin, config, edge, owner, reloader, upkeep, workers })
 }
 

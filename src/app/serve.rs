@@ -14,13 +14,15 @@ use crate::config::Config;
 use crate::telemetry::Format;
 
 use super::AppError;
+use super::lan;
 use super::open::Instance;
 
 /// Serves until a signal or the loss of an event loop, then drains. A second signal cuts the drain short.
 pub(super) async fn serve(instance: Instance, mut hangup: Signal) -> Result<(), AppError> {
     let mut ends = Ends::listen().map_err(AppError::Runtime)?;
     let Instance { acme, admin, config, edge, owner, reloader, upkeep, workers } = instance;
-    announce(&config, owner.url().as_deref());
+    let lan = lan::told(&config, &upkeep.certificates, &edge.network());
+    announce(&config, owner.url().as_deref(), lan.as_deref());
     // Through the drain too: whoever is served until the end needs keys.
     let _keys = edge.identities().keep_fresh();
     let outcome = tokio::select! {
@@ -73,7 +75,7 @@ impl Ends {
 }
 
 /// Says where the dashboard is, without the token: this goes to logs.
-fn announce(config: &Config, url: Option<&str>) {
+fn announce(config: &Config, url: Option<&str>, lan: Option<&str>) {
     for note in &config.notes {
         info!("{note}");
     }
@@ -90,7 +92,8 @@ fn announce(config: &Config, url: Option<&str>) {
     }
     if config.log.format == Format::Text {
         // Whoever started this without a terminal has the same in the log.
-        let _ = std::io::stdout().write_all(welcome(url, &command).as_bytes());
+        let told = format!("{}{}", welcome(url, &command), lan.unwrap_or_default());
+        let _ = std::io::stdout().write_all(told.as_bytes());
     }
 }
 

@@ -12,21 +12,24 @@ use crate::admin::keys::Keyring;
 use crate::base::clock::Clock;
 use crate::base::limits::{MAINTENANCE_PERIOD, NETWORK_PERIOD};
 use crate::certificates::{Certificates, Renewal};
+use crate::config::LanNames;
 use crate::edge::Edge;
 use crate::listener;
 use crate::listener::knock::Knocks;
 use crate::listener::live::Live;
+use crate::net::host::Host;
 use crate::origin::Network;
 use crate::origin::exposure::Exposure;
 
 use super::network::Looked;
 use super::probe::Probed;
-use super::{network, probe};
+use super::{network, own_names, probe};
 
 /// What is kept fresh.
 pub(super) struct Upkeep {
     pub(super) certificates: Arc<Certificates>,
     pub(super) clock: Clock,
+    pub(super) lan_names: LanNames,
     pub(super) listeners: Vec<Live>,
     pub(super) edge: Edge,
     pub(super) keyring: Arc<Keyring>,
@@ -79,6 +82,10 @@ impl Upkeep {
             self.edge.replace_network(read.clone());
         }
         let listeners: Vec<Arc<listener::Settings>> = self.listeners.iter().map(Live::load).collect();
+        if self.lan_names == LanNames::Answered {
+            let settings: Vec<_> = listeners.iter().map(|listener| listener::Settings::clone(listener)).collect();
+            self.follow(own_names::of_now(&read, &settings)).await;
+        }
         let mut probed = read;
         for port in probe::published(listeners.iter().map(Arc::as_ref)) {
             let Probed { exposure, dials } = probe::probe(&probed, port, &self.knocks).await;
@@ -87,6 +94,31 @@ impl Upkeep {
         }
         if *self.edge.network() != probed {
             self.edge.replace_network(probed);
+        }
+    }
+
+    /// Answers to the names and addresses that this machine has now, with a certificate for them first. Without any, those
+    /// before stand: a cable that is out for a minute is no move.
+    async fn follow(&self, own: Vec<Host>) {
+        if own.is_empty() {
+            return;
+        }
+        let (certificates, now) = (Arc::clone(&self.certificates), self.clock.now());
+        let before = certificates.own_names();
+        let followed = tokio::task::spawn_blocking(move || certificates.follow(own, now)).await;
+        let own = self.certificates.own_names();
+        match followed {
+            Ok(Ok(_)) if own == before => {}
+            Ok(Ok(_)) => {
+                let names: Vec<_> = own.iter().map(ToString::to_string).collect();
+                info!(
+                    names = names.join(" "),
+                    "this machine's own names and addresses changed; its certificate has them"
+                );
+                self.edge.replace_own_names(own);
+            }
+            Ok(Err(error)) => error!(%error, hint = %error.hint(), "local certificate not issued for new addresses"),
+            Err(error) => error!(%error, "local certificate not issued for new addresses: it broke off"),
         }
     }
 

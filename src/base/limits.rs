@@ -343,6 +343,10 @@ pub const LOCAL_CA_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 pub const CERTIFICATE_BACKDATE: Duration = Duration::from_secs(3600);
 /// Certificates in one chain.
 pub const CHAIN_CERTIFICATES_MAX: usize = 10;
+/// Addresses that the page for devices names.
+pub const ONBOARDING_DOORS_MAX: usize = 8;
+/// Names and addresses of this machine's own that are answered.
+pub const OWN_NAMES_MAX: usize = 32;
 /// Names one local leaf carries.
 pub const LEAF_NAMES_MAX: usize = 100;
 

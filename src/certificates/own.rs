@@ -23,26 +23,25 @@ impl Certificates {
         self.ca.authority()
     }
 
-    /// Whether some name of ours is shown with the local leaf now: to devices, the CA is of use only then.
-    pub fn is_local_ca_in_use(&self) -> bool {
-        let shown = self.shown();
-        let served = shown.served();
-        // Without a name there is still the machine's own loopback.
-        shown.names.is_empty() || shown.names.iter().chain(&shown.own).any(|name| served.is_of_leaf(name))
+    /// The names of ours that are shown with the local leaf now. None where every name has another certificate: the CA is of
+    /// no use to devices then.
+    pub fn local_ca_names(&self) -> Option<Vec<Host>> {
+        self.resolver.names_of_leaf()
     }
 
-    /// Whether the local CA may sign for `name`.
-    pub fn may_sign(&self, name: &Host) -> bool {
-        self.ca.permits(name)
+    /// This machine's own names and addresses that the local leaf is for.
+    pub fn own_names(&self) -> Vec<Host> {
+        self.shown().own.clone()
     }
 
     /// Shows a leaf for `own` too from the next handshake on, in place of the names and addresses that this machine had
-    /// before.
+    /// before. What the CA may not sign is left out.
     ///
     /// # Errors
     /// [`CertificateError`]; then what was shown is shown on.
     pub fn follow(&self, own: Vec<Host>, now: UnixMillis) -> Result<Renewal, CertificateError> {
         let mut shown = self.shown();
+        let own = permitted(own, &self.ca);
         if shown.own == own {
             return Ok(Renewal::NotDue);
         }
@@ -85,6 +84,11 @@ impl Certificates {
         self.resolver.replace(shown.served());
         Ok(())
     }
+}
+
+/// What a device would believe of `own`.
+pub(super) fn permitted(own: Vec<Host>, ca: &LocalCa) -> Vec<Host> {
+    own.into_iter().filter(|name| ca.permits(name)).collect()
 }
 
 impl Shown {

@@ -32,6 +32,8 @@ pub struct Served {
     of_leaf: HashSet<IpAddr>,
     /// The first configured address that a file covers: for callers of whom nobody knows what they dialled.
     elsewhere: Option<IpAddr>,
+    /// The names of ours that the local leaf is for, unless each has another certificate.
+    names_of_leaf: Option<Vec<Host>>,
     local: Arc<CertifiedKey>,
 }
 
@@ -52,6 +54,7 @@ impl Served {
             addresses: HashMap::new(),
             of_leaf: HashSet::new(),
             elsewhere: None,
+            names_of_leaf: None,
             local,
         };
         for file in files {
@@ -73,6 +76,9 @@ impl Served {
                 Host::Name(_) => {}
             }
         }
+        let of_leaf: Vec<Host> = names.iter().filter(|name| served.is_of_leaf(name)).cloned().collect();
+        // Without a name there is still the machine's own loopback.
+        served.names_of_leaf = (names.is_empty() || !of_leaf.is_empty()).then_some(of_leaf);
         served
     }
 
@@ -82,7 +88,7 @@ impl Served {
     }
 
     /// Whether the local leaf is what `host` is shown with.
-    pub fn is_of_leaf(&self, host: &Host) -> bool {
+    fn is_of_leaf(&self, host: &Host) -> bool {
         let wanted = match host {
             Host::Address(ip) => Wanted::Address(*ip),
             Host::Name(name) => Wanted::Name(name),
@@ -126,6 +132,11 @@ impl Resolver {
     /// Shows `served` from the next handshake on.
     pub fn replace(&self, served: Served) {
         self.served.store(Arc::new(served));
+    }
+
+    /// The names of ours that are shown with the local leaf; none where each has another certificate.
+    pub fn names_of_leaf(&self) -> Option<Vec<Host>> {
+        self.served.load().names_of_leaf.clone()
     }
 
     fn resolve(&self, hello: &ClientHello<'_>, dialled: Wanted<'_>) -> Option<Arc<CertifiedKey>> {

@@ -35,6 +35,8 @@ pub fn compare(old: &Config, new: &Config) -> Changes {
         file,
         state_dir,
         edge,
+        lan_names,
+        built_in: _,
         listeners,
         certificates,
         core,
@@ -47,6 +49,7 @@ pub fn compare(old: &Config, new: &Config) -> Changes {
     let mut changes = Changes::default();
     changes.restarts("the file itself (--config, $DOORWARD_CONFIG or ./doorward.toml)", *file == old.file);
     changes.restarts("state_dir", *state_dir == old.state_dir);
+    changes.restarts("edge.lan_names", *lan_names == old.lan_names);
     changes.compare_edge(&old.edge, edge);
     changes.compare_listeners(&old.listeners, listeners);
     changes.compare_certificates(&old.certificates, certificates);
@@ -200,6 +203,7 @@ local_uids = [7]
             ("[edge]", "[edge]\nid = \"other\"", "edge.id"),
             ("\"10.0.0.5:443\"", "\"10.0.0.5:444\"", "listener web: bind"),
             ("protocol = \"http\"\nserve = \"all\"", "protocol = \"auto\"", "listener here: protocol"),
+            ("[edge]", "[edge]\nlan_names = true", "edge.lan_names"),
             ("[edge]", "[certificates]\ndir = \"c\"\n[edge]", "certificates.dir"),
             ("[edge]", "[core]\nid = \"other\"\n[edge]", "core.id"),
             ("[edge]", "[core]\ntoken_file = \"t\"\n[edge]", "core.token_file"),

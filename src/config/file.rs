@@ -12,6 +12,7 @@ use crate::tailscale::Dialled;
 
 use super::Config;
 use super::ConfigError;
+use super::LanNames;
 use super::acme;
 use super::diagnostic::{Problem, Report};
 use super::fault::Fault;
@@ -59,6 +60,7 @@ pub(super) fn read(text: &str, file: Option<PathBuf>, environment: &Environment)
     let state_dir = read_state_dir(&root, &folder, environment, &mut problems)?;
 
     let edge = rooms::read_edge(&root, &mut problems);
+    let lan_names = rooms::read_lan_names(&root, &mut problems);
     let mut lists = Lists::read(&root, &folder, &mut problems);
     let mut listeners = read_listeners(&root, environment, &mut lists, &mut problems);
     share_named_headers(&mut listeners);
@@ -83,6 +85,8 @@ pub(super) fn read(text: &str, file: Option<PathBuf>, environment: &Environment)
         file,
         state_dir,
         edge,
+        lan_names,
+        built_in: None,
         listeners,
         certificates,
         core,
@@ -178,7 +182,8 @@ fn warnings(config: &Config, root: &Section<'_>) -> Vec<String> {
                  network's gateway say who is calling"
             ));
         }
-        if config.edge.names.is_empty() && listener.origin.local == LocalRule::Never {
+        let is_nameless = config.edge.names.is_empty() && config.lan_names == LanNames::Unanswered;
+        if is_nameless && listener.origin.local == LocalRule::Never {
             warnings.push(format!(
                 "listener {name} answers nobody: edge.names is empty, and only local callers need no name"
             ));

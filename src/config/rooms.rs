@@ -13,12 +13,13 @@ use crate::tailscale;
 use crate::tailscale::Dialled;
 use crate::telemetry;
 
+use super::LanNames;
 use super::acme;
 use super::fault::Fault;
 use super::section::{Keys, Problems, Section, is_plain};
 
 pub(super) const EDGE: Keys = Keys {
-    known: &["id", "names", "origins", "https_port", "drain_seconds"],
+    known: &["id", "names", "origins", "https_port", "drain_seconds", "lan_names"],
     later: &[("core", "remove it: edge and core run in one process")],
 };
 pub(super) const CERTIFICATES: Keys = Keys { known: &["dir", "acme", "file", "local_ca"], later: &[] };
@@ -69,6 +70,14 @@ pub(super) fn read_edge(root: &Section<'_>, problems: &mut Problems) -> edge::Se
     let drain = section.number("drain_seconds", 0..=DRAIN_SECONDS_MAX, problems);
     settings.drain_seconds = drain.and_then(|drain| u64::try_from(drain).ok()).unwrap_or(settings.drain_seconds);
     settings
+}
+
+/// `edge.lan_names`. What else is in that table was told by [`read_edge`], a wrong kind of value here too.
+pub(super) fn read_lan_names(root: &Section<'_>, problems: &mut Problems) -> LanNames {
+    let ignored = &mut Problems::default();
+    let section = root.table("edge", &EDGE, ignored);
+    let answered = section.and_then(|section| section.flag("lan_names", problems)).is_some_and(|flag| flag.value);
+    if answered { LanNames::Answered } else { LanNames::Unanswered }
 }
 
 pub(super) fn read_certificates(

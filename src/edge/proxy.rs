@@ -181,7 +181,8 @@ impl Edge {
         }
         // Loaded once each: no request is judged half by what was and half by what is.
         let (listener, settings) = (&*record.listener.insert(facts.listener.load()), self.settings());
-        if listener.serve == Serve::Redirect {
+        // The one page that a redirect keeps from nobody in the house: what makes https work.
+        if listener.serve == Serve::Redirect && route != Route::Ca {
             let location = https_location(authority, &head.uri, &settings)?;
             return Ok(Outcome::Answer(respond::redirect(location)));
         }
@@ -200,8 +201,13 @@ impl Edge {
         let origin = &*record.origin.insert(resolve(&said, rules, network));
         line.origin(origin);
         self.0.advisor.heed(origin, &head.headers, listener, self.0.clock.now());
-        if let Some(page) = self.page(route, head.uri.path()) {
+        let ca = || self.ca(head.uri.path(), origin, authority, (facts, listener), &settings);
+        if let Some(page) = self.page(route, head.uri.path()).or_else(|| (route == Route::Ca).then(ca).flatten()) {
             return Ok(Outcome::Answer(page));
+        }
+        if listener.serve == Serve::Redirect {
+            let location = https_location(authority, &head.uri, &settings)?;
+            return Ok(Outcome::Answer(respond::redirect(location)));
         }
         let speaker = speaker(facts.peer, proxy_header);
         let named = self.0.identities.read(&head.headers, speaker, listener, network).await?;
@@ -227,7 +233,7 @@ impl Edge {
     /// What we answer ourselves, whoever asks.
     fn page(&self, route: Route, path: &str) -> Option<Response<Bytes>> {
         match route {
-            Route::Acme | Route::Core | Route::Health | Route::Readiness => None,
+            Route::Acme | Route::Ca | Route::Core | Route::Health | Route::Readiness => None,
             Route::Keys => Some(respond::json(StatusCode::OK, Bytes::clone(&self.0.jwks.load()))),
             Route::Why => Some(why::page(path, self.core().decisions())),
         }

@@ -209,7 +209,8 @@ pub fn redirect(location: HeaderValue) -> Response<Bytes> {
     response
 }
 
-fn typed(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Bytes> {
+/// A document of this media type that nobody keeps.
+pub(super) fn typed(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Bytes> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();

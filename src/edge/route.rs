@@ -7,12 +7,15 @@ use super::respond::Refusal;
 use crate::base::code::WHY_PATH;
 use crate::certificates::acme::challenge;
 use crate::net::host::{Authority, Host};
+use crate::onboarding::Item;
 
 /// Who answers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Route {
     /// We: the answer to a CA that asks whether a name is ours.
     Acme,
+    /// We, to devices of the house: how they come to trust the local CA. To others it is the core's.
+    Ca,
     /// The core, with an assertion.
     Core,
     /// We, always: this process lives.
@@ -48,16 +51,21 @@ impl Route {
             // Whatever method: there is an answer, or there is nothing.
             path if path.starts_with(challenge::PATH) => return Ok(Self::Acme),
             path if path.starts_with(WHY_PATH) => Self::Why,
+            // Any other method is the core's to refuse, as where there is no such page.
+            path if is_read(method) && Item::at(path).is_some() => Self::Ca,
             _ => return Ok(Self::Core),
         };
-        let reads = matches!(*method, Method::GET | Method::HEAD);
-        if reads { Ok(route) } else { Err(Refusal::Method { allow: READ }) }
+        if is_read(method) { Ok(route) } else { Err(Refusal::Method { allow: READ }) }
     }
 
     /// Whether any Host will do: a health check knows no names.
     pub fn takes_any_host(self) -> bool {
         matches!(self, Self::Health | Self::Readiness)
     }
+}
+
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
 }
 
 /// Where a plain request for `authority` is sent: the same path on https, without secrets in the query, and only to
@@ -104,6 +112,10 @@ mod tests {
             (Method::GET, "/doorward/why/", Some(Route::Why)),
             (Method::HEAD, "/doorward/why/7Q2K9M4XW1PT?x", Some(Route::Why)),
             (Method::POST, "/doorward/why/7Q2K9M4XW1PT", None),
+            (Method::GET, "/doorward/ca", Some(Route::Ca)),
+            (Method::HEAD, "/doorward/ca/doorward-ca.der?x", Some(Route::Ca)),
+            (Method::POST, "/doorward/ca", Some(Route::Core)),
+            (Method::GET, "/doorward/ca/ca.pem", Some(Route::Core)),
             (Method::GET, "/doorward/why", Some(Route::Core)),
             (Method::GET, "/.well-known/acme-challenge/", Some(Route::Acme)),
             (Method::POST, "/.well-known/acme-challenge/../x", Some(Route::Acme)),

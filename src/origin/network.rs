@@ -153,6 +153,25 @@ impl Network {
         &self.gateways
     }
 
+    /// Our addresses on private networks (RFC 1918, RFC 4193) that a household's other devices may dial: none of loopback, and
+    /// none that only containers see.
+    pub fn household_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        let is_bridge = |ip: IpAddr| self.bridges.iter().any(|bridge| bridge.host == Some(ip));
+        self.own.iter().copied().filter(move |ip| is_household(*ip) && !is_bridge(*ip))
+    }
+
+    /// Whether one of our IPv4 addresses may be reached from the Internet itself.
+    pub fn has_public_ipv4(&self) -> bool {
+        let shared =
+            |ip: Ipv4Addr| ip.octets().starts_with(&[100]) && ip.octets().get(1).is_some_and(|byte| byte & 0xc0 == 64);
+        self.own.iter().any(|ip| match ip {
+            IpAddr::V4(ip) => {
+                !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified() || shared(*ip))
+            }
+            IpAddr::V6(_) => false,
+        })
+    }
+
     /// How we know that this is a container, if it is one.
     pub fn container(&self) -> Option<Container> {
         match self.standing {
@@ -267,6 +286,13 @@ fn is_bridge_range(own: &IpNet) -> bool {
 fn is_of_runtime(ip: IpAddr) -> bool {
     let IpAddr::V4(ip) = ip else { return false };
     matches!(ip.octets(), [192, 168, 65, _] | [10, 0, 2, _] | [10, 88, 0, 1] | [169, 254, 1, 2])
+}
+
+fn is_household(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_private(),
+        IpAddr::V6(ip) => ip.is_unique_local(),
+    }
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ mod edge_sockets;
 mod explain;
 mod fuzz_seeds;
 mod header_catalogue;
+mod household;
 mod identities;
 mod keys;
 mod kill_nine;
