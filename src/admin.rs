@@ -2,6 +2,7 @@
 //! work without pairing, also by `docker exec`. Whoever may use it is the owner, with every scope.
 
 pub mod address;
+mod certificates;
 pub mod client;
 pub mod keys;
 pub mod owner;

@@ -59,7 +59,7 @@ enum Command {
     Dashboard(dashboard::Arguments),
     /// Let the running instance read its configuration again: whole or not at all, and no connection is closed.
     Reload,
-    /// Export certificates, and the local CA for devices that are to trust it.
+    /// List, renew and export certificates, and the local CA for devices that are to trust it.
     #[command(subcommand)]
     Certs(certs::Command),
     /// List or replace the keys that sign where calls come from.

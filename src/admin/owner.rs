@@ -26,6 +26,7 @@ use crate::protocol::call::CallError;
 use crate::store::{Act, Filter, Line, StoreError};
 
 use super::address;
+use super::certificates;
 use super::keys::Keyring;
 use super::reload::{Reloaded, Reloader};
 use super::request::{Reply, Request};
@@ -162,6 +163,13 @@ impl Owner {
         Reply::Done(answer)
     }
 
+    async fn renew(&self, name: Option<String>) -> Reply {
+        let (held, now) = (Arc::clone(&self.facts.certificates), Clock::system().now());
+        // A leaf is signed and written: not on the loop that answers the owner.
+        let renewed = spawn_blocking(move || certificates::renew(&held, name.as_deref(), now)).await;
+        renewed.unwrap_or_else(|broken| Reply::failed(broken, "the log tells why; please report it"))
+    }
+
     fn explain(&self, id: Option<&str>) -> Reply {
         let (decisions, now) = (self.edge.core().decisions(), self.clock.now());
         let mut found = match id {
@@ -211,6 +219,7 @@ impl Answer for Owner {
                 let filter = Filter { since: since_ms.map(UnixMillis), device, action, most };
                 stored(core.store().audit(&filter).await.map(|entries| json!({"entries": entries})))
             }
+            Request::Certificates => Reply::Done(certificates::list(&self.facts.certificates, Clock::system().now())),
             Request::Dashboard => Reply::Done(json!({"url": self.url()})),
             Request::Explain { id } => self.explain(id.as_deref()),
             Request::Devices => called(core.pairings().list(&owner).await.map(|lists| json!(lists))),
@@ -218,6 +227,7 @@ impl Answer for Owner {
             Request::Reject { request_id } => called(core.pairings().reject(&request_id, &owner).await),
             Request::Reload => self.reload().await,
             Request::Remove { device_id } => called(core.pairings().remove(&device_id, &owner).await),
+            Request::RenewCertificates { name } => self.renew(name).await,
             Request::Rename { device_id, label } => called(core.pairings().rename(&device_id, &label, &owner).await),
             Request::Revoke { device_id, role } => called(core.pairings().revoke(&device_id, role, &owner).await),
             Request::RotateDevice { device_id, role, scopes } => {

@@ -31,6 +31,8 @@ pub enum Request {
         /// At most so many.
         most: usize,
     },
+    /// How each certificate stands, and the local CA's fingerprints.
+    Certificates,
     /// Where the dashboard is.
     Dashboard,
     /// Pending requests and paired devices.
@@ -53,6 +55,11 @@ pub enum Request {
     Remove {
         /// Which.
         device_id: String,
+    },
+    /// A new certificate for one of ours, within what its CA allows.
+    RenewCertificates {
+        /// One of its names; all but those from files if none is named.
+        name: Option<String>,
     },
     /// Give a paired device a name.
     Rename {

@@ -343,6 +343,9 @@ pub const LOCAL_CA_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 pub const CERTIFICATE_BACKDATE: Duration = Duration::from_secs(3600);
 /// Certificates in one chain.
 pub const CHAIN_CERTIFICATES_MAX: usize = 10;
+/// A certificate of a CA is ordered anew by command no sooner than this after its beginning, or a quarter of its life: five in
+/// a week for the same names are what Let's Encrypt allows.
+pub const ACME_RENEW_AGE_MIN: Duration = Duration::from_secs(36 * 3600);
 /// Addresses that the page for devices names.
 pub const ONBOARDING_DOORS_MAX: usize = 8;
 /// Names and addresses of this machine's own that are answered.

@@ -52,7 +52,8 @@ impl Watch {
     }
 }
 
-fn hint(source: Source, alarm: Alarm) -> &'static str {
+/// What is to be done about `alarm` of a certificate from `source`.
+pub fn hint(source: Source, alarm: Alarm) -> &'static str {
     match (alarm, source) {
         (Alarm::NotYet, _) => "see that this machine's clock is right: timedatectl",
         (_, Source::Acme) => "the log says why it was not renewed; it is tried again by itself",

@@ -124,7 +124,7 @@ fn configuration(status: &Value) -> String {
     format!("{file}, loaded {loaded}{since}{reloading}")
 }
 
-fn utc(millis: i64) -> String {
+pub(super) fn utc(millis: i64) -> String {
     let at = OffsetDateTime::from_unix_timestamp(millis.div_euclid(1_000)).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let (hour, minute, second) = at.to_hms();
     format!("{} {hour:02}:{minute:02}:{second:02} UTC", at.date())

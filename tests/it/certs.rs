@@ -4,8 +4,9 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use crate::support::instance::{Instance, OWNERS};
+use crate::support::instance::{Instance, OWNERS, owners_and};
 use crate::support::namespace::Namespace;
 use crate::support::program::{installed, run};
 
@@ -106,6 +107,59 @@ fn the_ca_is_replaced_by_its_owners_hand_alone_and_the_old_one_is_kept() {
     assert!(kept(&doorward.folder().join("state/local-ca")).contains(&old));
     doorward.restart();
     assert!(doorward.words(&["certs", "export", "claw.example"]).starts_with("-----BEGIN"));
+}
+
+#[test]
+fn certificates_are_listed_with_the_cas_fingerprints_and_renewed_as_far_as_may_be() {
+    let host = Namespace::new();
+    let doorward = Instance::start(&host, OWNERS);
+    let ca = doorward.json(&["certs", "export", "--ca"]);
+    let listed = doorward.json(&["certs", "list"]);
+    let (standing, local) = (&listed["certificates"][0], &listed["localCa"]);
+    assert_eq!((&standing["source"], &standing["alarm"]), (&"local-ca".into(), &"none".into()), "{listed}");
+    assert!(standing["names"].as_array().unwrap().contains(&"localhost".into()), "{listed}");
+    assert!(standing["notAfterMs"].as_i64().unwrap() > standing["notBeforeMs"].as_i64().unwrap(), "{listed}");
+    assert_eq!((&local["sha256"], &local["name"], &local["inUse"]), (&ca["sha256"], &ca["name"], &true.into()));
+    let words = doorward.words(&["certs", "list"]);
+    for word in ["localhost", "local-ca", local["sha256"].as_str().unwrap(), local["sha1"].as_str().unwrap()] {
+        assert!(words.contains(word), "{word}: {words}");
+    }
+
+    let before = doorward.words(&["certs", "export", "localhost"]);
+    let renewed = doorward.json(&["certs", "renew", "LOCALHOST"]);
+    assert_eq!(renewed["renewals"][0]["renewal"], "issued", "{renewed}");
+    assert_ne!(doorward.words(&["certs", "export", "localhost"]), before);
+    assert!(doorward.words(&["certs", "renew"]).contains("issued anew"));
+    let unknown = doorward.command(&["certs", "renew", "other.example"]);
+    let says = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(unknown.status.code() == Some(1) && says.contains("doorward certs list"), "{says}");
+}
+
+#[test]
+fn an_order_that_failed_is_listed_with_its_cause_and_not_hastened() {
+    let host = Namespace::new();
+    // Nobody listens there.
+    let acme = "[[certificates.acme]]\nnames = [\"a.example\"]\ndirectory = \"https://127.0.0.1:9/dir\"\n";
+    let doorward = Instance::start(&host, &owners_and(&format!("[edge]\nnames = [\"a.example\"]\n{acme}")));
+    let start = Instant::now();
+    let failed = loop {
+        let listed = doorward.json(&["certs", "list"]);
+        let standing = listed["certificates"][0].clone();
+        if standing["attempts"]["stage"] == "waiting" {
+            break standing;
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "{listed}\n{}", doorward.log());
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    assert!(failed["hint"].is_string() && failed["attempts"]["nextMs"].is_i64(), "{failed}");
+    let words = doorward.words(&["certs", "list"]);
+    assert!(
+        words.contains("a.example\n  from      acme") && words.contains("none yet") && words.contains("hint: "),
+        "{words}"
+    );
+    let refused = doorward.command(&["certs", "renew", "a.example"]);
+    let says = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(1) && says.contains("limits allow the next at"), "{says}");
 }
 
 /// What the dated files of a folder hold.

@@ -69,6 +69,35 @@ fn one_flag_brings_a_phone_from_the_terminals_code_to_a_trusted_dashboard() {
 }
 
 #[test]
+fn the_page_turns_green_in_a_browser_that_trusts_the_ca_and_in_no_other() {
+    let house = Household::new();
+    let doorward = Terminal::start(&house.host);
+    let ca = doorward.folder.path().join("ca.pem");
+    let exported = doorward.command(&["certs", "export", "--ca", "--out", ca.to_str().unwrap()]);
+    assert!(exported.status.success(), "{exported:?}");
+    let verdict = |home: &Path| {
+        let mut chromium = house.lan.command(&installed("chromium", "chromium"));
+        chromium.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]);
+        chromium.args(["--virtual-time-budget=15000", "--dump-dom", "http://10.77.0.1/doorward/ca"]);
+        let output = chromium.env("HOME", home).stdin(Stdio::null()).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let (stranger, trusting) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let page = verdict(stranger.path());
+    assert!(page.contains("This device does not trust this house yet") && !page.contains("\"trusted\""), "{page}");
+    let database = trusting.path().join(".pki/nssdb");
+    fs::create_dir_all(&database).unwrap();
+    let certutil = |arguments: &[&str]| {
+        let mut command = Command::new(installed("certutil", "libnss3-tools"));
+        run(command.arg("-d").arg(format!("sql:{}", database.display())).args(arguments));
+    };
+    certutil(&["-N", "--empty-password"]);
+    certutil(&["-A", "-t", "C,,", "-n", "doorward", "-i", ca.to_str().unwrap()]);
+    let page = verdict(trusting.path());
+    assert!(page.contains("data-state=\"trusted\"") && page.contains("This device trusts this house"), "{page}");
+}
+
+#[test]
 fn an_address_that_comes_later_is_answered_and_on_the_certificate_without_a_restart() {
     let house = Household::new();
     let doorward = Instance::start(
