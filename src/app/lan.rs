@@ -90,7 +90,8 @@ pub(super) fn told(config: &Config, certificates: &Certificates, network: &Netwo
     let doors: Vec<_> = doors.into_iter().map(|host| at(Scheme::Https, host, config.edge.https_port)).collect();
     let page = format!("{}{}", at(Scheme::Http, &first, port), onboarding::PATH);
     let authority = certificates.authority();
-    info!(dashboard = doors.join(" "), devices = page, sha256 = authority.sha256(), "on the lan");
+    let hint = format!("each device first opens {page}");
+    info!(dashboard = doors.join(" "), hint, "on the lan");
     let code = if io::stdout().is_terminal() { code(&page) } else { None };
     Some(shown(&doors, &page, code.as_deref(), authority))
 }

@@ -2,12 +2,14 @@
 //! from here, unit last. The values are those of the design's table and of the newer gateway.
 
 mod acme;
+mod household;
 mod log;
 mod store;
 
 use std::time::Duration;
 
 pub use acme::*;
+pub use household::*;
 pub use log::*;
 pub use store::*;
 
@@ -334,22 +336,10 @@ pub const FAILURE_CLIENTS_MAX: usize = 10_000;
 
 // ---- Certificates ------------------------------------------------------------------------
 
-/// Life of a local leaf, its backdated hour included: it is issued anew by itself, and a stolen key is worth a month at most.
-/// Browsers refuse more than 398 days.
-pub const LEAF_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
-/// Life of the local CA.
-pub const LOCAL_CA_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// Certificates begin this much in the past, for clients whose clock is late.
 pub const CERTIFICATE_BACKDATE: Duration = Duration::from_secs(3600);
 /// Certificates in one chain.
 pub const CHAIN_CERTIFICATES_MAX: usize = 10;
-/// A certificate of a CA is ordered anew by command no sooner than this after its beginning, or a quarter of its life: five in
-/// a week for the same names are what Let's Encrypt allows.
-pub const ACME_RENEW_AGE_MIN: Duration = Duration::from_secs(36 * 3600);
-/// Addresses that the page for devices names.
-pub const ONBOARDING_DOORS_MAX: usize = 8;
-/// Names and addresses of this machine's own that are answered.
-pub const OWN_NAMES_MAX: usize = 32;
 /// Names one local leaf carries.
 pub const LEAF_NAMES_MAX: usize = 100;
 
