@@ -14,6 +14,7 @@ use crate::support::gateway_client::{Ask, Device, call};
 use crate::support::instance::Instance;
 use crate::support::lan::{HOUSEHOLD, Household};
 use crate::support::namespace::Namespace;
+use crate::support::wait::wait_until;
 
 /// The local profile; each test has a machine of its own, so the ports are free.
 const LOCAL: &str = "";
@@ -357,12 +358,4 @@ fn run(machine: &Namespace, config: &Path, arguments: &[&str]) -> Output {
 
 fn errors(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn wait_until(mut done: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < WAIT, "it did not come about in {WAIT:?}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }

@@ -19,6 +19,7 @@ use tokio_rustls::client::TlsStream;
 use crate::support::caller::Caller;
 use crate::support::instance::{Instance, owners_and};
 use crate::support::namespace::Namespace;
+use crate::support::wait::wait_until;
 
 const ADDRESS: &str = "127.0.0.1:18789";
 // Frame types (RFC 9113 §6).
@@ -174,9 +175,5 @@ fn begin() -> StdTcpStream {
 }
 
 fn wait_until_refused(machine: &Namespace) {
-    let start = Instant::now();
-    while machine.on(|| StdTcpStream::connect(ADDRESS).is_ok()) {
-        assert!(start.elapsed() < WAIT, "it takes connections still");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_until(|| machine.on(|| StdTcpStream::connect(ADDRESS).is_err()));
 }

@@ -11,6 +11,7 @@ use crate::support::caller::{Answer, Caller};
 use crate::support::gateway_client::{Ask, Device, Refusal, call};
 use crate::support::instance::Instance;
 use crate::support::lan::{HOUSEHOLD, Household};
+use crate::support::wait::wait_until;
 
 /// Stands for everything that must never be remembered.
 const SECRET: &str = "SECRET-7f3c9a";
@@ -269,15 +270,9 @@ fn wrong_host(home: &Household, doorward: &Instance<'_>) -> Answer {
 
 /// The line with these words; it may come a moment after the answer.
 fn logged(doorward: &Instance<'_>, words: &str) -> String {
-    let start = Instant::now();
-    loop {
-        let log = doorward.log();
-        if let Some(line) = log.lines().find(|line| line.contains(words)) {
-            return line.to_owned();
-        }
-        assert!(start.elapsed() < Duration::from_secs(10), "{words} is not in\n{log}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_until(|| doorward.log().contains(words));
+    let log = doorward.log();
+    log.lines().find(|line| line.contains(words)).unwrap().to_owned()
 }
 
 fn text(value: &Value) -> String {

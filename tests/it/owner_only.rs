@@ -3,13 +3,11 @@
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use crate::support::instance::Instance;
 use crate::support::namespace::Namespace;
 use crate::support::program::installed;
-
-const WAIT: Duration = Duration::from_secs(20);
+use crate::support::wait::wait_until;
 
 #[test]
 fn the_admin_socket_refuses_another_user() {
@@ -52,12 +50,4 @@ fn the_admin_socket_refuses_another_user() {
 
     child.kill().unwrap();
     child.wait().unwrap();
-}
-
-fn wait_until(mut done: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < WAIT, "it did not come about in {WAIT:?}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -16,6 +16,7 @@ use crate::support::gateway_client::{Ask, Device, connect};
 use crate::support::instance::Instance;
 use crate::support::keep::Kept;
 use crate::support::namespace::Namespace;
+use crate::support::wait::wait_until;
 
 const WIDE: &str = r#"
 [edge]
@@ -130,7 +131,7 @@ fn what_is_wrong_is_told_whole_and_the_old_configuration_holds() {
     let logged = |instance: &Instance<'_>| instance.log().matches("configuration not reloaded").count();
     let before = logged(&instance);
     hang_up(&instance);
-    wait_for(|| logged(&instance) == before + 1);
+    wait_until(|| logged(&instance) == before + 1);
     assert!(places.iter().all(|line| instance.log().matches(line).count() >= 2), "{}", instance.log());
 
     // Not even TOML: the instance is found all the same.
@@ -149,7 +150,7 @@ fn what_is_wrong_is_told_whole_and_the_old_configuration_holds() {
     owner.write(&WIDE.replace("[edge]", "[edge]\nhttps_port = 8443"));
     assert_eq!(instance.json(&["status"])["configuration"]["onDisk"], "newer");
     hang_up(&instance);
-    wait_for(|| instance.log().contains("configuration reloaded"));
+    wait_until(|| instance.log().contains("configuration reloaded"));
     assert_eq!(instance.json(&["status"])["configuration"]["onDisk"], "same");
     assert!(instance.stop().success());
 }
@@ -212,7 +213,7 @@ fn a_hundred_reloads_drop_and_fail_nothing() {
         let output = owner.command(&["reload"]);
         assert_eq!(output.status.code(), Some(code), "{round}: {}", String::from_utf8_lossy(&output.stderr));
         let before = answered.load(Ordering::Acquire);
-        wait_for(|| traffic.is_finished() || answered.load(Ordering::Acquire) > before);
+        wait_until(|| traffic.is_finished() || answered.load(Ordering::Acquire) > before);
     }
     over.store(true, Ordering::Release);
     traffic.join().unwrap();
@@ -252,14 +253,6 @@ async fn seen(open: &mut [Kept]) -> Vec<Value> {
 
 fn hang_up(instance: &Instance<'_>) {
     kill_process(Pid::from_raw(i32::try_from(instance.id()).unwrap()).unwrap(), Signal::HUP).unwrap();
-}
-
-fn wait_for(condition: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < Duration::from_secs(20), "not in time");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// The owner's hands: the file, and commands from any machine, for the admin socket is a path.

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpSocket;
+
+use super::wire::roots;
 
 const WAIT: Duration = Duration::from_secs(15);
 
@@ -141,11 +142,7 @@ impl Caller {
             }
             Trust::Authority(authority) => authority,
         };
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(authority.as_bytes()) {
-            roots.add(certificate.unwrap()).unwrap();
-        }
-        Some(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
+        Some(Arc::new(config.with_root_certificates(roots(authority)).with_no_client_auth()))
     }
 }
 

@@ -13,3 +13,8 @@ pub(crate) fn until(reached: impl Fn() -> bool, story: impl Fn() -> String) {
         std::thread::sleep(Duration::from_millis(100));
     }
 }
+
+/// The same, where the log that a failing test shows anyway is story enough.
+pub(crate) fn wait_until(reached: impl Fn() -> bool) {
+    until(reached, String::new);
+}
