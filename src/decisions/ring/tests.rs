@@ -83,10 +83,11 @@ fn a_flood_from_everywhere_leaves_the_owners_denials() {
 
 #[test]
 fn each_part_keeps_so_many_of_one_caller_and_so_many_in_all() {
-    type Made = fn(u32, &str) -> Decision;
+    // A part's name, how a decision of it is made, from which address the nth comes, and its two bounds.
+    type Row<'a> = (&'a str, fn(u32, &str) -> Decision, &'a dyn Fn(u32) -> String, usize, usize);
     let near = |n: u32| Ipv4Addr::from_bits((10 << 24) | n).to_string();
     let far = |n: u32| Ipv4Addr::from_bits((11 << 24) | n).to_string();
-    let parts: [(&str, Made, &dyn Fn(u32) -> String, usize, usize); 4] = [
+    let parts: [Row<'_>; 4] = [
         ("vouched", |n, ip| pending(ip, &n.to_string()), &far, DECISIONS_VOUCHED_PER_CLIENT_MAX, DECISIONS_VOUCHED_MAX),
         ("near", |_, ip| denial(ip), &near, DECISIONS_NEAR_PER_CLIENT_MAX, DECISIONS_NEAR_MAX),
         ("strangers", |_, ip| denial(ip), &far, DECISIONS_STRANGERS_PER_CLIENT_MAX, DECISIONS_STRANGERS_MAX),
