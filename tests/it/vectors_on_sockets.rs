@@ -16,10 +16,11 @@ use serde_json::{Value, json};
 use self::cannot::{CANNOT, DIFFERENT, Reason, listed};
 use self::case::{Case, EDGE, PUBLIC, VECTORS, listeners};
 use crate::support::caller::Caller;
+use crate::support::caller::roots;
 use crate::support::gateway_client::{Ask, Device, Outcome, Session, connect, handshake};
 use crate::support::instance::Instance;
 use crate::support::namespace::Namespace;
-use crate::support::wire::{Line, Reply, Then, Wire, roots};
+use crate::support::wire::{Line, Reply, Then, Wire};
 
 /// How a case comes: within TLS, but for the plain ones.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

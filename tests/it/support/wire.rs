@@ -6,8 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
@@ -56,15 +55,6 @@ pub(crate) enum Then {
     Fin,
     /// Nothing, until the other side ends.
     Silence,
-}
-
-/// The only authority that is trusted, from its PEM.
-pub(crate) fn roots(authority: &str) -> Arc<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(authority.as_bytes()) {
-        roots.add(certificate.unwrap()).unwrap();
-    }
-    Arc::new(roots)
 }
 
 impl Wire {
