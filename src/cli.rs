@@ -3,6 +3,7 @@
 //! `certs recreate-ca`, and that only on a terminal.
 
 mod ask;
+mod audit;
 mod certs;
 mod check;
 mod dashboard;
@@ -13,6 +14,7 @@ mod keys;
 mod reload;
 mod run;
 mod status;
+mod store;
 mod token;
 
 use std::ffi::OsString;
@@ -52,6 +54,11 @@ enum Command {
     /// List, approve and reject devices.
     #[command(subcommand)]
     Devices(devices::Command),
+    /// Tell who changed what about who may enter, and verify that nothing was taken out of that log.
+    Audit(audit::Arguments),
+    /// Check, copy or restore the store.
+    #[command(subcommand)]
+    Store(store::Command),
     /// Show or replace the gateway token.
     #[command(subcommand)]
     Token(token::Command),
@@ -116,6 +123,8 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Check => check::check(&context),
         Command::Explain(arguments) => explain::explain(&arguments, &context),
         Command::Devices(command) => devices::devices(&command, &context),
+        Command::Audit(arguments) => audit::audit(&arguments, &context),
+        Command::Store(command) => store::store(&command, &context),
         Command::Token(command) => token::token(&command, &context),
         Command::Dashboard(arguments) => dashboard::dashboard(&arguments, &context),
         Command::Reload => reload::reload(&context),

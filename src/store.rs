@@ -5,6 +5,7 @@
 
 mod audit;
 mod backup;
+mod change;
 mod devices;
 mod error;
 mod file;
@@ -12,25 +13,26 @@ mod head;
 pub mod keys;
 mod migration;
 mod requests;
+mod restore;
+mod revoked;
 mod row;
 mod schema;
 mod seal;
+mod transaction;
 mod whole;
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
 use serde_json::Value;
-use sqlx::Connection;
 use sqlx::SqliteConnection;
-use tracing::error;
 
 use crate::base::clock::Clock;
-use crate::base::clock::Moment;
 use crate::base::clock::UnixMillis;
 use crate::base::limits::AUDIT_ENTRIES_DROPPED;
 use crate::base::limits::AUDIT_ENTRIES_MAX;
@@ -43,13 +45,14 @@ use crate::pairing::step::Change;
 use crate::pairing::step::Known;
 use crate::pairing::step::Waiting;
 use crate::protocol::scope::Role;
-use crate::store::head::Head;
 use crate::store::head::HeadFile;
+use crate::store::whole::End;
 
 pub use audit::Act;
 pub use audit::Filter;
 pub use audit::Line;
 pub use error::StoreError;
+pub use restore::Restoration;
 
 /// The store's file under the state folder.
 pub const FILE_NAME: &str = "doorward.sqlite";
@@ -191,13 +194,62 @@ impl Store {
             self.write(&[], act).await?;
         }
         let mut connection = self.connection.lock().await;
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::Write)?;
-        let end = audit::shorten(&mut transaction, AUDIT_ENTRIES_MAX, AUDIT_ENTRIES_DROPPED, act.at)
-            .await
-            .map_err(StoreError::Write)?;
-        transaction.commit().await.map_err(StoreError::Write)?;
+        transaction::begin(&mut connection).await?;
+        let done = audit::shorten(&mut connection, AUDIT_ENTRIES_MAX, AUDIT_ENTRIES_DROPPED, act.at).await;
+        let end = transaction::end(&mut connection, done.map_err(StoreError::Write)).await?;
         self.ends_with(end);
         Ok(())
+    }
+
+    /// Copies the store, whole and verified, to `to`, or under a name that says when among its backups; where it is.
+    ///
+    /// # Errors
+    /// [`StoreError::Backup`]; then there is no copy.
+    pub async fn backup(&self, to: Option<&Path>) -> Result<PathBuf, StoreError> {
+        let to = match to {
+            Some(to) => to.to_owned(),
+            None => backup::fresh_name(&self.path, self.clock.now())?,
+        };
+        backup::make(&mut *self.connection.lock().await, &to, schema::MIGRATIONS).await?;
+        Ok(to)
+    }
+
+    /// Everything that is wrong with the store now.
+    pub async fn faults(&self) -> Vec<StoreError> {
+        let mut connection = self.connection.lock().await;
+        whole::faults(&mut connection, &self.path, schema::MIGRATIONS, End::Kept)
+            .await
+            .unwrap_or_else(|fault| vec![fault])
+    }
+
+    /// Everything that is wrong with the store at `path`, on which no instance runs; nothing is changed.
+    pub async fn faults_of(path: &Path) -> Vec<StoreError> {
+        file::faults(path).await.unwrap_or_else(|fault| vec![fault])
+    }
+
+    /// Whether there is no store at `path`, and never was.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn is_absent(path: &Path) -> Result<bool, StoreError> {
+        file::is_absent(path)
+    }
+
+    /// What [`Store::restore`] would do; nothing is changed.
+    ///
+    /// # Errors
+    /// As [`Store::restore`].
+    pub async fn plan_restore(path: &Path, from: &Path, clock: &Clock) -> Result<Restoration, StoreError> {
+        restore::plan(path, from, clock).await
+    }
+
+    /// Puts the backup `from` in the place of the store at `path`, on which no instance may run, without what was taken
+    /// back since it was made.
+    ///
+    /// # Errors
+    /// [`StoreError`]; a backup that is not whole is refused, and then nothing was changed.
+    pub async fn restore(path: &Path, from: &Path, clock: &Clock) -> Result<Restoration, StoreError> {
+        restore::restore(path, from, clock).await
     }
 
     /// Writes into the audit log what is no change of the store itself.
@@ -206,9 +258,9 @@ impl Store {
     /// As [`Store::commit`].
     pub async fn record(&self, act: &Act, line: Line) -> Result<(), StoreError> {
         let mut connection = self.connection.lock().await;
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::Write)?;
-        let end = audit::append(&mut transaction, act, line).await.map_err(StoreError::Write)?;
-        transaction.commit().await.map_err(StoreError::Write)?;
+        transaction::begin(&mut connection).await?;
+        let done = audit::append(&mut connection, act, line).await.map_err(StoreError::Write);
+        let end = transaction::end(&mut connection, done).await?;
         self.ends_with(Some(end));
         Ok(())
     }
@@ -232,69 +284,9 @@ impl Store {
         audit::verify(&mut connection, head).await.map_err(|fault| fault.at(&self.path))
     }
 
-    /// Keeps where the audit log ends. The change is durable by now, so a file that cannot be written fails nothing: the
-    /// next one that can be tells of this entry too.
-    fn ends_with(&self, end: Option<Head>) {
-        let mut kept = self.head.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(Err(fault)) = end.map(|end| kept.write(end)) {
-            error!(%fault, file = %kept.path().display(), "the end of the audit log is not kept");
-        }
-    }
-
-    async fn write(&self, changes: &[&Change], act: &Act) -> Result<(), StoreError> {
-        let mut connection = self.connection.lock().await;
-        let seen: Vec<_> = self.seen().iter().map(|(key, at)| (*key, *at)).collect();
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::Write)?;
-        let (moment, mut end) = (self.clock.moment(), None);
-        // A sight is older than what changes now: it must not be written over it.
-        for ((device, role), at) in &seen {
-            devices::seen(&mut transaction, device, *role, *at).await.map_err(StoreError::Write)?;
-        }
-        for change in changes {
-            let refresh = is_refresh(&mut transaction, change).await.map_err(StoreError::Write)?;
-            let ended = match change {
-                // One that cannot be read ends all the same.
-                Change::DropRequest { id, .. } => requests::load(&mut transaction, id, &moment).await.ok().flatten(),
-                _ => None,
-            };
-            apply(&mut transaction, change, &moment).await.map_err(StoreError::Write)?;
-            if let Some(line) = audit::line::of(change, ended.as_ref()).filter(|_| !refresh) {
-                end = Some(audit::append(&mut transaction, act, line).await.map_err(StoreError::Write)?);
-            }
-        }
-        transaction.commit().await.map_err(StoreError::Write)?;
-        self.ends_with(end);
-        let mut waiting = self.seen();
-        for (key, at) in &seen {
-            if waiting.get(key) == Some(at) {
-                waiting.remove(key);
-            }
-        }
-        Ok(())
-    }
-
     fn seen(&self) -> MutexGuard<'_, HashMap<(DeviceId, Role), UnixMillis>> {
         // Nothing that holds this lock can panic halfway.
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Whether a request that waits is only seen again. One id has one digest for life, so the audit log has it already; else a
-/// client in a loop would fill the disk with it.
-async fn is_refresh(connection: &mut SqliteConnection, change: &Change) -> Result<bool, sqlx::Error> {
-    match change {
-        Change::PutRequest(request) => requests::is_known(connection, &request.id).await,
-        _ => Ok(false),
-    }
-}
-
-async fn apply(connection: &mut SqliteConnection, change: &Change, moment: &Moment) -> Result<(), sqlx::Error> {
-    match change {
-        Change::DropDevice(device) => devices::drop(connection, device).await,
-        Change::DropRequest { id, .. } => requests::drop(connection, id).await,
-        Change::PutDevice(device) => devices::put(connection, device).await,
-        Change::PutRequest(request) => requests::put(connection, request, moment).await,
-        Change::Seen { device, role, at } => devices::seen(connection, device, *role, *at).await,
     }
 }
 

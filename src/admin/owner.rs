@@ -220,6 +220,14 @@ impl Answer for Owner {
                 stored(core.store().audit(&filter).await.map(|entries| json!({"entries": entries})))
             }
             Request::Certificates => Reply::Done(certificates::list(&self.facts.certificates, Clock::system().now())),
+            Request::BackupStore { to } => {
+                stored(core.store().backup(to.as_deref()).await.map(|backup| json!({"backup": backup})))
+            }
+            Request::CheckStore => {
+                let faults = core.store().faults().await;
+                let faults = faults.iter().map(|fault| json!({"error": fault.to_string(), "hint": fault.hint()}));
+                Reply::Done(json!({"faults": faults.collect::<Vec<_>>()}))
+            }
             Request::Dashboard => Reply::Done(json!({"url": self.url()})),
             Request::Explain { id } => self.explain(id.as_deref()),
             Request::Devices => called(core.pairings().list(&owner).await.map(|lists| json!(lists))),

@@ -1,5 +1,7 @@
 //! What a command may ask of the running instance, and how it is answered: one JSON object a line, either way.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -33,6 +35,13 @@ pub enum Request {
     },
     /// How each certificate stands, and the local CA's fingerprints.
     Certificates,
+    /// Copy the store.
+    BackupStore {
+        /// To this file; else among its backups.
+        to: Option<PathBuf>,
+    },
+    /// Whether the store is whole.
+    CheckStore,
     /// Where the dashboard is.
     Dashboard,
     /// Pending requests and paired devices.

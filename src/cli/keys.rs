@@ -1,7 +1,7 @@
 //! `doorward keys`: the keys that sign assertions, in the running instance or, where none runs, in the state folder.
 
 use clap::Subcommand;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::admin::client::CallError;
 use crate::admin::keys::describe;
@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::store::keys::signing::{Replaced, SigningKeys, SigningKeysError};
 
 use super::ask::call;
+use super::audit;
 use super::failure::Failure;
 use super::{Context, Form, print, print_json};
 
@@ -55,6 +56,7 @@ fn rotate(replaced: Replaced, config: &Config, context: &Context) -> Result<Valu
         // Nobody runs, and the lock sees to it that nobody starts meanwhile.
         Err(CallError::NotRunning { .. }) => {
             let _lock = StateLock::take(&config.state_dir).map_err(|error| Failure::failed(&error, error.hint()))?;
+            audit::record(config, "keys.rotate", json!({"replaced": replaced}))?;
             let now = Clock::system().now();
             let mut keys = SigningKeys::open(&config.state_dir, now).map_err(failed)?;
             keys.rotate(replaced, now).map_err(failed)?;

@@ -1,7 +1,7 @@
 //! `doorward token`: the owner's secret, on request, alone on standard output so that scripts can take it.
 
 use clap::Subcommand;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::admin::client::CallError;
 use crate::admin::request::Request;
@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::store::keys::token::TokenSource;
 
 use super::ask::call;
+use super::audit;
 use super::failure::Failure;
 use super::{Context, Form, print, print_json};
 
@@ -57,6 +58,7 @@ fn rotate(config: &Config, context: &Context) -> Result<(), Failure> {
         // Nobody runs, and the lock sees to it that nobody starts meanwhile.
         Err(CallError::NotRunning { .. }) => {
             let _lock = StateLock::take(&config.state_dir).map_err(|error| Failure::failed(&error, error.hint()))?;
+            audit::record(config, "token.rotate", Value::Null)?;
             let source = config.core.token(&config.state_dir);
             source.rotate().map_err(|error| Failure::failed(&error, error.hint()))?;
             Ok(())

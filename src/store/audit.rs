@@ -18,6 +18,8 @@ pub(super) mod line;
 
 /// What an entry of the log itself is called that tells of entries which were dropped.
 const DROPPED: &str = "audit.dropped";
+/// What an entry is called with which a restored log goes on.
+const RESTORED: &str = "store.restored";
 
 /// Who does something, by what, when. Every commit has one.
 #[derive(Clone, Debug)]
@@ -95,13 +97,24 @@ pub(super) async fn append(connection: &mut SqliteConnection, act: &Act, line: L
         "digest": line.digest,
         "request": line.request,
     });
-    link(connection, entry).await
+    link(connection, entry, 0).await
 }
 
-/// Gives an entry its number and the hash of the one before, and writes it.
-async fn link(connection: &mut SqliteConnection, mut entry: Value) -> Result<Head, sqlx::Error> {
+/// Appends the entry with which a restored log goes on, by the number `next` or a higher one: none is given out twice.
+pub(super) async fn restored(
+    connection: &mut SqliteConnection,
+    act: &Act,
+    detail: Value,
+    next: i64,
+) -> Result<Head, sqlx::Error> {
+    let entry = json!({ "act": act.name, "actor": act.actor, "at": act.at.0, "change": RESTORED, "detail": detail });
+    link(connection, entry, next).await
+}
+
+/// Gives an entry its number, `next` at least, and the hash of the one before, and writes it.
+async fn link(connection: &mut SqliteConnection, mut entry: Value, next: i64) -> Result<Head, sqlx::Error> {
     let last = last(connection).await?;
-    let sequence = last.sequence.saturating_add(1);
+    let sequence = last.sequence.saturating_add(1).max(next);
     if let Value::Object(fields) = &mut entry {
         fields.retain(|_, value| !value.is_null());
         fields.insert("sequence".to_owned(), json!(sequence));
@@ -209,7 +222,8 @@ fn follows(row: &Row, before: Head) -> Option<(Head, Value)> {
     let entry: Value = serde_json::from_str(&row.entry).ok()?;
     let text = |name: &str| entry.get(name).and_then(Value::as_str);
     let number = |name: &str| entry.get(name).and_then(Value::as_i64);
-    let is_next = row.sequence == before.sequence.checked_add(1)?
+    let next = before.sequence.checked_add(1)?;
+    let is_next = (row.sequence == next || row.sequence > next && text("change") == Some(RESTORED))
         && hash.to_hex() == row.hash
         && number("sequence") == Some(row.sequence)
         && text("previous") == Some(before.hash.to_hex().as_str())

@@ -24,6 +24,8 @@ use crate::store::whole::End;
 const FOLDER: &str = "backups";
 /// What the name of a backup ends with that an upgrade to some schema made.
 const BEFORE_UPGRADE: &str = "-before-schema-";
+/// What the name of a store ends with that a restore replaced: it may be damaged.
+const SET_ASIDE: &str = "-before-restore";
 
 /// Copies the store at `path`, as `connection` sees it, before it goes through `migrations`; the oldest of such copies go.
 pub(super) async fn before_upgrade(
@@ -81,11 +83,29 @@ fn folder(path: &Path) -> Result<PathBuf, StoreError> {
     Ok(folder)
 }
 
+/// A new name among the backups of the store at `path`.
+pub(super) fn fresh_name(path: &Path, now: UnixMillis) -> Result<PathBuf, StoreError> {
+    Ok(unused(&folder(path)?, "", now))
+}
+
+/// Moves the store at `path` among its backups, whole or not, with the files that SQLite keeps beside it.
+pub(super) fn set_aside(path: &Path, now: UnixMillis) -> Result<(), StoreError> {
+    let aside = unused(&folder(path)?, SET_ASIDE, now);
+    for ending in ["-wal", "-shm", "-journal", ""] {
+        match fs::rename(file::beside(path, ending), file::beside(&aside, ending)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fault(&aside, error)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// The newest copy that is there of the store at `path`.
 pub(super) fn newest(path: &Path) -> Option<PathBuf> {
     let entries = fs::read_dir(path.with_file_name(FOLDER)).ok()?;
     let copies = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    copies.filter(|path| path.extension().is_some_and(|ending| ending == "sqlite")).max()
+    let is_copy = |name: &str| name.ends_with(".sqlite") && !name.contains(SET_ASIDE);
+    copies.filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_copy)).max()
 }
 
 /// A name that says when, and is not taken.

@@ -19,6 +19,12 @@ use crate::store::whole;
 /// Whatever it is, the file was left as it was: unreadable state is never taken for empty state.
 #[derive(Debug, Error)]
 pub enum StoreError {
+    /// There is no store yet.
+    #[error("there is no store yet: {}", path.display())]
+    Absent {
+        /// The file.
+        path: PathBuf,
+    },
     /// A record is not what doorward wrote there.
     #[error("the store was altered by something else, in table {table}, row {}: {}", printable(row, LABEL_CHARS_MAX), path.display())]
     Altered {
@@ -96,6 +102,12 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
+    /// A backup with a write-ahead log beside it, which holds a part of it.
+    #[error("the backup is a store in use, or a part of one, its log is beside it: {}", path.display())]
+    InUse {
+        /// The log.
+        path: PathBuf,
+    },
     /// The file's mode lets others read or write it.
     #[error("the store is open to others (mode {mode:o}): {}", path.display())]
     Mode {
@@ -153,6 +165,17 @@ pub enum StoreError {
     /// A question was not answered.
     #[error("the store could not be read: {0}")]
     Query(#[source] sqlx::Error),
+    /// A backup could not be put in the place of the store.
+    #[error("the backup could not be put in the place of the store ({cause}): {}", path.display())]
+    Restore {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        cause: String,
+    },
+    /// The file that keeps what was taken back cannot be used.
+    #[error("what was taken back, nothing was changed: {0}")]
+    Revoked(#[source] PrivateFileError),
     /// A row that cannot have been written by us.
     #[error("the store holds a value that cannot be: {table}.{column}")]
     Value {
@@ -184,6 +207,7 @@ impl StoreError {
             Self::Backup { path, .. } => {
                 format!("see that this user may write {}, and that the disk is not full", path.display())
             }
+            Self::Absent { .. } => "the first `doorward run` makes it".to_owned(),
             Self::Altered { path, .. }
             | Self::Behind { path, .. }
             | Self::Corrupt { path, .. }
@@ -204,6 +228,13 @@ impl StoreError {
             Self::HardLink { path } => {
                 format!("cp -p {0} {0}.copy && mv {0}.copy {0}", quoted(&path.display().to_string()))
             }
+            Self::InUse { .. } => {
+                "make the copy by `doorward store backup`, or copy the file after doorward ended".to_owned()
+            }
+            Self::Restore { path, .. } => {
+                format!("nothing of it is lost: see that this user may write {}, and repeat it", path.display())
+            }
+            Self::Revoked(error) => error.operators_hint(),
             Self::Mode { path, .. } => format!("chmod 600 {}", quoted(&path.display().to_string())),
             Self::Newer { .. } => "run the newer doorward, or restore the backup made before the upgrade".to_owned(),
             Self::NotAFile { path } => format!("remove {} and put the store itself there", path.display()),
@@ -225,9 +256,14 @@ impl StoreError {
 
 /// The way back: the newest backup, if there is one.
 fn restore(path: &Path) -> String {
-    let way = match backup::newest(path) {
-        Some(backup) => format!("put a backup in their place, the newest is {}", backup.display()),
-        None => "put a backup in their place; without one every device has to be paired again".to_owned(),
-    };
-    format!("stop doorward, move {} and its -wal and -shm files aside and {way}", path.display())
+    match backup::newest(path) {
+        Some(backup) => {
+            format!("go back to the newest backup: doorward store restore {}", quoted(&backup.display().to_string()))
+        }
+        None => format!(
+            "restore a backup: doorward store restore FILE; without one, stop doorward, move {}, its -wal and -shm files \
+             and its .head file aside, and pair every device again",
+            path.display()
+        ),
+    }
 }

@@ -63,6 +63,22 @@ pub(super) async fn judge(path: &Path) -> Result<(), StoreError> {
     }
 }
 
+/// Everything that is wrong with the store at `path`; writes nothing.
+pub(super) async fn faults(path: &Path) -> Result<Vec<StoreError>, StoreError> {
+    if is_absent(path)? {
+        return Ok(Vec::new());
+    }
+    let mut connection = readable(path).connect().await.map_err(|error| damaged(path, &error))?;
+    let faults = whole::faults(&mut connection, path, schema::MIGRATIONS, End::Kept).await;
+    let _closed = connection.close().await;
+    faults
+}
+
+/// Whether there is no store, and never was.
+pub(super) fn is_absent(path: &Path) -> Result<bool, StoreError> {
+    Ok(matches!(look(path)?, Found::Nothing))
+}
+
 /// What lies where the store belongs.
 #[derive(Debug)]
 enum Found {
@@ -116,6 +132,16 @@ fn look(path: &Path) -> Result<Found, StoreError> {
     let version = rest.get(44..48).and_then(|bytes| bytes.try_into().ok()).map(i32::from_be_bytes);
     refuse_newer(path, version.map(i64::from).unwrap_or_default(), schema::VERSION)?;
     Ok(Found::Store)
+}
+
+/// That a backup is a file of ours alone, and not a store in use: what stands in a log beside it would be left out.
+pub(super) fn check_backup(path: &Path) -> Result<(), StoreError> {
+    let read = |source| StoreError::Read { path: path.to_owned(), source };
+    check_private(path, &fs::symlink_metadata(path).map_err(read)?)?;
+    match log_bytes(path) {
+        0 => Ok(()),
+        _ => Err(StoreError::InUse { path: beside(path, "-wal") }),
+    }
 }
 
 fn check_private(path: &Path, metadata: &fs::Metadata) -> Result<(), StoreError> {
@@ -180,7 +206,7 @@ async fn create(path: &Path) -> Result<(), StoreError> {
     rename().map_err(|error: io::Error| failed(error.to_string()))
 }
 
-fn writable(path: &Path) -> SqliteConnectOptions {
+pub(super) fn writable(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(false)

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use sqlx::Connection;
+
 use super::*;
 use crate::base::secret::Fingerprint;
 use crate::identity::claims::OriginClaim;

@@ -12,6 +12,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 
 mod chain;
 mod damage;
+mod restored;
 mod windows;
 
 use super::testing::*;

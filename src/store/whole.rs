@@ -115,10 +115,20 @@ pub(super) fn damaged(path: &Path, error: &sqlx::Error) -> StoreError {
     }
 }
 
-/// Whether it is about the content: SQLITE_CORRUPT or SQLITE_NOTADB, with any extension (https://sqlite.org/rescode.html).
+/// Whether it is about the content: SQLITE_CORRUPT or SQLITE_NOTADB.
 pub(super) fn is_damage(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| matches!(code & 0xff, 11 | 26))
+    matches!(result_code(error), Some(11 | 26))
+}
+
+/// Whether the disk is full: SQLITE_FULL.
+pub(super) fn is_full(error: &sqlx::Error) -> bool {
+    result_code(error) == Some(13)
+}
+
+/// SQLite's result code without its extension (https://sqlite.org/rescode.html).
+fn result_code(error: &sqlx::Error) -> Option<u32> {
+    let code = error.as_database_error()?.code()?;
+    Some(code.parse::<u32>().ok()? & 0xff)
 }
 
 pub(super) fn corrupt(path: &Path, detail: &str) -> StoreError {

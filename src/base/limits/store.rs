@@ -12,7 +12,9 @@ pub const BACKUPS_BEFORE_UPGRADE_MAX: usize = 8;
 pub const STORE_PAGE_RECORDS: i64 = 500;
 /// Entries of the audit log; of one that is longer, the oldest are dropped.
 pub const AUDIT_ENTRIES_MAX: i64 = 20_000;
-/// How many are dropped at a time.
+/// Entries of the audit log that are dropped at a time.
 pub const AUDIT_ENTRIES_DROPPED: i64 = 5_000;
+/// Things taken back that are kept beside the store for the day an older copy of it is restored.
+pub const TAKEN_BACK_MAX: usize = 2_000;
 /// Backups made within the same second.
 pub const BACKUPS_PER_SECOND_MAX: usize = 100;

@@ -31,7 +31,7 @@ pub(in crate::store) async fn over(connection: &mut SqliteConnection) -> Result<
             "act": row.act, "actor": row.actor, "at": row.at, "change": row.change, "connection": row.connection,
             "detail": detail, "device": row.device_id, "digest": row.digest, "request": row.request_id,
         });
-        super::link(connection, entry).await?;
+        super::link(connection, entry, 0).await?;
     }
     sqlx::query("DROP TABLE audit").persistent(false).execute(connection).await?;
     Ok(())

@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::json;
 use sqlx::ConnectOptions;
+use sqlx::Connection;
 use sqlx::sqlite::SqliteConnectOptions;
 
 use super::super::testing::*;

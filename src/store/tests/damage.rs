@@ -3,6 +3,7 @@
 use std::fs;
 
 use sqlx::ConnectOptions;
+use sqlx::Connection;
 use sqlx::sqlite::SqliteConnectOptions;
 
 use super::super::testing::*;
@@ -126,7 +127,7 @@ async fn the_way_back_names_the_newest_backup() {
         let error = StoreError::Empty { path: file(&folder) };
         assert!(error.hint().contains(text), "{}", error.hint());
     };
-    hint("without one every device has to be paired again");
+    hint("pair every device again");
     for day in [21, 22] {
         fs::write(backups.join(format!("doorward-202611{day}T000000Z.sqlite")), "").unwrap();
     }

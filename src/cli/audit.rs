@@ -1,0 +1,171 @@
+//! `doorward audit`: who changed what about who may enter, and whether all of it is still there.
+
+use std::fmt::Write;
+
+use clap::Args;
+use serde_json::{Value, json};
+use time::{Date, Month, OffsetDateTime};
+
+use crate::admin::client::CallError;
+use crate::admin::request::Request;
+use crate::base::clock::{Clock, UnixMillis};
+use crate::base::limits::LABEL_CHARS_MAX;
+use crate::base::printable::printable;
+use crate::config::Config;
+use crate::store::{Act, FILE_NAME, Filter, Line, Store};
+
+use super::ask::call;
+use super::failure::Failure;
+use super::store::{lock, wait};
+use super::{Context, Form, print, print_json};
+
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    /// None older than this: an age such as 90m, 24h or 7d, or a day such as 2026-11-21 (UTC).
+    #[arg(long, value_name = "WHEN")]
+    since: Option<String>,
+    /// About this device alone; the beginning of its id will do.
+    #[arg(long, value_name = "DEVICE_ID")]
+    device: Option<String>,
+    /// With this word in what was done, for example approve, revoke or rotate.
+    #[arg(long, value_name = "WORD")]
+    action: Option<String>,
+    /// At most so many, the latest.
+    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+    limit: usize,
+    /// Print no entries, but look whether any was edited, removed, moved or cut off.
+    #[arg(long, conflicts_with_all = ["since", "device", "action"])]
+    verify: bool,
+}
+
+pub(super) fn audit(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
+    let config = context.config()?;
+    if arguments.verify {
+        return verify(&config, context);
+    }
+    let since = arguments.since.as_deref().map(|text| since(text, Clock::system().now())).transpose()?;
+    let filter =
+        Filter { since, device: arguments.device.clone(), action: arguments.action.clone(), most: arguments.limit };
+    let Filter { device, action, most, .. } = filter.clone();
+    let answer = match call(&Request::Audit { since_ms: since.map(|at| at.0), device, action, most }, &config, context)
+    {
+        Err(CallError::NotRunning { .. }) => {
+            let entries = on_disk(&config, async |store| store.audit(&filter).await)?;
+            json!({ "entries": entries.unwrap_or_default() })
+        }
+        answer => answer?,
+    };
+    let entries = answer.get("entries").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    match context.form {
+        Form::Json => print_json(&json!({ "entries": entries })),
+        Form::Text => print(&entries.iter().map(line).collect::<String>()),
+    }
+}
+
+fn verify(config: &Config, context: &Context) -> Result<(), Failure> {
+    let answer = match call(&Request::VerifyAudit, config, context) {
+        Err(CallError::NotRunning { .. }) => {
+            let entries = on_disk(config, async |store| store.verify_audit().await)?;
+            json!({ "whole": true, "entries": entries.unwrap_or_default() })
+        }
+        answer => answer?,
+    };
+    match context.form {
+        Form::Json => print_json(&answer),
+        Form::Text => {
+            let number = answer.get("entries").and_then(Value::as_i64).unwrap_or_default();
+            print(&format!("ok: {number} entries, each follows from the one before\n"))
+        }
+    }
+}
+
+/// What `ask` finds in the store where no instance runs; nothing where there is no store yet.
+fn on_disk<T>(
+    config: &Config,
+    ask: impl AsyncFnOnce(Store) -> Result<T, crate::store::StoreError>,
+) -> Result<Option<T>, Failure> {
+    let path = config.state_dir.join(FILE_NAME);
+    if !config.state_dir.exists() {
+        return Ok(None);
+    }
+    let _lock = lock(config)?;
+    // No log is read of a store that is not whole: opening it says so.
+    if Store::is_absent(&path).map_err(|error| Failure::failed(&error, error.hint()))? {
+        return Ok(None);
+    }
+    wait(async { ask(Store::open(&path).await?).await }).map(Some)
+}
+
+/// Writes into the audit log what was asked of a doorward that does not run; the caller holds the lock of the state.
+pub(super) fn record(config: &Config, name: &'static str, detail: Value) -> Result<(), Failure> {
+    let path = config.state_dir.join(FILE_NAME);
+    if Store::is_absent(&path).map_err(|error| Failure::failed(&error, error.hint()))? {
+        return Ok(());
+    }
+    let act = Act::owner(name, Clock::system().now());
+    wait(async { Store::open(&path).await?.record(&act, Line { change: name, detail, ..Line::default() }).await })
+}
+
+/// A moment that somebody named.
+fn since(text: &str, now: UnixMillis) -> Result<UnixMillis, Failure> {
+    let unknown = || {
+        let shown = printable(text, LABEL_CHARS_MAX);
+        Failure::usage(format!("not a time: {shown}"), "say an age such as 90m, 24h or 7d, or a day such as 2026-11-21")
+    };
+    let units = [('s', 1_000), ('m', 60_000), ('h', 3_600_000), ('d', 86_400_000)];
+    for (unit, millis) in units {
+        if let Some(number) = text.strip_suffix(unit) {
+            let number: i64 = number.parse().ok().filter(|number| *number >= 0).ok_or_else(unknown)?;
+            return Ok(now.plus(number.saturating_mul(millis).saturating_neg()));
+        }
+    }
+    day(text).ok_or_else(unknown)
+}
+
+fn day(text: &str) -> Option<UnixMillis> {
+    let mut parts = text.splitn(3, '-');
+    let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
+    let month = Month::try_from(month.parse::<u8>().ok()?).ok()?;
+    let date = Date::from_calendar_date(year.parse().ok()?, month, day.parse().ok()?).ok()?;
+    Some(UnixMillis(date.midnight().assume_utc().unix_timestamp().saturating_mul(1_000)))
+}
+
+fn line(entry: &Value) -> String {
+    let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or("-");
+    let at = entry.get("at").and_then(Value::as_i64).unwrap_or_default();
+    let at = OffsetDateTime::from_unix_timestamp(at.div_euclid(1_000)).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let (hour, minute, second) = at.to_hms();
+    let mut line = format!("{} {hour:02}:{minute:02}:{second:02} UTC  {}", at.date(), text("act"));
+    if text("change") != text("act") {
+        let _ = write!(line, "  {}", text("change"));
+    }
+    for (word, name) in [("by", "actor"), ("device", "device"), ("request", "request"), ("digest", "digest")] {
+        if text(name) != "-" {
+            let _ = write!(line, "  {word} {}", text(name));
+        }
+    }
+    line.push('\n');
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_an_age_or_a_day() {
+        let now = UnixMillis(1_793_491_200_000);
+        for (text, at) in [
+            ("0s", now.0),
+            ("90m", now.0 - 5_400_000),
+            ("24h", now.0 - 86_400_000),
+            ("7d", now.0 - 7 * 86_400_000),
+            ("2026-11-01", now.0),
+        ] {
+            assert_eq!(since(text, now).unwrap().0, at, "{text}");
+        }
+        for bad in ["", "d", "-1d", "1w", "yesterday", "2026-13-01", "2026-11-31", "2026-11"] {
+            assert!(since(bad, now).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What was taken back, kept beside the store, so that no older copy of the store gives it again: a device that was
+//! removed, a grant that was revoked or narrowed, a token that was replaced.
+//!
+//! Written before the change itself. One that then fails leaves a line that says too much, which costs a pairing after a
+//! restore and lets nobody in.
+
+use std::path::Path;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::base::limits::TAKEN_BACK_MAX;
+use crate::base::private_file;
+use crate::base::private_file::Fault;
+use crate::base::private_file::PrivateFileError;
+use crate::base::secret::Secret;
+use crate::pairing::device::DeviceId;
+use crate::pairing::paired::Grant;
+use crate::pairing::paired::PairedDevice;
+use crate::pairing::step::Change;
+use crate::protocol::scope::Role;
+use crate::store::error::StoreError;
+
+/// Everything that was taken back.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Revoked {
+    /// What is said here of before this entry of the audit log is no more than a part.
+    floor: i64,
+    taken: Vec<Taken>,
+}
+
+/// One thing that a copy of the store does not know of, if its audit log ends before `sequence`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Taken {
+    pub(super) sequence: i64,
+    device: String,
+    /// All of them where none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    role: Option<String>,
+}
+
+/// What becomes of a device of an older copy.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Fate {
+    /// Nothing was taken from it since.
+    Kept,
+    /// It was removed since, or nobody can say.
+    Removed,
+    /// It lost these roles since, or something in them.
+    Revoked(Vec<Role>),
+}
+
+impl Revoked {
+    /// What is kept beside the store at `path`.
+    pub(super) fn read(path: &Path) -> Result<Self, StoreError> {
+        let path = path_of(path);
+        let text = match private_file::read(&path) {
+            Err(error) if error.is_absent() => return Ok(Self::default()),
+            read => read.map_err(StoreError::Revoked)?,
+        };
+        serde_json::from_str(text.expose())
+            .map_err(|_| StoreError::Revoked(PrivateFileError::new(&path, Fault::Garbage("what was taken back"))))
+    }
+
+    /// Adds `more` to what is kept beside the store at `path`; durable when this returns.
+    pub(super) fn add(path: &Path, more: Vec<Taken>) -> Result<(), StoreError> {
+        let mut revoked = Self::read(path)?;
+        for taken in more {
+            revoked.taken.retain(|old| (&old.device, &old.role) != (&taken.device, &taken.role));
+            revoked.taken.push(taken);
+        }
+        let surplus = revoked.taken.len().saturating_sub(TAKEN_BACK_MAX);
+        for forgotten in revoked.taken.drain(..surplus) {
+            revoked.floor = revoked.floor.max(forgotten.sequence);
+        }
+        // Never: numbers and plain text.
+        let text = serde_json::to_string(&revoked).unwrap_or_default();
+        private_file::replace(&path_of(path), &Secret::new(text)).map_err(StoreError::Revoked)
+    }
+
+    /// The last entry of the audit log that took something back.
+    pub(super) fn last(&self) -> i64 {
+        self.taken.iter().map(|taken| taken.sequence).fold(self.floor, i64::max)
+    }
+
+    /// What becomes of `device`, as a copy has it whose audit log ends with entry `end`.
+    pub(super) fn fate(&self, device: &PairedDevice, end: i64) -> Fate {
+        let id = device.id().to_string();
+        let mut roles = Vec::new();
+        if end < self.floor {
+            return Fate::Removed;
+        }
+        for taken in self.taken.iter().filter(|taken| taken.device == id && taken.sequence > end) {
+            match taken.role.as_deref().map(Role::parse) {
+                Some(Some(role)) => roles.push(role),
+                _ => return Fate::Removed,
+            }
+        }
+        if roles.is_empty() { Fate::Kept } else { Fate::Revoked(roles) }
+    }
+}
+
+/// What `change` takes from the device that stood there `before`, as entry `sequence` of the audit log.
+pub(super) fn taken_by(change: &Change, before: Option<&PairedDevice>, sequence: i64) -> Vec<Taken> {
+    let taken = |device: &DeviceId, role: Option<Role>| Taken {
+        sequence,
+        device: device.to_string(),
+        role: role.map(|role| role.as_str().to_owned()),
+    };
+    match (change, before) {
+        (Change::DropDevice(device), _) => vec![taken(device, None)],
+        (Change::PutDevice(after), Some(before)) => {
+            let roles = before.living_roles().into_iter();
+            roles.filter(|role| is_less(before, after, *role)).map(|role| taken(&after.id(), Some(role))).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Whether `after` has less in `role` than `before`, or another token.
+fn is_less(before: &PairedDevice, after: &PairedDevice, role: Role) -> bool {
+    let Some(before) = before.living_grant(role) else { return false };
+    let Some(after) = after.living_grant(role) else { return true };
+    let fingerprint = |grant: &Grant| grant.token.map(|token| token.fingerprint);
+    let other_token = before.token.is_some() && fingerprint(before) != fingerprint(after);
+    other_token || !after.scopes.covers_all(&before.scopes)
+}
+
+fn path_of(path: &Path) -> PathBuf {
+    path.with_extension("revoked")
+}
