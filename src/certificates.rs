@@ -6,13 +6,18 @@
 
 pub mod acme;
 pub mod alarm;
+pub mod client_auth;
+mod doors;
+mod feed;
 pub mod files;
 pub mod local_ca;
 mod own;
 pub mod resolver;
+pub mod root;
 pub mod server_tls;
 pub mod standing;
 pub mod watch;
+pub mod tailnet;
 pub mod x509;
 
 use std::cmp::Reverse;
@@ -33,17 +38,19 @@ use crate::certificates::acme::attempts::Board;
 use crate::certificates::acme::challenge::Challenges;
 use crate::certificates::acme::failure::AcmeError;
 use crate::certificates::acme::kept::{Id, Kept};
+use crate::certificates::client_auth::{ClientAuthError, ClientCertificates};
+use crate::certificates::doors::Doors;
+use crate::certificates::files::dropped::CA_COPY_FILE;
+use crate::certificates::files::pairs::Pairs;
+use crate::certificates::files::watch::tell;
 use crate::certificates::files::{FileError, FilePair};
 use crate::certificates::local_ca::{LocalCa, LocalCaError};
 use crate::certificates::resolver::{Resolver, Served};
-use crate::certificates::standing::{Source, Standing};
-use crate::certificates::x509::{Names, Validity};
 use crate::net::host::Host;
+use crate::tailscale;
 
 pub use own::recreate_ca;
 
-/// The CA's certificate among the operator's own, for people to find.
-const CA_COPY_FILE: &str = "local-ca.crt";
 /// Everybody may read it, and only its owner replaces it.
 const CA_COPY_MODE: u32 = 0o644;
 /// Everybody may look into the folder that is made for it.
@@ -64,6 +71,10 @@ pub struct Settings {
     pub files: Vec<FilePair>,
     /// `[[certificates.acme]]`.
     pub acme: Vec<acme::Settings>,
+    /// `client_certificates` of each listener that ends TLS, by its name; off where it is not named.
+    pub clients: BTreeMap<String, ClientCertificates>,
+    /// `tailscale.certificates`.
+    pub tailnet: Option<tailscale::Settings>,
 }
 
 /// All certificates of this edge.
@@ -74,6 +85,7 @@ pub struct Certificates {
     challenges: Challenges,
     kept: Kept,
     resolver: Arc<Resolver>,
+    doors: Mutex<Doors>,
     /// Locked for the whole of a renewal or replacement: one at a time.
     shown: Mutex<Shown>,
 }
@@ -84,10 +96,12 @@ struct Shown {
     names: Vec<Host>,
     /// This machine's own names and addresses, as they are now.
     own: Vec<Host>,
-    files: Vec<Arc<files::Loaded>>,
+    pairs: Pairs,
     /// What is to be had from public CAs, and what was.
     wanted: Vec<acme::Settings>,
     issued: BTreeMap<Id, Arc<files::Loaded>>,
+    /// What tailscaled has given, by the name it was asked for.
+    of_tailnet: BTreeMap<Host, Arc<files::Loaded>>,
     local: Arc<CertifiedKey>,
 }
 
@@ -95,18 +109,21 @@ impl Shown {
     /// Files first for the names they cover, then what a CA has issued for the names it is wanted for. A name that was
     /// taken out of an order keeps its certificate as long as another wants it.
     fn served(&self) -> Served {
+        let files = self.pairs.loaded();
         let own: Vec<Id> = self.wanted.iter().map(|wanted| Id::of(&wanted.names)).collect();
         let mut issued: Vec<_> = self.issued.iter().collect();
         issued.sort_by_key(|(id, loaded)| (!own.contains(id), Reverse(loaded.validity.ends)));
         let (names, is_wanted) = (&self.names, |name: &Host| is_wanted(&self.wanted, name));
-        let is_free = |name: &Host| is_wanted(name) && !self.files.iter().any(|file| file.names.covers(name));
-        let issued = issued.into_iter().map(|(_, loaded)| {
-            let exact = names.iter().filter(|name| is_free(name) && loaded.names.covers(name)).cloned().collect();
+        let is_free = |name: &Host| !files.iter().any(|file| file.names.covers(name));
+        let only = |loaded: &files::Loaded, is_for: &dyn Fn(&Host) -> bool| {
+            let exact = names.iter().filter(|name| is_for(name) && loaded.names.covers(name)).cloned().collect();
             let names = x509::Names { exact, wildcards: Vec::new() };
-            let certified = Arc::clone(&loaded.certified);
-            Arc::new(files::Loaded { certified, names, validity: loaded.validity })
-        });
-        let pairs: Vec<_> = self.files.iter().cloned().chain(issued).collect();
+            Arc::new(files::Loaded { certified: Arc::clone(&loaded.certified), names, ..*loaded })
+        };
+        let issued = issued.into_iter().map(|(_, loaded)| only(loaded, &|name| is_wanted(name) && is_free(name)));
+        // Last, so that a CA's own is the first of a name's.
+        let of_tailnet = self.of_tailnet.iter().map(|(own, loaded)| only(loaded, &|name| name == own && is_free(name)));
+        let pairs: Vec<_> = files.iter().cloned().chain(issued).chain(of_tailnet).collect();
         Served::new(&[names.as_slice(), &self.own].concat(), &pairs, Arc::clone(&self.local))
     }
 }
@@ -117,11 +134,13 @@ impl Certificates {
     /// # Errors
     /// [`CertificateError`] with the file and the way out.
     pub fn open(settings: Settings, now: UnixMillis) -> Result<Self, CertificateError> {
-        let files = load(&settings.files, now)?;
+        let (pairs, news) = Pairs::open(&settings.files, &settings.dir, now)?;
+        let files = pairs.loaded();
         for error in settings.acme.iter().filter_map(|wanted| wanted.judge().err()) {
             // What there is is shown on; the orders say it again.
             error!(%error, hint = %error.hint(), "no certificate can be ordered");
         }
+        let doors = Doors::open(&settings.clients)?;
         let ca = LocalCa::open(&settings.state_dir, &settings.names, now)?;
         let own = own::permitted(settings.own, &ca);
         let covered = Covered { files: &files, wanted: &settings.acme };
@@ -129,10 +148,12 @@ impl Certificates {
         own::publish_or_warn(&settings.dir, ca.authority());
         let (kept, challenges) = (Kept::of(&settings.state_dir), Challenges::default());
         let Settings { names, acme: wanted, .. } = settings;
-        let issued = stored(&kept, &wanted);
-        let shown = Shown { names, own, files, wanted, issued, local: local.certified };
+        let (issued, of_tailnet) = (stored(&kept, &wanted), BTreeMap::new());
+        let shown = Shown { names, own, pairs, wanted, issued, of_tailnet, local: local.certified };
         let resolver = Arc::new(Resolver::new(shown.served(), challenges.clone()));
-        Ok(Self { board: Board::default(), ca, challenges, kept, resolver, shown: Mutex::new(shown) })
+        news.iter().for_each(tell);
+        let (doors, board) = (Mutex::new(doors), Board::default());
+        Ok(Self { board, ca, challenges, kept, resolver, doors, shown: Mutex::new(shown) })
     }
 
     /// Reads the files that `settings` name, those of before too, and shows them and a local leaf for its names from the
@@ -142,26 +163,25 @@ impl Certificates {
     /// [`CertificateError`]; then what was shown is shown on.
     pub fn replace(&self, settings: &Settings, now: UnixMillis) -> Result<(), CertificateError> {
         let mut shown = self.shown();
-        let files = load(&settings.files, now)?;
+        let (pairs, news) = shown.pairs.reopen(&settings.files, &settings.dir, now)?;
+        let files = pairs.loaded();
         settings.acme.iter().try_for_each(acme::Settings::judge)?;
         let covered = Covered { files: &files, wanted: &settings.acme };
         let local = self.ca.leaf(&local_names(&settings.names, &shown.own, covered, &self.ca), now)?;
+        // Before anything is taken: the last that can fail.
+        self.doors().replace(&settings.clients)?;
         shown.names.clone_from(&settings.names);
         shown.wanted.clone_from(&settings.acme);
-        (shown.files, shown.local) = (files, local.certified);
+        (shown.pairs, shown.local) = (pairs, local.certified);
         self.resolver.replace(shown.served());
+        news.iter().for_each(tell);
         Ok(())
     }
 
-    /// Says everything that [`Certificates::open`] would refuse, and makes nothing.
+    /// Says everything that [`Certificates::open`] would refuse or leave out, and makes nothing.
     pub fn judge(settings: &Settings, now: UnixMillis) -> Vec<CertificateError> {
-        let (mut files, mut faults) = (Vec::new(), Vec::new());
-        for pair in &settings.files {
-            match files::load(pair, now) {
-                Ok(loaded) => files.push(Arc::new(loaded)),
-                Err(error) => faults.push(error.into()),
-            }
-        }
+        let (files, faults) = Pairs::judge(&settings.files, &settings.dir, now);
+        let mut faults: Vec<CertificateError> = faults.into_iter().map(CertificateError::from).collect();
         let judged = LocalCa::find(&settings.state_dir, now).and_then(|ca| match ca {
             Some(ca) => {
                 let covered = Covered { files: &files, wanted: &settings.acme };
@@ -171,6 +191,7 @@ impl Certificates {
             None => local_ca::wanted_names(&settings.names).map(drop),
         });
         faults.extend(judged.err().map(CertificateError::from));
+        faults.extend(settings.clients.values().filter_map(|asked| asked.open().err()).map(CertificateError::from));
         faults.extend(settings.acme.iter().filter_map(|wanted| wanted.judge().err()).map(CertificateError::from));
         faults
     }
@@ -190,41 +211,9 @@ impl Certificates {
         Ok(Renewal::NotDue)
     }
 
-    /// Shows what a CA has issued from the next handshake on, in place of what it had issued for the same names.
-    pub fn show_issued(&self, id: Id, loaded: files::Loaded) {
-        let mut shown = self.shown();
-        shown.issued.insert(id, Arc::new(loaded));
-        self.resolver.replace(shown.served());
-    }
-
-    /// What a CA has issued under this name.
-    pub fn issued(&self, id: &Id) -> Option<Arc<files::Loaded>> {
-        self.shown().issued.get(id).cloned()
-    }
-
     /// What is to be had from public CAs, as configured now.
     pub fn wanted(&self) -> Vec<acme::Settings> {
         self.shown().wanted.clone()
-    }
-
-    /// How each certificate stands: those of public CAs, then files, then the local leaf.
-    pub fn list(&self, now: UnixMillis) -> Vec<Standing> {
-        let shown = self.shown();
-        let wanted = shown.wanted.iter().map(|wanted| {
-            let id = Id::of(&wanted.names);
-            let validity = shown.issued.get(&id).map(|loaded| loaded.validity);
-            let names = wanted.names.iter().map(ToString::to_string).collect();
-            Standing::new(names, Source::Acme, validity, Some(self.board.of(&id)), now)
-        });
-        let pairs = shown.files.iter().map(|file| (file.names.clone(), file.validity, Source::File));
-        let leaf = shown.local.cert.first().and_then(|der| x509::parse(der));
-        let leaf = leaf.map(|leaf| (Names::of(&leaf), Validity::of(&leaf), Source::LocalCa));
-        let others = pairs.chain(leaf).map(|(names, validity, source)| {
-            let wildcards = names.wildcards.iter().map(|parent| format!("*.{parent}"));
-            let all = names.exact.iter().map(Host::to_string).chain(wildcards).collect();
-            Standing::new(all, source, Some(validity), None, now)
-        });
-        wanted.chain(others).collect()
     }
 
     /// What is being done for those of public CAs.
@@ -266,10 +255,6 @@ pub enum Renewal {
     Renewed,
 }
 
-fn load(pairs: &[FilePair], now: UnixMillis) -> Result<Vec<Arc<files::Loaded>>, FileError> {
-    pairs.iter().map(|pair| files::load(pair, now).map(Arc::new)).collect()
-}
-
 /// What CAs have issued before this start. The time is not looked at: a clock that is wrong takes nothing down.
 fn stored(kept: &Kept, wanted: &[acme::Settings]) -> BTreeMap<Id, Arc<files::Loaded>> {
     let mut stored = BTreeMap::new();
@@ -301,8 +286,11 @@ struct Covered<'a> {
 /// The names the local leaf is to carry: all of ours, but for those that the CA may not sign and that a file or a public
 /// CA is there for; and of the machine's `own` those that it may sign.
 fn local_names(names: &[Host], own: &[Host], covered: Covered<'_>, ca: &LocalCa) -> Vec<Host> {
-    let is_covered =
-        |name: &Host| is_wanted(covered.wanted, name) || covered.files.iter().any(|file| file.names.covers(name));
+    let is_covered = |name: &Host| {
+        is_wanted(covered.wanted, name)
+            || tailnet::is_tailnets(name)
+            || covered.files.iter().any(|file| file.names.covers(name))
+    };
     let named = names.iter().filter(|name| ca.permits(name) || !is_covered(name));
     named.chain(own.iter().filter(|name| ca.permits(name))).cloned().collect()
 }
@@ -359,6 +347,9 @@ pub enum CertificateError {
     /// What a public CA is to be asked with.
     #[error("acme: {0}")]
     Acme(#[from] AcmeError),
+    /// What callers' certificates are checked by.
+    #[error(transparent)]
+    ClientAuth(#[from] ClientAuthError),
     /// A configured pair.
     #[error(transparent)]
     File(#[from] FileError),
@@ -375,6 +366,7 @@ impl CertificateError {
     pub fn hint(&self) -> String {
         match self {
             Self::Acme(error) => error.hint(),
+            Self::ClientAuth(error) => error.hint(),
             Self::File(error) => error.hint(),
             Self::LocalCa(error) => error.hint(),
             Self::Tls(_) => "start again".to_owned(),

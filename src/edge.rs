@@ -13,6 +13,7 @@ use bytes::Bytes;
 use crate::base::clock::Clock;
 use crate::certificates::Certificates;
 use crate::certificates::acme::challenge::Challenges;
+use crate::certificates::resolver::Resolver;
 use crate::core::Core;
 use crate::identity::jwks::JwkSet;
 use crate::identity::signer::Signer;
@@ -75,6 +76,7 @@ struct Shared {
     jwks: ArcSwap<Bytes>,
     challenges: OnceLock<Challenges>,
     certificates: OnceLock<Arc<Certificates>>,
+    resolver: OnceLock<Arc<Resolver>>,
     draining: AtomicBool,
     advisor: Advisor,
 }
@@ -102,6 +104,7 @@ impl Edge {
             jwks: ArcSwap::from_pointee(Bytes::from(keys.to_json())),
             challenges: OnceLock::new(),
             certificates: OnceLock::new(),
+            resolver: OnceLock::new(),
             draining: AtomicBool::new(false),
             advisor: Advisor::default(),
         }))
@@ -116,6 +119,11 @@ impl Edge {
     /// Offers the local CA of `certificates` to devices of the house from now on.
     pub fn offer_ca(&self, certificates: Arc<Certificates>) {
         let _ = self.0.certificates.set(certificates);
+    }
+
+    /// Holds browsers to https from now on where `resolver` shows what every one of them believes; without it, nowhere.
+    pub fn hold_to_https(&self, resolver: Arc<Resolver>) {
+        let _ = self.0.resolver.set(resolver);
     }
 
     /// Its settings, as they are now: load once for each decision.

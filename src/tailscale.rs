@@ -5,13 +5,14 @@
 //! about somebody else names nobody, and no answer outlives its connection, nor
 //! [`WHOIS_LIFE`](crate::base::limits::WHOIS_LIFE) without being asked for again.
 
+mod certificate;
 mod kept;
 mod local_api;
 mod status;
 mod whois;
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -26,13 +27,14 @@ use crate::net::addr::PeerAddr;
 use crate::origin::Whois;
 use crate::origin::tailnet::is_of_a_tailnet;
 
+pub use self::certificate::TailscaleError;
 pub use self::kept::PeerWord;
 pub use self::whois::PROVIDER;
 
 /// Where tailscaled listens unless told otherwise.
 pub const SOCKET: &str = "/var/run/tailscale/tailscaled.sock";
 
-/// `[tailscale]` of the configuration, where `whois = true`.
+/// `[tailscale]` of the configuration, for what is asked there: `whois = true`, or `certificates = true`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Settings {
     /// tailscaled's unix socket.
@@ -122,6 +124,10 @@ impl Tailscale {
                 Word::NoAnswer
             }
         }
+    }
+
+    fn socket(&self) -> &Path {
+        &self.0.settings.socket
     }
 
     async fn ask(&self, peer: PeerAddr, own: IpAddr) -> Result<Word, LocalApiError> {

@@ -17,7 +17,8 @@ use crate::certificates;
 use crate::certificates::Certificates;
 use crate::certificates::acme::challenge;
 use crate::certificates::acme::runner::Runner;
-use crate::certificates::server_tls::ServerTls;
+use crate::certificates::files::watch::Watch;
+use crate::certificates::tailnet;
 use crate::config::Config;
 use crate::config::LanNames;
 use crate::config::place::Environment;
@@ -53,8 +54,10 @@ pub(super) struct Instance {
     pub(super) admin: Server,
     pub(super) config: Config,
     pub(super) edge: Edge,
+    pub(super) files: Watch,
     pub(super) owner: Arc<Owner>,
     pub(super) reloader: Arc<Reloader>,
+    pub(super) tailnet: Option<tailnet::Runner>,
     pub(super) upkeep: Upkeep,
     pub(super) workers: Workers,
 }
@@ -83,6 +86,7 @@ pub(super) async fn open(config: Config, environment: &Environment, lock: &State
     edge.answer_challenges(certificates.challenges().clone());
     edge.offer_ca(Arc::clone(&certificates));
     edge.replace_own_names(certificates.own_names());
+    edge.hold_to_https(certificates.resolver());
     let admin = Server::bind(&config.socket_folder(environment).join(SOCKET))?;
     lock.announce(admin.path()).map_err(AppError::Runtime)?;
     let caps = Caps::new(Limits::within_descriptors());
@@ -102,9 +106,12 @@ pub(super) async fn open(config: Config, environment: &Environment, lock: &State
     let (answering, signing) = (edge.clone(), Arc::clone(&keyring));
     let owner = Arc::new(Owner::new(answering, caps, pulse, facts, reloading, signing, clock.clone()));
     let acme = Runner::new(Arc::clone(&certificates), clock.clone());
+    let asking = config.certificates.tailnet.clone().map(Tailscale::new);
+    let tailnet = asking.map(|asked| tailnet::Runner::new(Arc::clone(&certificates), asked, clock.clone()));
+    let files = Watch::new(Arc::clone(&certificates), clock.clone());
     let (lan_names, links) = (config.lan_names, Links::default());
     let upkeep = Upkeep { certificates, clock, lan_names, listeners: live, edge: edge.clone(), keyring, knocks, links };
-    Ok(Instance { acme, admin, config, edge, owner, reloader, upkeep, workers })
+    Ok(Instance { acme, admin, config, edge, files, owner, reloader, tailnet, upkeep, workers })
 }
 
 async fn open_core(config: &Config, keys: &SigningKeys, life: &Life, clock: &Clock) -> Result<Core, AppError> {
@@ -147,7 +154,7 @@ fn bind_all(
     for settings in &config.listeners {
         let tls = match settings.protocol {
             Protocol::Http => None,
-            Protocol::Auto | Protocol::Https => Some(ServerTls::new(certificates.resolver(), &ALPN)?),
+            Protocol::Auto | Protocol::Https => Some(certificates.server_tls(&settings.name, &ALPN)?),
         };
         let own: Vec<Bound> = bound.by_ref().take(settings.bind.len()).collect();
         let addresses = own.iter().map(|bound| bound.address).collect();

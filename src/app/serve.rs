@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use crate::admin::reload::Reloader;
 use crate::base::owner_command::OwnerCommand;
+use crate::certificates::tailnet;
 use crate::config::Config;
 use crate::telemetry::Format;
 
@@ -20,7 +21,7 @@ use super::open::Instance;
 /// Serves until a signal or the loss of an event loop, then drains. A second signal cuts the drain short.
 pub(super) async fn serve(instance: Instance, mut hangup: Signal) -> Result<(), AppError> {
     let mut ends = Ends::listen().map_err(AppError::Runtime)?;
-    let Instance { acme, admin, config, edge, owner, reloader, upkeep, workers } = instance;
+    let Instance { acme, admin, config, edge, files, owner, reloader, tailnet, upkeep, workers } = instance;
     let lan = lan::told(&config, &upkeep.certificates, &edge.network());
     announce(&config, owner.url().as_deref(), lan.as_deref());
     // Through the drain too: whoever is served until the end needs keys.
@@ -29,6 +30,8 @@ pub(super) async fn serve(instance: Instance, mut hangup: Signal) -> Result<(), 
         never = admin.serve(Arc::clone(&owner)) => match never {},
         never = upkeep.run() => match never {},
         never = acme.run() => match never {},
+        never = files.run() => match never {},
+        never = keep_tailnet(tailnet) => match never {},
         never = reload_at(&mut hangup, &reloader) => match never {},
         () = ends.told() => Ok(()),
         () = workers.ended() => Err(AppError::EventLoop),
@@ -43,6 +46,14 @@ pub(super) async fn serve(instance: Instance, mut hangup: Signal) -> Result<(), 
         // The owner may look on meanwhile.
         never = admin.serve(owner) => match never {},
         () = ends.told() => Err(AppError::Forced),
+    }
+}
+
+/// Keeps the tailnet's certificates, where they are wanted.
+async fn keep_tailnet(runner: Option<tailnet::Runner>) -> Infallible {
+    match runner {
+        Some(runner) => runner.run().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,6 +1,10 @@
 //! A certificate and its key from PEM files that the operator names. What would fail in a browser is refused at the start,
 //! with the exact way to mend it.
 
+pub mod dropped;
+pub mod pairs;
+pub mod watch;
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,8 +17,10 @@ use thiserror::Error;
 
 use crate::base::clock::UnixMillis;
 use crate::base::limits::CHAIN_CERTIFICATES_MAX;
+use crate::base::owner_command::quoted;
 use crate::base::private_file::{self, Fault, Link, Owners, PrivateFileError, check_closed, check_owner};
 use crate::base::secret::Secret;
+use crate::certificates::root::Root;
 use crate::certificates::x509::{self, Names, Validity};
 
 /// `[[certificates.file]]`.
@@ -34,6 +40,8 @@ pub struct Loaded {
     pub names: Names,
     /// The time it holds.
     pub validity: Validity,
+    /// Who vouches for it.
+    pub root: Root,
 }
 
 impl std::fmt::Debug for Loaded {
@@ -42,18 +50,30 @@ impl std::fmt::Debug for Loaded {
     }
 }
 
+/// Certificates and key of one text, which came from `source`, as [`load`] judges those of files.
+///
+/// # Errors
+/// [`FileError`] for the first thing that is wrong.
+pub fn from_pem(text: &Secret<Vec<u8>>, source: &Path, now: UnixMillis) -> Result<Loaded, FileError> {
+    let loaded = judge(chain_of(text, source)?, key_of(text, source)?, source, source)?;
+    in_time(loaded, source, now)
+}
+
 /// Reads `pair` and checks that a client would take it at `now`.
 ///
 /// # Errors
 /// [`FileError`] for the first thing that is wrong.
 pub fn load(pair: &FilePair, now: UnixMillis) -> Result<Loaded, FileError> {
-    let loaded = read(pair)?;
+    in_time(read(pair)?, &pair.cert, now)
+}
+
+fn in_time(loaded: Loaded, cert: &Path, now: UnixMillis) -> Result<Loaded, FileError> {
     let (validity, now) = (loaded.validity, now.0.div_euclid(1000));
     if now > validity.ends {
-        return Err(FileError::Expired(pair.cert.clone()));
+        return Err(FileError::Expired(cert.to_owned()));
     }
     if now < validity.begins {
-        return Err(FileError::NotYetValid(pair.cert.clone()));
+        return Err(FileError::NotYetValid(cert.to_owned()));
     }
     Ok(loaded)
 }
@@ -63,19 +83,26 @@ pub fn load(pair: &FilePair, now: UnixMillis) -> Result<Loaded, FileError> {
 /// # Errors
 /// [`FileError`] for the first thing that is wrong.
 pub fn read(pair: &FilePair) -> Result<Loaded, FileError> {
-    let chain = read_chain(&pair.cert)?;
-    let key = read_key(&pair.key)?;
-    let parsed = chain.iter().map(|der| x509::parse(der)).collect::<Option<Vec<_>>>();
-    let parsed = parsed.ok_or_else(|| FileError::NotACertificate(pair.cert.clone()))?;
-    let Some((leaf, above)) = parsed.split_first() else { return Err(FileError::NoCertificate(pair.cert.clone())) };
+    judge(read_chain(&pair.cert)?, read_key(&pair.key)?, &pair.cert, &pair.key)
+}
 
-    let own = key.public_key().ok_or_else(|| FileError::KeyKind(pair.key.clone()))?;
+fn judge(
+    chain: Vec<CertificateDer<'static>>,
+    key: Arc<dyn SigningKey>,
+    cert_path: &Path,
+    key_path: &Path,
+) -> Result<Loaded, FileError> {
+    let parsed = chain.iter().map(|der| x509::parse(der)).collect::<Option<Vec<_>>>();
+    let parsed = parsed.ok_or_else(|| FileError::NotACertificate(cert_path.to_owned()))?;
+    let Some((leaf, above)) = parsed.split_first() else { return Err(FileError::NoCertificate(cert_path.to_owned())) };
+
+    let own = key.public_key().ok_or_else(|| FileError::KeyKind(key_path.to_owned()))?;
     let is_own =
         |certificate: &x509_parser::certificate::X509Certificate<'_>| certificate.public_key().raw == own.as_ref();
     if !is_own(leaf) {
         return Err(match above.iter().any(is_own) {
-            true => FileError::Order(pair.cert.clone()),
-            false => FileError::Mismatch { cert: pair.cert.clone(), key: pair.key.clone() },
+            true => FileError::Order(cert_path.to_owned()),
+            false => FileError::Mismatch { cert: cert_path.to_owned(), key: key_path.to_owned() },
         });
     }
     let linked = |pair: &[x509_parser::certificate::X509Certificate<'_>]| match pair {
@@ -83,19 +110,20 @@ pub fn read(pair: &FilePair) -> Result<Loaded, FileError> {
         _ => true,
     };
     if !parsed.windows(2).all(linked) {
-        return Err(FileError::Order(pair.cert.clone()));
+        return Err(FileError::Order(cert_path.to_owned()));
     }
     let validity = Validity::of(leaf);
     let purposes = leaf.extended_key_usage().ok().flatten();
     if purposes.is_some_and(|purposes| !purposes.value.server_auth && !purposes.value.any) {
-        return Err(FileError::NotForServers(pair.cert.clone()));
+        return Err(FileError::NotForServers(cert_path.to_owned()));
     }
     let names = Names::of(leaf);
     if names.exact.is_empty() && names.wildcards.is_empty() {
-        return Err(FileError::NoNames(pair.cert.clone()));
+        return Err(FileError::NoNames(cert_path.to_owned()));
     }
     drop(parsed);
-    Ok(Loaded { certified: Arc::new(CertifiedKey::new(chain, key)), names, validity })
+    let root = Root::of(&chain, &names, validity);
+    Ok(Loaded { certified: Arc::new(CertifiedKey::new(chain, key)), names, validity, root })
 }
 
 /// Links are followed, here and for the key: ACME clients keep the current pair behind one (`live/…/privkey.pem`).
@@ -103,6 +131,10 @@ fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
     let text = private_file::open(path, Link::Followed)
         .and_then(|file| read_bytes(path, file))
         .map_err(FileError::CertFile)?;
+    chain_of(&text, path)
+}
+
+fn chain_of(text: &Secret<Vec<u8>>, path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
     let chain = CertificateDer::pem_slice_iter(text.expose()).take(CHAIN_CERTIFICATES_MAX + 1);
     let chain = chain.collect::<Result<Vec<_>, _>>().map_err(|_| FileError::NotACertificate(path.to_owned()))?;
     if chain.is_empty() {
@@ -119,7 +151,10 @@ fn read_key(path: &Path) -> Result<Arc<dyn SigningKey>, FileError> {
         check_private(path, &file)?;
         read_bytes(path, file)
     });
-    let text = text.map_err(FileError::KeyFile)?;
+    key_of(&text.map_err(FileError::KeyFile)?, path)
+}
+
+fn key_of(text: &Secret<Vec<u8>>, path: &Path) -> Result<Arc<dyn SigningKey>, FileError> {
     match PrivateKeyDer::from_pem_slice(text.expose()) {
         Ok(der) => any_supported_type(&der).map_err(|_| FileError::KeyKind(path.to_owned())),
         Err(_) if contains(text.expose(), b"ENCRYPTED") => Err(FileError::KeyEncrypted(path.to_owned())),
@@ -155,6 +190,9 @@ pub enum FileError {
     /// Its time is over.
     #[error("certificate has expired: {}", .0.display())]
     Expired(PathBuf),
+    /// A folder that is looked through for pairs, and that others can put something into.
+    #[error("certificates' folder: {0}")]
+    Folder(PrivateFileError),
     /// The key asks for a passphrase.
     #[error("private key is encrypted: {}", .0.display())]
     KeyEncrypted(PathBuf),
@@ -205,6 +243,7 @@ impl FileError {
             Self::Expired(path) => {
                 format!("renew {} at its issuer, or take the pair out of `[[certificates.file]]`", path.display())
             }
+            Self::Folder(error) => format!("chmod go-w {}", quoted(&error.path.display().to_string())),
             Self::CertFile(error) | Self::KeyFile(error) => error.operators_hint(),
             Self::KeyEncrypted(path) => {
                 format!("umask 077; openssl pkey -in {0} -out {0}.plain, and name that file", path.display())

@@ -61,7 +61,11 @@ impl Certificates {
         host: &Host,
         now: UnixMillis,
     ) -> Result<Option<Vec<CertificateDer<'static>>>, CertificateError> {
-        let files = settings.files.iter().map(|pair| files::read(pair).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+        let mut files =
+            settings.files.iter().map(|pair| files::read(pair).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+        // What lies about and cannot be read is not shown either.
+        let dropped = files::dropped::find(&settings.dir).unwrap_or_default();
+        files.extend(dropped.iter().filter_map(|pair| files::load(pair, now).ok().map(Arc::new)));
         let ca = LocalCa::find(&settings.state_dir, now)?;
         let local = ca.and_then(|ca| ca.last_leaf());
         let leaf = local.as_ref().filter(|local| local.names.covers(host)).map(|local| Arc::clone(&local.certified));
@@ -94,7 +98,7 @@ pub(super) fn permitted(own: Vec<Host>, ca: &LocalCa) -> Vec<Host> {
 impl Shown {
     /// The names the local leaf is to carry, where `own` are the machine's.
     pub(super) fn local_names(&self, own: &[Host], ca: &LocalCa) -> Vec<Host> {
-        local_names(&self.names, own, Covered { files: &self.files, wanted: &self.wanted }, ca)
+        local_names(&self.names, own, Covered { files: &self.pairs.loaded(), wanted: &self.wanted }, ca)
     }
 }
 

@@ -9,17 +9,28 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use rustls::SignatureScheme;
+use rustls::crypto::ring::sign::any_supported_type;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use smallvec::SmallVec;
 
 use crate::certificates::acme::challenge::{self, Challenges};
 use crate::certificates::files::Loaded;
+use crate::certificates::root::Root;
+use crate::certificates::x509::{self, Names};
 use crate::net::host::Host;
 
 /// One name's certificates; several when it has keys of several kinds.
-type Candidates = Vec<Arc<CertifiedKey>>;
+type Candidates = Vec<Candidate>;
+
+#[derive(Clone)]
+struct Candidate {
+    certified: Arc<CertifiedKey>,
+    root: Root,
+}
 
 /// The certificates shown at one time.
 pub struct Served {
@@ -30,6 +41,8 @@ pub struct Served {
     addresses: HashMap<IpAddr, Candidates>,
     /// Addresses that only the local leaf is for.
     of_leaf: HashSet<IpAddr>,
+    /// Every name that the local leaf may be shown for: those it is for, and those that are configured.
+    own: HashSet<String>,
     /// The first configured address that a file covers: for callers of whom nobody knows what they dialled.
     elsewhere: Option<IpAddr>,
     /// The names of ours that the local leaf is for, unless each has another certificate.
@@ -53,33 +66,56 @@ impl Served {
             wildcards: HashMap::new(),
             addresses: HashMap::new(),
             of_leaf: HashSet::new(),
+            own: HashSet::new(),
             elsewhere: None,
             names_of_leaf: None,
             local,
         };
         for file in files {
             for host in &file.names.exact {
-                let certified = Arc::clone(&file.certified);
+                let candidate = Candidate { certified: Arc::clone(&file.certified), root: file.root };
                 match host {
-                    Host::Name(name) => served.exact.entry(name.clone()).or_default().push(certified),
-                    Host::Address(ip) => served.addresses.entry(ip.to_canonical()).or_default().push(certified),
+                    Host::Name(name) => served.exact.entry(name.clone()).or_default().push(candidate),
+                    Host::Address(ip) => served.addresses.entry(ip.to_canonical()).or_default().push(candidate),
                 }
             }
             for parent in &file.names.wildcards {
-                served.wildcards.entry(parent.clone()).or_default().push(Arc::clone(&file.certified));
+                served
+                    .wildcards
+                    .entry(parent.clone())
+                    .or_default()
+                    .push(Candidate { certified: Arc::clone(&file.certified), root: file.root });
             }
         }
         for name in names {
             match name {
                 Host::Address(ip) if served.covers(*ip) => served.elsewhere = served.elsewhere.or(Some(*ip)),
                 Host::Address(ip) => drop(served.of_leaf.insert(*ip)),
-                Host::Name(_) => {}
+                Host::Name(name) => drop(served.own.insert(name.clone())),
+            }
+        }
+        let leaf = served.local.cert.first().and_then(|der| x509::parse(der)).map(|leaf| Names::of(&leaf));
+        for name in leaf.map(|names| names.exact).unwrap_or_default() {
+            match name {
+                Host::Address(ip) => drop(served.of_leaf.insert(ip.to_canonical())),
+                Host::Name(name) => drop(served.own.insert(name)),
             }
         }
         let of_leaf: Vec<Host> = names.iter().filter(|name| served.is_of_leaf(name)).cloned().collect();
         // Without a name there is still the machine's own loopback.
         served.names_of_leaf = (names.is_empty() || !of_leaf.is_empty()).then_some(of_leaf);
         served
+    }
+
+    /// Whether there is a certificate for `name`, or at least a door of that name.
+    fn knows(&self, name: &str) -> bool {
+        self.of_files(Wanted::Name(name)).is_some() || self.own.contains(&plain(name))
+    }
+
+    /// Whether every certificate that may be shown for `name` is one that browsers believe.
+    fn is_public(&self, name: &str) -> bool {
+        let public = |candidates: &Candidates| candidates.iter().all(|candidate| candidate.root == Root::Public);
+        self.of_files(Wanted::Name(name)).is_some_and(public)
     }
 
     /// Whether a file is for `address`.
@@ -99,7 +135,7 @@ impl Served {
     fn of_files(&self, wanted: Wanted<'_>) -> Option<&Candidates> {
         match wanted {
             Wanted::Name(name) => {
-                let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+                let name = plain(name);
                 let by_wildcard = || self.wildcards.get(name.split_once('.')?.1);
                 self.exact.get(&name).or_else(by_wildcard)
             }
@@ -110,10 +146,22 @@ impl Served {
     }
 
     /// What a client that wants `wanted` and can check `schemes` is shown.
-    fn pick(&self, wanted: Wanted<'_>, schemes: &[SignatureScheme]) -> Arc<CertifiedKey> {
+    fn pick(&self, wanted: Wanted<'_>, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         let candidates = self.of_files(wanted).map(Vec::as_slice).unwrap_or_default();
-        let usable = candidates.iter().find(|candidate| candidate.key.choose_scheme(schemes).is_some());
-        Arc::clone(usable.or(candidates.first()).unwrap_or(&self.local))
+        let usable = candidates.iter().find(|candidate| candidate.certified.key.choose_scheme(schemes).is_some());
+        let found = usable.or(candidates.first()).map(|candidate| Arc::clone(&candidate.certified));
+        found.or_else(|| self.leaf_for(wanted))
+    }
+
+    /// The local leaf, which tells all of our names: only to whoever knows one, or dials an address where one is served.
+    fn leaf_for(&self, wanted: Wanted<'_>) -> Option<Arc<CertifiedKey>> {
+        let is_served = || self.of_leaf.iter().any(|ip| !ip.is_loopback());
+        let shows = match wanted {
+            Wanted::Name(_) => true,
+            Wanted::Address(address) => address.is_loopback() || is_served(),
+            Wanted::Unknown => is_served(),
+        };
+        shows.then(|| Arc::clone(&self.local))
     }
 }
 
@@ -121,12 +169,30 @@ impl Served {
 pub struct Resolver {
     served: ArcSwap<Served>,
     challenges: Challenges,
+    /// For callers without a name, at an address that is none of ours: a health check needs no more, and learns no more.
+    nameless: Option<Arc<CertifiedKey>>,
+}
+
+/// A name as it is compared.
+fn plain(name: &str) -> String {
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+}
+
+/// A certificate that names nobody.
+fn nameless() -> Option<Arc<CertifiedKey>> {
+    let key = KeyPair::generate().ok()?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    let certificate = params.self_signed(&key).ok()?;
+    let der = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let key = any_supported_type(&der).ok()?;
+    Some(Arc::new(CertifiedKey::new(vec![certificate.der().clone()], key)))
 }
 
 impl Resolver {
     /// Shows `served`, and to a CA that asks by `acme-tls/1` what answers it in `challenges`.
     pub fn new(served: Served, challenges: Challenges) -> Self {
-        Self { served: ArcSwap::from_pointee(served), challenges }
+        Self { served: ArcSwap::from_pointee(served), challenges, nameless: nameless() }
     }
 
     /// Shows `served` from the next handshake on.
@@ -139,6 +205,19 @@ impl Resolver {
         self.served.load().names_of_leaf.clone()
     }
 
+    /// Whether a handshake that asks for `hello` can lead anywhere: no name, one that is served here, or a CA's question.
+    /// What nobody configured costs no signature, and tells no name of ours (RFC 6066 §3).
+    pub fn answers(&self, hello: &ClientHello<'_>) -> bool {
+        let mut protocols = hello.alpn().into_iter().flatten();
+        let is_question = protocols.any(|protocol| protocol == challenge::ALPN.as_bytes());
+        is_question || hello.server_name().is_none_or(|name| self.served.load().knows(name))
+    }
+
+    /// Whether what is shown for `name` is believed by every browser.
+    pub fn is_public(&self, name: &Host) -> bool {
+        matches!(name, Host::Name(name) if self.served.load().is_public(name))
+    }
+
     fn resolve(&self, hello: &ClientHello<'_>, dialled: Wanted<'_>) -> Option<Arc<CertifiedKey>> {
         // RFC 8737 §3: whoever asks for that protocol gets the answer to a challenge, or nothing.
         // A list with others in it is nobody's question: HTTP would be spoken over the answer.
@@ -147,7 +226,7 @@ impl Resolver {
             return self.challenges.tls(hello.server_name().filter(|_| protocols.len() == 1)?);
         }
         let wanted = hello.server_name().map_or(dialled, Wanted::Name);
-        Some(self.served.load().pick(wanted, hello.signature_schemes()))
+        self.served.load().pick(wanted, hello.signature_schemes()).or_else(|| self.nameless.clone())
     }
 }
 

@@ -1,53 +1,105 @@
-//! How one listener ends TLS: versions, cryptography, tickets of its own, and the certificate for what was dialled.
+//! How one listener ends TLS: versions, cryptography, tickets of its own, the certificate for what was dialled, and whose
+//! certificate it asks for.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::server::NoServerSessionStorage;
 use rustls::version::{TLS12, TLS13};
 
+use crate::certificates::client_auth::ClientAuth;
 use crate::certificates::resolver::{Dialled, Resolver};
 use crate::certificates::{CertificateError, provider};
 
 /// One listener's end of TLS; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ServerTls {
-    config: Arc<ServerConfig>,
+    end: Arc<ArcSwap<End>>,
     resolver: Arc<Resolver>,
+}
+
+#[derive(Debug)]
+struct End {
+    config: Arc<ServerConfig>,
+    /// Of what callers are asked for, where they are.
+    asks: Option<[u8; 32]>,
 }
 
 impl ServerTls {
     /// TLS 1.2 and 1.3, the certificates of `resolver`, `alpn` in order of preference, no early data, and tickets that
-    /// only this listener can read.
+    /// only this listener can read. No certificate is asked for.
     ///
     /// # Errors
     /// When the kernel gives no random bytes for the ticketer.
     pub fn new(resolver: Arc<Resolver>, alpn: &[&str]) -> Result<Self, CertificateError> {
-        let mut config = ServerConfig::builder_with_provider(provider())
-            .with_protocol_versions(&[&TLS13, &TLS12])
-            .map_err(CertificateError::Tls)?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::clone(&resolver) as _);
-        config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-        config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(CertificateError::Tls)?;
-        // Stateless tickets only: a session cache would grow with strangers.
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.send_tls13_tickets = 1;
-        Ok(Self { config: Arc::new(config), resolver })
+        Self::asking(resolver, alpn, None)
+    }
+
+    /// The same; callers are asked for a certificate where `asks` says whose.
+    pub(super) fn asking(
+        resolver: Arc<Resolver>,
+        alpn: &[&str],
+        asks: Option<ClientAuth>,
+    ) -> Result<Self, CertificateError> {
+        let alpn = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        let end = Arc::new(ArcSwap::from_pointee(End::new(&resolver, alpn, asks)?));
+        Ok(Self { end, resolver })
+    }
+
+    /// Asks callers for a certificate from the next handshake on as `asks` says. What was agreed with callers before is not
+    /// resumed: the tickets are new too.
+    pub(super) fn ask(&self, asks: Option<ClientAuth>) -> Result<(), CertificateError> {
+        let end = self.end.load();
+        if end.asks != asks.as_ref().map(|asks| asks.digest) {
+            self.end.store(Arc::new(End::new(&self.resolver, end.config.alpn_protocols.clone(), asks)?));
+        }
+        Ok(())
+    }
+
+    /// Who picks its certificates.
+    pub fn resolver(&self) -> &Resolver {
+        &self.resolver
     }
 
     /// For a connection whose other end was reached through somebody else: what the caller dialled is not known.
     pub fn forwarded(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.config)
+        Arc::clone(&self.end.load().config)
     }
 
     /// For a connection whose own end has `address`: a caller that sends no name dialled that.
     pub fn dialled(&self, address: IpAddr) -> Arc<ServerConfig> {
         let resolver = Dialled { address, resolver: Arc::clone(&self.resolver) };
         // Some pointers: small beside the handshake. The tickets stay the listener's own.
-        let mut config = ServerConfig::clone(&self.config);
+        let mut config = ServerConfig::clone(&self.end.load().config);
         config.cert_resolver = Arc::new(resolver);
         Arc::new(config)
+    }
+}
+
+impl End {
+    fn new(resolver: &Arc<Resolver>, alpn: Vec<Vec<u8>>, asks: Option<ClientAuth>) -> Result<Self, CertificateError> {
+        let builder = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&TLS13, &TLS12])
+            .map_err(CertificateError::Tls)?;
+        let digest = asks.as_ref().map(|asks| asks.digest);
+        let is_asking = asks.is_some();
+        let builder = match asks {
+            None => builder.with_no_client_auth(),
+            Some(asks) => builder.with_client_cert_verifier(asks.verifier),
+        };
+        let mut config = builder.with_cert_resolver(Arc::clone(resolver) as _);
+        config.alpn_protocols = alpn;
+        // Stateless tickets only: a session cache would grow with strangers.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        if is_asking {
+            // A ticket would outlive what was checked: the certificate's end, and the list of those taken back.
+            config.send_tls13_tickets = 0;
+        } else {
+            config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(CertificateError::Tls)?;
+            config.send_tls13_tickets = 1;
+        }
+        Ok(Self { config: Arc::new(config), asks: digest })
     }
 }

@@ -36,6 +36,8 @@ pub enum Source {
     File,
     /// The local CA.
     LocalCa,
+    /// tailscaled.
+    Tailnet,
 }
 
 impl Source {
@@ -45,6 +47,7 @@ impl Source {
             Self::Acme => "acme",
             Self::File => "file",
             Self::LocalCa => "local-ca",
+            Self::Tailnet => "tailnet",
         }
     }
 }

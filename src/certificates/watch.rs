@@ -58,6 +58,7 @@ pub fn hint(source: Source, alarm: Alarm) -> &'static str {
         (Alarm::NotYet, _) => "see that this machine's clock is right: timedatectl",
         (_, Source::Acme) => "the log says why it was not renewed; it is tried again by itself",
         (_, Source::File) => "put a newer certificate and its key in place of the files",
+        (_, Source::Tailnet) => "the log says what tailscaled answers; it is asked again by itself",
         (_, Source::LocalCa) => "the log says why it was not issued anew; it is tried again by itself",
     }
 }

@@ -1,5 +1,6 @@
 //! What we read out of certificates: the names they are for, the time they hold, and what a CA may sign (RFC 5280).
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -39,6 +40,13 @@ impl Validity {
     /// How long that is.
     pub fn life(self) -> Duration {
         Duration::from_secs(u64::try_from(self.ends.saturating_sub(self.begins)).unwrap_or(0))
+    }
+
+    /// Its end, for people.
+    pub fn ends_as_text(self) -> String {
+        let format = time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
+        let date = time::OffsetDateTime::from_unix_timestamp(self.ends).ok();
+        date.and_then(|date| date.format(&format).ok()).unwrap_or_else(|| self.ends.to_string())
     }
 
     /// Whether two thirds of it are over at `now`: the time to renew.
@@ -87,6 +95,14 @@ pub struct Names {
     pub wildcards: Vec<String>,
 }
 
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let exact = self.exact.iter().map(ToString::to_string);
+        let all: Vec<_> = exact.chain(self.wildcards.iter().map(|parent| format!("*.{parent}"))).collect();
+        f.write_str(&all.join(", "))
+    }
+}
+
 impl Names {
     /// The subject alternative names of `certificate`; what no client could ask for is left out.
     pub fn of(certificate: &X509Certificate<'_>) -> Self {
@@ -121,7 +137,8 @@ fn dns_name(text: &str) -> Option<String> {
     }
 }
 
-fn address(bytes: &[u8]) -> Option<IpAddr> {
+/// An address as a certificate writes it.
+pub(super) fn address(bytes: &[u8]) -> Option<IpAddr> {
     match bytes.len() {
         4 => <[u8; 4]>::try_from(bytes).ok().map(|bytes| Ipv4Addr::from(bytes).into()),
         16 => <[u8; 16]>::try_from(bytes).ok().map(|bytes| Ipv6Addr::from(bytes).into()),

@@ -3,6 +3,8 @@
 //!
 //! Every room is taken apart field by field: a new key does not compile until it is decided here which of the two it is.
 
+use std::collections::BTreeSet;
+
 use crate::certificates;
 use crate::core;
 use crate::edge;
@@ -123,9 +125,15 @@ impl Changes {
 
     fn compare_certificates(&mut self, old: &certificates::Settings, new: &certificates::Settings) {
         // The names are the edge's or the machine's, and the state folder the configuration's own.
-        let certificates::Settings { state_dir: _, dir, names: _, own: _, files, acme } = new;
+        let certificates::Settings { state_dir: _, dir, names: _, own: _, files, acme, clients, tailnet } = new;
         self.restarts("certificates.dir", *dir == old.dir);
         self.lives("certificates.acme", *acme == old.acme);
+        let names: BTreeSet<&String> = old.clients.keys().chain(clients.keys()).collect();
+        for name in names {
+            let same = old.clients.get(name) == clients.get(name);
+            self.lives(format!("listener {name}: client_certificates"), same);
+        }
+        self.restarts("tailscale.certificates", *tailnet == old.tailnet);
         self.lives("certificates.file", *files == old.files);
     }
 }
@@ -188,6 +196,11 @@ local_uids = [7]
             ("local_uids = [7]", "local_uids = [8]", "listener here: local"),
             ("local = \"loopback\"\nlocal_uids = [7]", "", "listener here: local"),
             ("serve = \"all\"\n", "", "listener here: serve"),
+            (
+                "10.0.0.5:443\"]",
+                "10.0.0.5:443\"]\nclient_certificates = \"required\"\nclient_ca = \"ca.pem\"",
+                "listener web: client_certificates",
+            ),
             ("[edge]", "[[certificates.acme]]\nnames = [\"claw.example\"]\n[edge]", "certificates.acme"),
             ("[edge]", "[[certificates.file]]\ncert = \"a\"\nkey = \"b\"\n[edge]", "certificates.file"),
         ] {
@@ -209,6 +222,7 @@ local_uids = [7]
             ("[edge]", "[core]\ntoken_file = \"t\"\n[edge]", "core.token_file"),
             ("[edge]", "[[identity]]\nprovider = \"google-iap\"\naudience = \"a\"\n[edge]", "identity"),
             ("[edge]", "[tailscale]\nwhois = true\n[edge]", "tailscale"),
+            ("[edge]", "[tailscale]\ncertificates = true\n[edge]", "tailscale.certificates"),
             ("[edge]", "[log]\nformat = \"json\"\n[edge]", "log.format"),
             ("[edge]", "[log]\naccess = false\n[edge]", "log.access"),
         ] {

@@ -1,10 +1,12 @@
 //! The file as a whole: its tables, and what holds between them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
 use crate::certificates;
+use crate::certificates::client_auth::ClientCertificates;
 use crate::listener;
 use crate::origin::ClientIpHeader;
 use crate::origin::LocalRule;
@@ -62,7 +64,7 @@ pub(super) fn read(text: &str, file: Option<PathBuf>, environment: &Environment)
     let edge = rooms::read_edge(&root, &mut problems);
     let lan_names = rooms::read_lan_names(&root, &mut problems);
     let mut lists = Lists::read(&root, &folder, &mut problems);
-    let mut listeners = read_listeners(&root, environment, &mut lists, &mut problems);
+    let (mut listeners, clients) = read_listeners(&root, &folder, environment, &mut lists, &mut problems);
     share_named_headers(&mut listeners);
     let identities = identities::read(&root, &folder, &mut listeners, &mut problems);
     let certificates = certificates::Settings {
@@ -72,11 +74,14 @@ pub(super) fn read(text: &str, file: Option<PathBuf>, environment: &Environment)
         names: edge.names.clone(),
         own: Vec::new(),
         state_dir: state_dir.clone(),
+        clients,
+        tailnet: None,
     };
     let mut certificates = rooms::read_certificates(&root, &folder, certificates, &mut problems);
     let unanswered = acme::fit(&mut certificates.acme, &listeners);
     let core = rooms::read_core(&root, &folder, &mut problems);
-    let tailscale = rooms::read_tailscale(&root, &folder, &mut problems);
+    let (tailscale, tailnet) = rooms::read_tailscale(&root, &folder, &mut problems);
+    certificates.tailnet = tailnet;
     let log = rooms::read_log(&root, &mut problems);
     if !problems.is_empty() {
         return invalid(problems.into_inner());
@@ -130,24 +135,28 @@ fn read_state_dir(
 
 fn read_listeners(
     root: &Section<'_>,
+    folder: &Path,
     environment: &Environment,
     lists: &mut Lists,
     problems: &mut Problems,
-) -> Vec<listener::Settings> {
+) -> (Vec<listener::Settings>, BTreeMap<String, ClientCertificates>) {
     let mut taken = Taken::default();
     let sections = root.tables("listener", &listeners::KEYS, problems);
     if !sections.is_empty() || root.span_of("listener").is_some() {
         let numbered = sections.iter().zip(1..);
-        return numbered
-            .map(|(section, number)| listeners::read(section, number, lists, &mut taken, problems))
+        let listeners = numbered
+            .map(|(section, number)| listeners::read(section, number, folder, lists, &mut taken, problems))
             .collect();
+        return (listeners, taken.clients);
     }
     // Whoever starts it as root without a word of configuration is the owner.
     let local = if environment.is_root() { format!("{LOCAL}local_uids = [0]\n") } else { LOCAL.to_owned() };
     let (table, _) = DeTable::parse_recoverable(&local);
     let root = Section::new(String::new(), table.get_ref(), 0..0, &KEYS, problems);
     let sections = root.tables("listener", &listeners::KEYS, problems);
-    sections.iter().map(|section| listeners::read(section, 1, lists, &mut taken, problems)).collect()
+    let local =
+        sections.iter().map(|section| listeners::read(section, 1, folder, lists, &mut taken, problems)).collect();
+    (local, taken.clients)
 }
 
 /// What one listener reads as the client's address is nobody's own word on any of them.

@@ -1,9 +1,12 @@
 //! `[[listener]]`: what each door reads, serves and may call local. Combinations that would open a door wider than
 //! its words say are refused here, before anything is bound.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use crate::base::limits::ID_CHARS_MAX;
+use crate::certificates::client_auth::{Authorities, ClientCertificates};
 use crate::listener::Protocol;
 use crate::listener::Serve;
 use crate::listener::Settings;
@@ -37,6 +40,9 @@ pub(super) const KEYS: Keys = Keys {
         "trusted_proxies",
         "danger_wide_trust",
         "danger_trust_own_bridge",
+        "client_certificates",
+        "client_ca",
+        "client_crl",
     ],
     later: &[],
 };
@@ -57,12 +63,15 @@ pub(super) struct Taken {
     names: Vec<String>,
     addresses: Vec<(SocketAddr, String)>,
     pub(super) published: Vec<u16>,
+    /// What each listener asks its callers for.
+    pub(super) clients: BTreeMap<String, ClientCertificates>,
 }
 
 /// Reads one listener, the `number`-th of the file.
 pub(super) fn read(
     section: &Section<'_>,
     number: usize,
+    folder: &Path,
     lists: &mut Lists,
     taken: &mut Taken,
     problems: &mut Problems,
@@ -111,6 +120,10 @@ pub(super) fn read(
     let serve =
         serve.map_or(if protocol == Protocol::Http { Serve::Redirect } else { Serve::All }, |serve| serve.value);
 
+    let clients = read_clients(section, protocol, folder, problems);
+    if clients != ClientCertificates::Off {
+        taken.clients.insert(name.clone(), clients);
+    }
     // What the other listeners read is known when all of them are.
     let named_headers = Vec::new();
     let origin = origin::Settings {
@@ -248,4 +261,51 @@ fn read_header(section: &Section<'_>, trusted: &Ranges, problems: &mut Problems)
         problems.add(Fault::HeaderNeedsTrust, &text.span);
     }
     header
+}
+
+#[derive(Clone, Copy)]
+enum Ask {
+    Off,
+    Optional,
+    Required,
+}
+
+fn read_clients(
+    section: &Section<'_>,
+    protocol: Protocol,
+    folder: &Path,
+    problems: &mut Problems,
+) -> ClientCertificates {
+    let words = [("off", Ask::Off), ("optional", Ask::Optional), ("required", Ask::Required)];
+    let asked = section.word("client_certificates", &words, &[], problems);
+    let ca = section.text("client_ca", problems);
+    let crl = section.text("client_crl", problems);
+    match asked {
+        Some(Placed { value: Ask::Optional | Ask::Required, span }) if protocol == Protocol::Http => {
+            let needs = "protocol = \"https\"";
+            problems.add(Fault::Useless { key: "client_certificates", needs }, &span);
+        }
+        Some(Placed { value: ask @ (Ask::Optional | Ask::Required), span }) => {
+            let Some(ca) = ca else {
+                if section.span_of("client_ca").is_none() {
+                    problems.add(Fault::Missing { key: "client_ca" }, &span);
+                }
+                return ClientCertificates::Off;
+            };
+            let authorities = Authorities { ca: folder.join(ca.value), crl: crl.map(|crl| folder.join(crl.value)) };
+            return match ask {
+                Ask::Required => ClientCertificates::Required(authorities),
+                Ask::Off | Ask::Optional => ClientCertificates::Optional(authorities),
+            };
+        }
+        Some(Placed { value: Ask::Off, .. }) | None => {
+            for (key, text) in [("client_ca", ca), ("client_crl", crl)] {
+                if let Some(text) = text {
+                    let needs = "client_certificates = \"required\" or \"optional\"";
+                    problems.add(Fault::Useless { key, needs }, &text.span);
+                }
+            }
+        }
+    }
+    ClientCertificates::Off
 }

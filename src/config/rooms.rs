@@ -34,10 +34,8 @@ pub(super) const CORE: Keys = Keys {
         ("pairing", "remove this table: a pending request lives 300 seconds, and there are no rules yet"),
     ],
 };
-pub(super) const TAILSCALE: Keys = Keys {
-    known: &["socket", "whois", "danger_any_address"],
-    later: &[("certificates", "remove it: name files of `tailscale cert` in [[certificates.file]]")],
-};
+pub(super) const TAILSCALE: Keys =
+    Keys { known: &["socket", "whois", "danger_any_address", "certificates"], later: &[] };
 pub(super) const LOG: Keys = Keys { known: &["format", "access"], later: &[] };
 
 pub(super) fn read_edge(root: &Section<'_>, problems: &mut Problems) -> edge::Settings {
@@ -114,19 +112,21 @@ pub(super) fn read_core(root: &Section<'_>, folder: &Path, problems: &mut Proble
     settings
 }
 
-/// Where tailscaled is asked who a peer is; nothing unless `whois = true`.
+/// Where tailscaled is asked who a peer is, and for certificates; nothing unless `whois`, `certificates` are true.
 pub(super) fn read_tailscale(
     root: &Section<'_>,
     folder: &Path,
     problems: &mut Problems,
-) -> Option<tailscale::Settings> {
-    let section = root.table("tailscale", &TAILSCALE, problems)?;
+) -> (Option<tailscale::Settings>, Option<tailscale::Settings>) {
+    let Some(section) = root.table("tailscale", &TAILSCALE, problems) else { return (None, None) };
     let socket =
         section.text("socket", problems).map_or_else(|| tailscale::SOCKET.into(), |path| folder.join(path.value));
     let whois = section.flag("whois", problems).is_some_and(|whois| whois.value);
+    let certificates = section.flag("certificates", problems).is_some_and(|certificates| certificates.value);
     let any = section.flag("danger_any_address", problems).is_some_and(|any| any.value);
     let dialled = if any { Dialled::AnyAddress } else { Dialled::ThisNode };
-    whois.then_some(tailscale::Settings { socket, dialled })
+    let settings = tailscale::Settings { socket, dialled };
+    (whois.then(|| settings.clone()), certificates.then_some(settings))
 }
 
 pub(super) fn read_log(root: &Section<'_>, problems: &mut Problems) -> telemetry::Settings {

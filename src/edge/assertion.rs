@@ -124,7 +124,7 @@ fn tls_claim(tls: &TlsFacts) -> TlsClaim {
         version: tls.version,
         sni: tls.sni.as_ref().map(ToString::to_string),
         alpn: tls.alpn.map(|alpn| alpn.as_str().to_owned()),
-        client_cert: None,
+        client_cert: tls.client.clone(),
     }
 }
 
@@ -270,6 +270,36 @@ mod tests {
         assert!(alice != bob && bob != nobody);
         let again = (token(Some("alice")), token(Some("alice")));
         assert_ne!(again.0, again.1, "what a token says is said once");
+    }
+
+    #[test]
+    fn a_callers_certificate_stands_in_the_assertion_and_no_header_makes_one() {
+        let mut bench = Bench::new(origin::Settings::default());
+        let claims = |bench: &Bench| -> serde_json::Value {
+            let mut head = get("/");
+            for name in ["x-client-cert", "x-ssl-client-cert", "x-forwarded-client-cert", "x-doorward-assertion"] {
+                head.headers.append(name, HeaderValue::from_static("CN=owner"));
+            }
+            let sealed = bench.seal(head, "a.example");
+            let left = sealed.headers.values().filter(|value| value.as_bytes() == b"CN=owner").count();
+            assert_eq!(left, 0, "{:?}", sealed.headers);
+            let token = sealed.headers[ASSERTION].to_str().unwrap().to_owned();
+            serde_json::from_slice(&token.split('.').nth(1).and_then(jose::decode).unwrap()).unwrap()
+        };
+        assert!(claims(&bench)["tls"]["client_cert"].is_null());
+        let client = crate::identity::claims::ClientCertClaim {
+            sha256: "digest".to_owned(),
+            subject: "CN=alice".to_owned(),
+            san: vec!["dns:alice.lan".to_owned()],
+        };
+        let mut facts = ConnectionFacts::plain(origin::Settings::default(), "192.0.2.1:1".parse().unwrap());
+        let version = crate::identity::claims::TlsVersion::V1_3;
+        facts.tls = Some(TlsFacts { version, sni: None, alpn: None, client: Some(client) });
+        bench.connection = Connection::new(Arc::new(facts));
+        let claims = claims(&bench);
+        let expected = serde_json::json!({"sha256": "digest", "subject": "CN=alice", "san": ["dns:alice.lan"]});
+        assert_eq!(claims["tls"]["client_cert"], expected);
+        assert_eq!((&claims["sub"], &claims["origin"]["local"]), (&"anonymous".into(), &false.into()));
     }
 
     #[test]

@@ -33,11 +33,64 @@ pub fn check(
     if opened_for { Ok(()) } else { Err(Refusal::MisdirectedByTls) }
 }
 
+/// Whether a browser that asked for `authority` is told to come by https alone from now on (RFC 6797): where the name is
+/// configured, has a certificate that `is_public`, and its https is on the port that such a browser goes to. An address, a
+/// name of a household and a private CA's name are left alone: who could mend it when that certificate is gone?
+pub fn holds_to_https(
+    authority: &Authority,
+    tls: Option<&TlsFacts>,
+    settings: &Settings,
+    is_public: impl FnOnce(&Host) -> bool,
+) -> bool {
+    let host = &authority.host;
+    let is_named = matches!(host, Host::Name(_)) && settings.names.contains(host);
+    let by_tls = tls.is_some_and(|tls| tls.sni.as_ref() == Some(host));
+    let on_port = settings.https_port == 443 && matches!(authority.port, None | Some(443));
+    is_named && by_tls && on_port && is_public(host)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::identity::claims::TlsVersion;
     use crate::origin;
+
+    #[test]
+    fn only_a_public_name_with_a_public_certificate_is_held_to_https() {
+        let mut settings = Settings {
+            id: "edge".to_owned(),
+            names: ["claw.example.com", "edge.local", "192.168.1.10", "localhost"]
+                .map(|name| Host::parse(name).unwrap())
+                .into(),
+            origins: Vec::new(),
+            https_port: 443,
+            drain_seconds: 1,
+        };
+        let is_public = |host: &Host| host.to_string() == "claw.example.com";
+        let held = |settings: &Settings, host: &str, sni: Option<&str>| {
+            let sni = sni.map(|name| Host::parse(name).unwrap());
+            let tls = TlsFacts { version: TlsVersion::V1_3, sni, alpn: None, client: None };
+            holds_to_https(&Authority::parse(host).unwrap(), Some(&tls), settings, is_public)
+        };
+        assert!(held(&settings, "claw.example.com", Some("claw.example.com")));
+        assert!(held(&settings, "claw.example.com:443", Some("claw.example.com")));
+        for (host, sni) in [
+            ("claw.example.com:8443", Some("claw.example.com")),
+            ("claw.example.com", None),
+            ("claw.example.com", Some("edge.local")),
+            ("edge.local", Some("edge.local")),
+            ("192.168.1.10", None),
+            ("localhost", Some("localhost")),
+            ("other.example.com", Some("other.example.com")),
+        ] {
+            assert!(!held(&settings, host, sni), "{host} {sni:?}");
+        }
+        // In the clear, and where https is on a port that no browser goes to by itself.
+        let authority = Authority::parse("claw.example.com").unwrap();
+        assert!(!holds_to_https(&authority, None, &settings, |_| true));
+        settings.https_port = 8443;
+        assert!(!held(&settings, "claw.example.com", Some("claw.example.com")));
+    }
 
     #[test]
     fn only_configured_names_are_answered() {
@@ -80,7 +133,7 @@ mod tests {
             ("127.0.0.1", Some("localhost"), false),
         ] {
             let sni = sni.map(|name| Host::parse(name).unwrap());
-            let tls = TlsFacts { version: TlsVersion::V1_3, sni, alpn: None };
+            let tls = TlsFacts { version: TlsVersion::V1_3, sni, alpn: None, client: None };
             let judged = judge(host, Some(&tls), local.clone());
             assert_eq!(judged.is_ok(), opened_for, "{host} {tls:?}");
             assert!(matches!(judged, Ok(()) | Err(Refusal::MisdirectedByTls)), "{host} {tls:?}");

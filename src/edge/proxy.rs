@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::header::STRICT_TRANSPORT_SECURITY;
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use pingora_core::apps::HttpServerOptions;
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::http::ServerSession;
@@ -38,6 +39,9 @@ use crate::listener::head::HeadFault;
 use crate::net::host::Authority;
 use crate::origin::request::{check_web_origin, read_authority, read_scheme, speaker};
 use crate::origin::{Network, resolve};
+
+/// For a year.
+const HELD_TO_HTTPS: &str = "max-age=31536000";
 
 /// Our half of pingora's proxy.
 #[derive(Debug)]
@@ -140,6 +144,7 @@ impl Edge {
                 (refusal.response(code), Some(denial))
             }
         };
+        let response = self.held_to_https(response, connection.facts(), &record);
         let status = response.status();
         if let Some(Denial { reason, code, .. }) = &denial {
             line.refused(reason, *code);
@@ -237,6 +242,21 @@ impl Edge {
             Route::Keys => Some(respond::json(StatusCode::OK, Bytes::clone(&self.0.jwks.load()))),
             Route::Why => Some(why::page(path, self.core().decisions())),
         }
+    }
+
+    /// The answer, with the word that holds browsers to https where that is right. Never for names below ours: those are
+    /// not ours to decide on.
+    fn held_to_https(
+        &self,
+        mut response: Response<Bytes>,
+        facts: &ConnectionFacts,
+        record: &Record,
+    ) -> Response<Bytes> {
+        let (Some(authority), Some(resolver)) = (&record.authority, self.0.resolver.get()) else { return response };
+        if host::holds_to_https(authority, facts.tls.as_ref(), &self.settings(), |host| resolver.is_public(host)) {
+            response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HELD_TO_HTTPS));
+        }
+        response
     }
 
     /// The answer to a CA's question, on every listener, for the name it was asked of; 404 for all else, told to nobody else.

@@ -96,7 +96,9 @@ pub fn https_location(authority: &Authority, uri: &Uri, settings: &Settings) -> 
 fn is_secret(pair: &str) -> bool {
     let name = pair.split('=').next().unwrap_or_default().to_ascii_lowercase();
     // An escape may spell any name.
-    name.contains('%') || ["token", "password", "secret", "code"].iter().any(|word| name.contains(word))
+    name.contains('%')
+        || ["auth", "code", "pass", "secret", "token"].iter().any(|word| name.contains(word))
+        || name.ends_with("key")
 }
 
 #[cfg(test)]
@@ -143,6 +145,12 @@ mod tests {
             ("claw.example.com", "/", 8443, Some("https://claw.example.com:8443/")),
             ("claw.example.com", "//evil.example/%2e%2e", 443, Some("https://claw.example.com//evil.example/%2e%2e")),
             ("claw.example.com", "/?token=SECRET", 443, Some("https://claw.example.com/")),
+            (
+                "claw.example.com",
+                "/?auth=S&apikey=S&keyword=b&pass=S",
+                443,
+                Some("https://claw.example.com/?keyword=b"),
+            ),
             ("claw.example.com", "/?a=1&TOKEN=S&b=2&%74oken=S", 443, Some("https://claw.example.com/?a=1&b=2")),
             ("[2001:db8::1]", "/", 443, Some("https://[2001:db8::1]/")),
             ("evil.example", "/", 443, None),

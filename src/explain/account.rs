@@ -20,6 +20,7 @@ use crate::decisions::Decision;
 use crate::decisions::Kept;
 use crate::decisions::Outcome;
 use crate::decisions::why;
+use crate::identity::claims::ClientCertClaim;
 use crate::identity::claims::TlsVersion;
 use crate::origin::LocalRule;
 use crate::origin::ProxyProtocol;
@@ -69,6 +70,7 @@ struct Tls {
     version: &'static str,
     server_name: Option<String>,
     alpn: Option<&'static str>,
+    client_cert: Option<ClientCertClaim>,
 }
 
 /// The PROXY header of a listener that requires one.
@@ -193,6 +195,7 @@ fn asked(case: &Case) -> Asked {
             },
             server_name: tls.sni.as_ref().map(|name| printable(&name.to_string(), LABEL_CHARS_MAX)),
             alpn: tls.alpn.map(|alpn| alpn.as_str()),
+            client_cert: tls.client.clone(),
         }),
     }
 }

@@ -165,9 +165,21 @@ pub struct TlsClaim {
     /// The application protocol agreed on (RFC 7301).
     #[serde(default, deserialize_with = "jose::some", skip_serializing_if = "Option::is_none")]
     pub alpn: Option<String>,
-    /// SHA-256 of the client's certificate, base64url, when one was verified.
+    /// The client's certificate, when one was verified. It names its holder and opens nothing by itself.
     #[serde(default, deserialize_with = "jose::some", skip_serializing_if = "Option::is_none")]
-    pub client_cert: Option<String>,
+    pub client_cert: Option<ClientCertClaim>,
+}
+
+/// What a verified certificate says about its holder.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientCertClaim {
+    /// SHA-256 of the certificate, base64url.
+    pub sha256: String,
+    /// Its subject.
+    pub subject: String,
+    /// Its subject alternative names, each with its kind: `dns:`, `ip:`, `email:` or `uri:`.
+    pub san: Vec<String>,
 }
 
 /// A TLS version that we speak.

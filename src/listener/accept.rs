@@ -30,7 +30,7 @@ pub trait Serve: Clone + Send + 'static {
 pub async fn accept<S: Serve>(socket: TcpListener, door: Door, caps: Caps, service: S, closing: watch::Receiver<bool>) {
     let mut closing = closing;
     let mut warned: Option<Instant> = None;
-    let told = Arc::new(Gate::default());
+    let told = Arc::new(Told::default());
     loop {
         let accepted = tokio::select! {
             biased;
@@ -53,7 +53,7 @@ pub async fn accept<S: Serve>(socket: TcpListener, door: Door, caps: Caps, servi
     }
 }
 
-fn greet<S: Serve>(stream: TcpStream, peer: PeerAddr, told: &Arc<Gate>, door: &Door, caps: &Caps, service: &S) {
+fn greet<S: Serve>(stream: TcpStream, peer: PeerAddr, told: &Arc<Told>, door: &Door, caps: &Caps, service: &S) {
     // Named before anything of it is read, so that every line about it can be found by that name.
     let admitted = caps.admit(peer).map_err(ConnectionError::from);
     let (seat, id) = match admitted.and_then(|seat| Ok((seat, ConnectionId::random()?))) {
@@ -76,15 +76,31 @@ fn greet<S: Serve>(stream: TcpStream, peer: PeerAddr, told: &Arc<Gate>, door: &D
     });
 }
 
+/// What was told lately, each kind apart: a flood of one hides none of another.
+#[derive(Debug, Default)]
+struct Told {
+    clients: Gate,
+    names: Gate,
+    plain: Gate,
+}
+
 /// The line of a connection that came to no request.
-fn tell(error: &ConnectionError, conn: &ConnectionId, peer: PeerAddr, door: &Door, told: &Gate) {
+fn tell(error: &ConnectionError, conn: &ConnectionId, peer: PeerAddr, door: &Door, told: &Told) {
     let (settings, peer) = (door.settings.load(), peer.socket());
     let listener = &settings.name;
     // A person may sit there and wonder.
-    let is_puzzling = matches!(error, ConnectionError::PlainHttp);
-    match is_puzzling.then(|| told.pass(std::time::Instant::now())).flatten() {
-        Some(held_back) => {
-            info!(%conn, %listener, %peer, %error, held_back, next = "use https:// there, not http://", "connection refused");
+    let puzzle = match error {
+        ConnectionError::PlainHttp => Some((&told.plain, "use https:// there, not http://")),
+        ConnectionError::ClientCertificate(_) => {
+            Some((&told.clients, "show a certificate that a CA of this listener's client_ca signed and that holds now"))
+        }
+        ConnectionError::UnknownName(_) => Some((&told.names, "add it to edge.names, if it is yours")),
+        _ => None,
+    };
+    let now = std::time::Instant::now();
+    match puzzle.and_then(|(gate, next)| gate.pass(now).map(|held_back| (held_back, next))) {
+        Some((held_back, next)) => {
+            info!(%conn, %listener, %peer, %error, held_back, next, "connection refused");
         }
         None => debug!(%conn, %listener, %peer, %error, "connection refused"),
     }

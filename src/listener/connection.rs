@@ -5,11 +5,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use rustls::ServerConnection;
+use rustls::server::Acceptor;
 use thiserror::Error;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::caps::{CapError, Seat};
@@ -19,7 +20,9 @@ use super::knock::{Heard, Knocks};
 use super::live::{Live, LiveNetwork};
 use super::transport::Transport;
 use super::{Protocol, Serve, Settings, owner, plain_http};
-use crate::base::limits::{HANDSHAKE_WAIT, PROXY_HEADER_WAIT, PROXY_V2_BYTES_MAX};
+use crate::base::limits::{HANDSHAKE_WAIT, LABEL_CHARS_MAX, PROXY_HEADER_WAIT, PROXY_V2_BYTES_MAX};
+use crate::base::printable::printable;
+use crate::certificates::client_auth;
 use crate::certificates::server_tls::ServerTls;
 use crate::identity::claims::TlsVersion;
 use crate::net::addr::PeerAddr;
@@ -50,6 +53,9 @@ pub enum ConnectionError {
     /// Its client holds too many.
     #[error(transparent)]
     Cap(#[from] CapError),
+    /// The certificate that a caller has to show is absent, or not one of those that are taken.
+    #[error("client certificate: {0}")]
+    ClientCertificate(rustls::Error),
     /// Handshake or PROXY header not whole in time.
     #[error("handshake too slow")]
     Deadline,
@@ -86,6 +92,9 @@ pub enum ConnectionError {
     /// TLS on a listener that has no certificates.
     #[error("tls is not set up on this listener")]
     Unconfigured,
+    /// A server name that nobody configured.
+    #[error("no such server name here: {0}")]
+    UnknownName(String),
     /// ALPN chose what is not HTTP.
     #[error("not http by alpn")]
     UnknownAlpn,
@@ -273,7 +282,32 @@ async fn end_tls(
         ProxyProtocol::Required { .. } => tls.forwarded(),
     };
     let stream = plain_http::refuse(stream).await?;
-    TlsAcceptor::from(config).accept(stream).await.map_err(ConnectionError::Tls)
+    let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await.map_err(ConnectionError::Tls)?;
+    if !tls.resolver().answers(&start.client_hello()) {
+        let name = start.client_hello().server_name().unwrap_or_default().to_owned();
+        let mut stream = start.io;
+        // It is only to be told: whether it hears is its own affair.
+        let _ = stream.write_all(&UNRECOGNIZED_NAME).await;
+        let _ = stream.shutdown().await;
+        return Err(ConnectionError::UnknownName(printable(&name, LABEL_CHARS_MAX)));
+    }
+    start.into_stream(config).await.map_err(handshake_fault)
+}
+
+/// A fatal alert of that kind, as a record (RFC 8446 §6.2).
+const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+
+fn handshake_fault(error: io::Error) -> ConnectionError {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    match cause {
+        // Only a caller's own certificate is judged here.
+        Some(
+            cause @ (rustls::Error::NoCertificatesPresented
+            | rustls::Error::InvalidCertificate(_)
+            | rustls::Error::InvalidCertRevocationList(_)),
+        ) => ConnectionError::ClientCertificate(cause.clone()),
+        _ => ConnectionError::Tls(error),
+    }
 }
 
 fn tls_facts(connection: &ServerConnection) -> Result<TlsFacts, ConnectionError> {
@@ -289,5 +323,6 @@ fn tls_facts(connection: &ServerConnection) -> Result<TlsFacts, ConnectionError>
         Some(_) => return Err(ConnectionError::UnknownAlpn),
     };
     let sni = connection.server_name().map(Host::parse).transpose()?;
-    Ok(TlsFacts { version, sni, alpn })
+    let client = connection.peer_certificates().and_then(|chain| client_auth::claim(chain.first()?));
+    Ok(TlsFacts { version, sni, alpn, client })
 }

@@ -12,6 +12,7 @@ use super::head::HeadFault;
 use super::live::Live;
 use crate::base::code::Code;
 use crate::base::limits::REQUESTS_PER_CONNECTION_MAX;
+use crate::identity::claims::ClientCertClaim;
 use crate::identity::claims::TlsVersion;
 use crate::net::addr::PeerAddr;
 use crate::net::host::{Authority, Host, Scheme};
@@ -70,6 +71,8 @@ pub struct TlsFacts {
     pub sni: Option<Host>,
     /// The protocol above.
     pub alpn: Option<Alpn>,
+    /// The certificate that the caller has shown, verified.
+    pub client: Option<ClientCertClaim>,
 }
 
 /// An application protocol (RFC 7301) that we speak.

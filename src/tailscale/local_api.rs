@@ -35,17 +35,27 @@ pub(super) async fn status(socket: &Path) -> Result<Bytes, LocalApiError> {
 }
 
 async fn get(socket: &Path, target: &str) -> Result<Bytes, LocalApiError> {
+    match ask(socket, target).await? {
+        (StatusCode::OK, body) => Ok(body),
+        (status, _) => Err(LocalApiError::Refused(status)),
+    }
+}
+
+/// What tailscaled answers a GET of `target`.
+pub(super) async fn ask(socket: &Path, target: &str) -> Result<(StatusCode, Bytes), LocalApiError> {
     let stream = UnixStream::connect(socket).await.map_err(LocalApiError::Unreachable)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let request = Request::get(target).header(HOST, AUTHORITY).body(Empty::<Bytes>::new())?;
     let answer = async {
         let response = sender.send_request(request).await?;
-        if response.status() != StatusCode::OK {
-            return Err(LocalApiError::Refused(response.status()));
-        }
+        let status = response.status();
         let body = Limited::new(response.into_body(), WHOIS_ANSWER_BYTES_MAX);
-        let body = body.collect().await.map_err(|error| LocalApiError::Body(error.to_string()))?;
-        Ok(body.to_bytes())
+        match body.collect().await {
+            Ok(body) => Ok((status, body.to_bytes())),
+            // A refusal is one, whatever becomes of its words.
+            Err(_) if status != StatusCode::OK => Ok((status, Bytes::new())),
+            Err(error) => Err(LocalApiError::Body(error.to_string())),
+        }
     };
     // The connection is driven here and dies here: nothing of a question is left behind.
     tokio::pin!(answer);

@@ -42,4 +42,8 @@ mod sharing;
 mod support;
 mod vectors_on_sockets;
 mod tailnet;
+mod tls_catalogue;
+mod tls_clients;
+mod tls_files;
+mod tls_tailnet;
 mod verify_samples;

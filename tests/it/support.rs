@@ -1,12 +1,14 @@
 //! What the promises stand on: the binary as a process, machines as network namespaces, real peers, and callers.
 
-pub(crate) mod caddy;
+pub(crate) mod authority;
 pub(crate) mod bind;
+pub(crate) mod caddy;
 pub(crate) mod caller;
 pub(crate) mod core_rig;
 pub(crate) mod docker;
 pub(crate) mod fake_acme;
 pub(crate) mod gateway_client;
+pub(crate) mod handshake;
 pub(crate) mod instance;
 pub(crate) mod issuer;
 pub(crate) mod keep;

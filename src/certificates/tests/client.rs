@@ -3,12 +3,16 @@
 use std::io::{Read, Write};
 use std::time::Duration;
 
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ClientConnection, Resumption};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::time_provider::TimeProvider;
 use rustls::version::TLS13;
-use rustls::{ClientConfig, HandshakeKind, RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, HandshakeKind, RootCertStore, ServerConfig, ServerConnection, SignatureScheme,
+    SupportedProtocolVersion,
+};
 
 use super::*;
 
@@ -56,6 +60,70 @@ fn roots(ca_pem: &str) -> RootCertStore {
 pub(super) fn serial_shown(client: &Arc<ClientConfig>, server: &Arc<ServerConfig>) -> String {
     let connection = shake_hands(client, server, "localhost").unwrap();
     x509::parse(&connection.peer_certificates().unwrap()[0]).unwrap().raw_serial_as_string()
+}
+
+/// The same for `name`, or why nothing is.
+pub(super) fn serial_for(client: &Arc<ClientConfig>, server: &Arc<ServerConfig>, name: &str) -> Result<String, String> {
+    let connection = shake_hands(client, server, name)?;
+    Ok(x509::parse(&connection.peer_certificates().unwrap()[0]).unwrap().raw_serial_as_string())
+}
+
+/// One that trusts no root.
+pub(super) fn trusting_nobody() -> Arc<ClientConfig> {
+    let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13]).unwrap();
+    Arc::new(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+}
+
+/// The names in the certificate that is shown to whoever sends none.
+pub(super) fn names_shown(server: &Arc<ServerConfig>) -> String {
+    let mut config = Arc::unwrap_or_clone(trusting_nobody());
+    let shown = Arc::new(Looking::default());
+    config.enable_sni = false;
+    config.dangerous().set_certificate_verifier(Arc::clone(&shown) as _);
+    let config = Arc::new(config);
+    let _ = shake_hands(&config, server, "x.example");
+    let der = shown.0.lock().unwrap().clone();
+    x509::Names::of(&x509::parse(&der).unwrap()).to_string()
+}
+
+/// Looks at what is shown, and refuses it.
+#[derive(Debug, Default)]
+struct Looking(std::sync::Mutex<Vec<u8>>);
+
+impl ServerCertVerifier for Looking {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        *self.0.lock().unwrap() = end_entity.to_vec();
+        Err(rustls::Error::General("only looking".to_owned()))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(rustls::Error::General("only looking".to_owned()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider().signature_verification_algorithms.supported_schemes()
+    }
 }
 
 /// How a client and a server came to trust each other for `name`, or why not.

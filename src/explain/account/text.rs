@@ -67,6 +67,11 @@ fn request(account: &Account) -> Vec<(&'static str, String)> {
     if let Some(tls) = &asked.tls {
         let (name, alpn) = (tls.server_name.as_deref().unwrap_or("no server name"), tls.alpn.unwrap_or("no alpn"));
         lines.push(("tls", format!("{}, {name}, {alpn}", tls.version)));
+        if let Some(shown) = &tls.client_cert {
+            let names = if shown.san.is_empty() { "no names".to_owned() } else { shown.san.join(", ") };
+            let words = format!("{} ({names}), sha-256 {}; it opens nothing by itself", shown.subject, shown.sha256);
+            lines.push(("client certificate", words));
+        }
     }
     lines
 }

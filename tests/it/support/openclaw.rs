@@ -80,10 +80,14 @@ impl<'a> OpenClaw<'a> {
     }
 }
 
-/// A file of the installation, or a failure that says how to get it.
 fn installed(relative: &Path) -> PathBuf {
+    from_cache(relative, "tests/peers/openclaw")
+}
+
+/// A file that `script` has installed outside the tree, or a failure that says how to get it.
+pub(crate) fn from_cache(relative: &Path, script: &str) -> PathBuf {
     let file = cache().join(relative);
-    assert!(file.exists(), "{} is missing: run tests/peers/openclaw (needs npm)", file.display());
+    assert!(file.exists(), "{} is missing: run {script} (needs npm)", file.display());
     file
 }
 

@@ -20,7 +20,12 @@ pub(crate) const OWN: [&str; 2] = ["100.64.0.1", "fd7a:115c:a1e0::1"];
 #[derive(Debug)]
 pub(crate) struct FakeTailscaled {
     asked: Arc<Mutex<Vec<SocketAddr>>>,
+    certificates: Arc<Mutex<Certificates>>,
 }
+
+/// The names of this machine, and what is said of each when its certificate is asked for.
+#[derive(Debug, Default)]
+struct Certificates(HashMap<String, (u16, String)>);
 
 /// What it says about a peer.
 #[derive(Clone, Debug)]
@@ -40,13 +45,20 @@ impl FakeTailscaled {
         let known: HashMap<IpAddr, Says> = known.iter().map(|(ip, says)| (ip.parse().unwrap(), says.clone())).collect();
         let (known, asked) = (Arc::new(known), Arc::new(Mutex::new(Vec::new())));
         let notes = Arc::clone(&asked);
+        let certificates = Arc::new(Mutex::new(Certificates::default()));
+        let handed_out = Arc::clone(&certificates);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (known, notes) = (Arc::clone(&known), Arc::clone(&notes));
-                std::thread::spawn(move || serve(stream, &known, &notes));
+                let (known, notes, certificates) = (Arc::clone(&known), Arc::clone(&notes), Arc::clone(&handed_out));
+                std::thread::spawn(move || serve(stream, &known, &notes, &certificates));
             }
         });
-        Self { asked }
+        Self { asked, certificates }
+    }
+
+    /// This machine has that name from now on, and this is said when its certificate is asked for.
+    pub(crate) fn gives(&self, name: &str, status: u16, body: &str) {
+        self.certificates.lock().unwrap().0.insert(name.to_owned(), (status, body.to_owned()));
     }
 
     /// The peers it was asked about since the last look.
@@ -68,11 +80,20 @@ pub(crate) fn node(login: &str, addresses: &[&str]) -> Value {
     })
 }
 
-fn serve(mut stream: UnixStream, known: &HashMap<IpAddr, Says>, asked: &Mutex<Vec<SocketAddr>>) {
+fn serve(
+    mut stream: UnixStream,
+    known: &HashMap<IpAddr, Says>,
+    asked: &Mutex<Vec<SocketAddr>>,
+    certificates: &Mutex<Certificates>,
+) {
     let Ok(head) = read_head(&mut stream) else { return };
     let (status, body) = match judge(&head) {
-        Err(refusal) => refusal,
-        Ok(Question::Status) => (200, json!({"Self": {"TailscaleIPs": OWN, "Online": true}}).to_string()),
+        Err(refusal) => certificates.lock().unwrap().answer(&head).unwrap_or(refusal),
+        Ok(Question::Status) => {
+            let names: Vec<String> = certificates.lock().unwrap().0.keys().cloned().collect();
+            let node = json!({"TailscaleIPs": OWN, "Online": true});
+            (200, json!({"Self": node, "CertDomains": names}).to_string())
+        }
         Ok(Question::Whois(peer)) => {
             asked.lock().unwrap().push(peer);
             match known.get(&peer.ip()) {
@@ -91,6 +112,15 @@ fn serve(mut stream: UnixStream, known: &HashMap<IpAddr, Says>, asked: &Mutex<Ve
         "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nTailscale-Cap: 130\r\n\r\n"
     );
     let _ = stream.write_all(format!("{head}{body}").as_bytes());
+}
+
+impl Certificates {
+    /// The pair for one of this machine's names.
+    fn answer(&self, head: &str) -> Option<(u16, String)> {
+        let target = head.split(' ').nth(1)?;
+        let name = target.strip_prefix("/localapi/v0/cert/")?.strip_suffix("?type=pair")?;
+        Some(self.0.get(name).cloned().unwrap_or((500, format!("invalid domain {name:?}\n"))))
+    }
 }
 
 fn read_head(stream: &mut UnixStream) -> io::Result<String> {

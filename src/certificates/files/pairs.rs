@@ -1,0 +1,204 @@
+//! All pairs from files, as they were last seen. A pair that changes on disk is taken whole and sound, or what was shown
+//! of it is shown on: nothing that is written here takes a certificate down.
+
+use std::cmp::Reverse;
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{FileError, FilePair, Loaded, dropped, load};
+use crate::base::clock::UnixMillis;
+use crate::certificates::client_auth::ClientAuthError;
+
+/// Configured pairs, and those that lie in `certificates.dir`.
+#[derive(Debug, Default)]
+pub struct Pairs {
+    configured: Vec<FilePair>,
+    dir: PathBuf,
+    known: Vec<Known>,
+    /// What was said of the folder itself.
+    folder_fault: Option<String>,
+}
+
+/// What is news about files.
+#[derive(Debug)]
+pub enum News {
+    /// What the callers of this listener are checked by cannot be read.
+    ClientsRefused(String, ClientAuthError),
+    /// The callers of this listener are checked anew.
+    ClientsTaken(String),
+    /// Nothing lies there any more.
+    Gone(FilePair),
+    /// It is not taken. Whether an older one of it is shown on.
+    Refused(FileError, Shows),
+    /// It is shown from now on.
+    Taken(FilePair, Arc<Loaded>),
+}
+
+/// Whether something is shown of a pair.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Shows {
+    /// Nothing yet.
+    Nothing,
+    /// What was sound before.
+    Older,
+}
+
+#[derive(Debug)]
+struct Known {
+    pair: FilePair,
+    place: Place,
+    stamp: Stamp,
+    loaded: Option<Arc<Loaded>>,
+    /// It only waits for its time.
+    early: bool,
+}
+
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Place {
+    Configured,
+    Dropped,
+}
+
+/// What tells a file from the one that stood there before: of what is behind a link, and of the link.
+type FileStamp = [Option<(u64, u64, u64, i64, i64, i64, i64)>; 2];
+type Stamp = [FileStamp; 2];
+
+impl Pairs {
+    /// Reads `configured`, which must be sound, and what lies in `dir`, of which what is not is left out and told.
+    ///
+    /// # Errors
+    /// [`FileError`] for the first configured pair that is wrong.
+    pub fn open(configured: &[FilePair], dir: &Path, now: UnixMillis) -> Result<(Self, Vec<News>), FileError> {
+        let mut pairs = Self { configured: configured.to_vec(), dir: dir.to_owned(), ..Self::default() };
+        for pair in configured {
+            let stamp = stamp_of(pair);
+            let loaded = Some(Arc::new(load(pair, now)?));
+            pairs.known.push(Known { pair: pair.clone(), place: Place::Configured, stamp, loaded, early: false });
+        }
+        let news = pairs.look(now);
+        Ok((pairs, news))
+    }
+
+    /// As [`Pairs::open`]; what these have shown of a pair that lies there still and is not sound now is shown on.
+    ///
+    /// # Errors
+    /// As [`Pairs::open`].
+    pub fn reopen(&self, configured: &[FilePair], dir: &Path, now: UnixMillis) -> Result<(Self, Vec<News>), FileError> {
+        let (mut pairs, news) = Self::open(configured, dir, now)?;
+        for known in pairs.known.iter_mut().filter(|known| known.loaded.is_none()) {
+            let before = self.known.iter().find(|before| before.pair == known.pair);
+            known.loaded = before.and_then(|before| before.loaded.clone());
+        }
+        Ok((pairs, news))
+    }
+
+    /// Everything that [`Pairs::open`] would refuse or leave out.
+    pub fn judge(configured: &[FilePair], dir: &Path, now: UnixMillis) -> (Vec<Arc<Loaded>>, Vec<FileError>) {
+        let (mut sound, mut faults) = (Vec::new(), Vec::new());
+        let dropped = dropped::find(dir).unwrap_or_else(|error| {
+            faults.push(error);
+            Vec::new()
+        });
+        for pair in configured.iter().chain(dropped.iter().filter(|pair| !configured.contains(pair))) {
+            match load(pair, now) {
+                Ok(loaded) => sound.push(Arc::new(loaded)),
+                Err(error) => faults.push(error),
+            }
+        }
+        (sound, faults)
+    }
+
+    /// Reads what has changed on disk since the last look; each change is told once.
+    pub fn look(&mut self, now: UnixMillis) -> Vec<News> {
+        let mut news = Vec::new();
+        let dropped = dropped::find(&self.dir).unwrap_or_else(|error| {
+            let words = error.to_string();
+            if self.folder_fault.as_ref() != Some(&words) {
+                news.push(News::Refused(error, Shows::Nothing));
+            }
+            self.folder_fault = Some(words);
+            Vec::new()
+        });
+        if news.is_empty() && !dropped.is_empty() {
+            self.folder_fault = None;
+        }
+        for pair in dropped {
+            let is_known = self.configured.contains(&pair) || self.known.iter().any(|known| known.pair == pair);
+            if !is_known {
+                let (stamp, place) = (Stamp::default(), Place::Dropped);
+                self.known.push(Known { pair, place, stamp, loaded: None, early: false });
+            }
+        }
+        news.extend(self.known.iter_mut().filter_map(|known| known.look(now)));
+        // What was never shown and is no more is forgotten: the list is as long as the folder, and what is shown.
+        self.known.retain(|known| known.place == Place::Configured || known.loaded.is_some() || known.is_there());
+        self.known.sort_by_key(|known| {
+            let ends = known.loaded.as_ref().map_or(0, |loaded| loaded.validity.ends);
+            (known.place, (known.place == Place::Dropped).then_some(Reverse(ends)))
+        });
+        news
+    }
+
+    /// What is shown: the configured ones in their order, then what was dropped, whatever lasts longest first.
+    pub fn loaded(&self) -> Vec<Arc<Loaded>> {
+        self.known.iter().filter_map(|known| known.loaded.clone()).collect()
+    }
+
+    /// The folders in which something may change: those of the files, and those of dropped pairs.
+    pub fn folders(&self) -> Vec<PathBuf> {
+        let files = self.known.iter().flat_map(|known| [&known.pair.cert, &known.pair.key]);
+        let mut folders: Vec<PathBuf> = files.filter_map(|file| file.parent().map(Path::to_owned)).collect();
+        folders.extend(dropped::folders_of(&self.dir));
+        folders
+    }
+}
+
+impl Known {
+    fn look(&mut self, now: UnixMillis) -> Option<News> {
+        // Before it is read: what changes in between is seen by the next look.
+        let stamp = stamp_of(&self.pair);
+        let same = stamp == self.stamp;
+        if same && !self.early {
+            return None;
+        }
+        self.stamp = stamp;
+        match load(&self.pair, now) {
+            Ok(loaded) => {
+                self.early = false;
+                let loaded = Arc::new(loaded);
+                let before = self.loaded.replace(Arc::clone(&loaded));
+                let is_new = before.is_none_or(|before| before.certified.cert != loaded.certified.cert);
+                is_new.then(|| News::Taken(self.pair.clone(), loaded))
+            }
+            Err(FileError::NotYetValid(_)) if same => None,
+            Err(_) if self.loaded.is_some() && !self.is_there() => Some(News::Gone(self.pair.clone())),
+            Err(error) => {
+                self.early = matches!(error, FileError::NotYetValid(_));
+                let shows = if self.loaded.is_some() { Shows::Older } else { Shows::Nothing };
+                Some(News::Refused(error, shows))
+            }
+        }
+    }
+
+    fn is_there(&self) -> bool {
+        [&self.pair.cert, &self.pair.key].iter().any(|path| path.exists())
+    }
+}
+
+fn stamp_of(pair: &FilePair) -> Stamp {
+    let of = |found: Metadata| {
+        let length_and_mode = found.size() << 16 | u64::from(found.mode() & 0xffff);
+        (
+            found.dev(),
+            found.ino(),
+            length_and_mode,
+            found.mtime(),
+            found.mtime_nsec(),
+            found.ctime(),
+            found.ctime_nsec(),
+        )
+    };
+    [&pair.cert, &pair.key].map(|path| [fs::metadata(path).ok().map(of), fs::symlink_metadata(path).ok().map(of)])
+}

@@ -1,0 +1,89 @@
+//! Who vouches for a certificate: a CA that every browser knows, or one that only some devices were told to trust.
+
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::pki_types::{CertificateDer, DnsName, ServerName, UnixTime};
+
+use super::provider;
+use super::x509::{Names, Validity};
+use crate::net::host::Host;
+
+/// Whose root a chain leads to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Root {
+    /// None that browsers have.
+    Private,
+    /// One of those that browsers have (Mozilla's list).
+    Public,
+}
+
+impl Root {
+    /// Where `chain`, which is for `names` and holds for `validity`, leads to.
+    pub fn of(chain: &[CertificateDer<'_>], names: &Names, validity: Validity) -> Self {
+        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        Self::among(roots, chain, names, validity)
+    }
+
+    /// The same with other roots in the place of the public ones.
+    fn among(roots: RootCertStore, chain: &[CertificateDer<'_>], names: &Names, validity: Validity) -> Self {
+        let Some((leaf, above)) = chain.split_first() else { return Self::Private };
+        let Some(name) = first_name(names) else { return Self::Private };
+        // Whether it still holds is for whoever it is shown to.
+        let Ok(begins) = u64::try_from(validity.begins) else { return Self::Private };
+        let then = UnixTime::since_unix_epoch(std::time::Duration::from_secs(begins.saturating_add(1)));
+        let Ok(verifier) = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build() else {
+            return Self::Private;
+        };
+        match verifier.verify_server_cert(leaf, above, &name, &[], then) {
+            Ok(_) => Self::Public,
+            Err(_) => Self::Private,
+        }
+    }
+}
+
+/// One name that the certificate is for, as a client would ask for it.
+fn first_name(names: &Names) -> Option<ServerName<'static>> {
+    let exact = names.exact.first().map(|host| match host {
+        Host::Address(ip) => Some(ServerName::IpAddress((*ip).into())),
+        Host::Name(name) => DnsName::try_from(name.clone()).ok().map(ServerName::DnsName),
+    });
+    let wildcard = || DnsName::try_from(format!("a.{}", names.wildcards.first()?)).ok().map(ServerName::DnsName);
+    exact.unwrap_or_else(wildcard)
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+
+    use super::*;
+    use crate::certificates::x509;
+
+    #[test]
+    fn a_chain_is_public_when_it_leads_to_a_root_that_browsers_have() {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let root = params.self_signed(&key).unwrap();
+        let issuer = Issuer::new(params, key);
+        for (names, asked) in
+            [(["claw.example", "b.example"], "claw.example"), (["*.claw.example", "192.0.2.7"], "192.0.2.7")]
+        {
+            let leaf = CertificateParams::new(names.map(str::to_owned)).unwrap();
+            let leaf = leaf.signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap();
+            let chain = [leaf.der().clone(), root.der().clone()];
+            let parsed = x509::parse(&chain[0]).unwrap();
+            let (names, validity) = (Names::of(&parsed), Validity { begins: 1_700_000_000, ends: 1_900_000_000 });
+            assert!(names.covers(&Host::parse(asked).unwrap()));
+            let mut roots = RootCertStore::empty();
+            roots.add(root.der().clone()).unwrap();
+            assert_eq!(Root::among(roots, &chain, &names, validity), Root::Public);
+            // Mozilla does not know it; and neither does anybody a name that is none.
+            assert_eq!(Root::of(&chain, &names, validity), Root::Private);
+            assert_eq!(Root::of(&[], &names, validity), Root::Private);
+            assert_eq!(Root::of(&chain, &Names::default(), validity), Root::Private);
+        }
+    }
+}

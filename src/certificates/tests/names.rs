@@ -1,0 +1,95 @@
+//! What is shown to whoever sends no name, or one that is none of ours.
+
+use rustls::server::Acceptor;
+
+use super::*;
+use crate::certificates::root::Root;
+
+#[test]
+fn a_name_that_is_not_ours_is_not_answered() {
+    let mut house = House::new(&["claw.local", "claw.example.com"]);
+    let ca_pem = {
+        house.open(now()).unwrap();
+        fs::read_to_string(house.state().join("local-ca/ca.pem")).unwrap()
+    };
+    let wild = rcgen::CertificateParams::new(vec!["*.wild.local".to_owned()]).unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let (cert, key_pem) = (wild.self_signed(&key).unwrap().pem(), key.serialize_pem());
+    let (cert, key) = house.write_pair("wild", &format!("{key_pem}{cert}"));
+    house.settings.files.push(FilePair { cert, key });
+    assert!(!ca_pem.is_empty());
+    let resolver = house.open(now()).unwrap().resolver();
+    for name in ["claw.local", "CLAW.local", "claw.example.com", "localhost", "a.wild.local"] {
+        assert!(answers(&resolver, Some(name), &[]), "{name}");
+    }
+    for name in ["other.local", "wild.local", "a.b.wild.local", "claw.local.evil.example", "example.com"] {
+        assert!(!answers(&resolver, Some(name), &[]), "{name}");
+        assert!(answers(&resolver, Some(name), &[b"acme-tls/1"]), "a ca's question is judged by its order: {name}");
+    }
+    assert!(answers(&resolver, None, &[]), "whoever dials an address sends none");
+}
+
+#[test]
+fn whoever_dials_what_is_not_served_learns_no_name() {
+    let names_shown = |house: &House, address: Option<&str>| {
+        let certificates = house.open(now()).unwrap();
+        let tls = ServerTls::new(certificates.resolver(), &[]).unwrap();
+        let config = match address {
+            Some(address) => tls.dialled(address.parse().unwrap()),
+            None => tls.forwarded(),
+        };
+        client::names_shown(&config)
+    };
+    let house = House::new(&["claw.example.com"]);
+    for address in [Some("203.0.113.7"), Some("10.0.0.1"), Some("2001:db8::1"), None] {
+        assert_eq!(names_shown(&house, address), "", "{address:?}");
+    }
+    assert!(names_shown(&house, Some("127.0.0.1")).contains("127.0.0.1"));
+    // Where an address is served, a caller behind NAT may mean it.
+    let house = House::new(&["claw.example.com", "203.0.113.7"]);
+    for address in [Some("203.0.113.7"), Some("172.18.0.2"), None] {
+        assert!(names_shown(&house, address).contains("203.0.113.7"), "{address:?}");
+    }
+}
+
+#[test]
+fn a_name_is_public_when_everything_that_is_shown_for_it_is() {
+    let house = House::new(&["claw.local", "both.local", "own.local"]);
+    house.open(now()).unwrap();
+    let ca_pem = fs::read_to_string(house.state().join("local-ca/ca.pem")).unwrap();
+    let loaded = |name: &str, root| {
+        let text = local_ca::tests_leaf(&ca_pem, &[Host::parse(name).unwrap()], now());
+        let (cert, key) = house.write_pair(name, &text);
+        let loaded = files::load(&FilePair { cert, key }, now()).unwrap();
+        assert_eq!(loaded.root, Root::Private, "what our own ca signs is nobody's root but ours");
+        Arc::new(files::Loaded { root, ..loaded })
+    };
+    let pairs = [
+        loaded("claw.local", Root::Public),
+        loaded("both.local", Root::Public),
+        loaded("both.local", Root::Private),
+        loaded("192.0.2.7", Root::Public),
+    ];
+    let local = Arc::clone(&pairs[2].certified);
+    let resolver = Resolver::new(Served::new(&house.settings.names, &pairs, local), Challenges::default());
+    let is_public = |name: &str| resolver.is_public(&Host::parse(name).unwrap());
+    assert!(is_public("claw.local"));
+    for name in ["both.local", "own.local", "192.0.2.7", "localhost", "127.0.0.1", "other.example"] {
+        assert!(!is_public(name), "{name}");
+    }
+}
+
+/// What the resolver says to a real ClientHello.
+fn answers(resolver: &Resolver, name: Option<&str>, alpn: &[&[u8]]) -> bool {
+    let mut config = Arc::unwrap_or_clone(client::trusting_nobody());
+    config.enable_sni = name.is_some();
+    config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+    let server = rustls::pki_types::ServerName::try_from(name.unwrap_or("x.example").to_owned()).unwrap();
+    let mut client = rustls::ClientConnection::new(Arc::new(config), server).unwrap();
+    let mut hello = Vec::new();
+    client.write_tls(&mut hello).unwrap();
+    let mut acceptor = Acceptor::default();
+    acceptor.read_tls(&mut hello.as_slice()).unwrap();
+    let accepted = acceptor.accept().map_err(|(error, _)| error).unwrap().unwrap();
+    resolver.answers(&accepted.client_hello())
+}
