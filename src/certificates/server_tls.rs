@@ -91,6 +91,8 @@ impl End {
         };
         let mut config = builder.with_cert_resolver(Arc::clone(resolver) as _);
         config.alpn_protocols = alpn;
+        // All of them are good; scanners and some rules want it to be us who chooses.
+        config.ignore_client_order = true;
         // Stateless tickets only: a session cache would grow with strangers.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         if is_asking {

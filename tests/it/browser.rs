@@ -27,11 +27,12 @@ fn a_browser_that_trusts_our_ca_is_on_a_secure_page_and_any_other_sees_none() {
     let trusting = person();
     trust(&trusting, &doorward.folder().join("certs/local-ca.crt"));
     let secure = json!({"secure": true, "verified": true, "bytes": 64, "event": "connect.challenge"});
-    for url in ["https://claw.lan:8443/", "https://10.77.0.1:8443/"] {
+    // A page without a policy of its own, so that what is asked of it is only what the browser thinks of our TLS.
+    for url in ["https://claw.lan:8443/healthz", "https://10.77.0.1:8443/healthz"] {
         assert_eq!(look(&home, &trusting, url), secure, "{url}");
     }
     let stranger = person();
-    let refused = look(&home, &stranger, "https://claw.lan:8443/");
+    let refused = look(&home, &stranger, "https://claw.lan:8443/healthz");
     assert!(refused["refused"].as_str().is_some_and(|why| why.contains("ERR_CERT_AUTHORITY_INVALID")), "{refused}");
 }
 
@@ -59,7 +60,8 @@ fn look(home: &Household, person: &TempDir, url: &str) -> Value {
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/browser.cjs"));
     command.arg(from_cache(Path::new("playwright/node_modules/playwright-core"), "tests/peers/tls"));
     command.arg(installed("chromium", "chromium")).args(["MAP claw.lan 10.77.0.1", url]);
-    let output = command.env("HOME", person.path()).env_remove("XDG_CONFIG_HOME").stdin(Stdio::null()).output().unwrap();
+    let output =
+        command.env("HOME", person.path()).env_remove("XDG_CONFIG_HOME").stdin(Stdio::null()).output().unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     serde_json::from_str(stdout.trim()).unwrap_or_else(|error| panic!("{error}: {stdout}\n{stderr}"))
 }

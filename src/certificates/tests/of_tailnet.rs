@@ -13,6 +13,11 @@ use crate::tailscale::{Dialled, Tailscale};
 
 const NAME: &str = "claw.tail1234.ts.net";
 
+/// A day after two thirds of a leaf's life.
+fn due() -> i64 {
+    i64::try_from(LEAF_LIFE.as_millis()).unwrap() * 2 / 3 + DAY
+}
+
 /// tailscaled with answers that can be changed, and an edge that asks it.
 struct Tailnet {
     house: House,
@@ -96,7 +101,7 @@ async fn a_certificate_is_asked_for_when_it_is_due_and_not_before() {
     assert!(tailnet.look(3_599_000).await.is_empty(), "an hour is not over");
     assert_eq!(tailnet.look(2_000).await.len(), 1, "only the names: it is not due");
     assert_eq!(tailnet.shown().unwrap(), first);
-    tailnet.look(266 * DAY).await;
+    tailnet.look(due()).await;
     assert_ne!(tailnet.shown().unwrap(), first);
 }
 
@@ -107,7 +112,7 @@ async fn whatever_tailscaled_gives_that_is_not_sound_leaves_the_old_one_shown() 
     tailnet.gives(200, &tailnet.issue(NAME));
     tailnet.look(0).await;
     let first = tailnet.shown().unwrap();
-    tailnet.clock.advance(266 * DAY);
+    tailnet.clock.advance(due());
     let (one, other) = (tailnet.issue(NAME), tailnet.issue(NAME));
     let mismatched = format!("{}{}", split(&one).0, split(&other).1);
     for (status, body) in [
