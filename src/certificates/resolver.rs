@@ -97,6 +97,8 @@ impl Served {
         let leaf = served.local.cert.first().and_then(|der| x509::parse(der)).map(|leaf| Names::of(&leaf));
         for name in leaf.map(|names| names.exact).unwrap_or_default() {
             match name {
+                // Every leaf is for loopback too; that serves nobody from elsewhere.
+                Host::Address(ip) if ip.is_loopback() => {}
                 Host::Address(ip) => drop(served.of_leaf.insert(ip.to_canonical())),
                 Host::Name(name) => drop(served.own.insert(name)),
             }
@@ -155,11 +157,10 @@ impl Served {
 
     /// The local leaf, which tells all of our names: only to whoever knows one, or dials an address where one is served.
     fn leaf_for(&self, wanted: Wanted<'_>) -> Option<Arc<CertifiedKey>> {
-        let is_served = || self.of_leaf.iter().any(|ip| !ip.is_loopback());
         let shows = match wanted {
             Wanted::Name(_) => true,
-            Wanted::Address(address) => address.is_loopback() || is_served(),
-            Wanted::Unknown => is_served(),
+            Wanted::Address(address) => address.is_loopback() || !self.of_leaf.is_empty(),
+            Wanted::Unknown => !self.of_leaf.is_empty(),
         };
         shows.then(|| Arc::clone(&self.local))
     }

@@ -45,6 +45,8 @@ fn whoever_dials_what_is_not_served_learns_no_name() {
         assert_eq!(names_shown(&house, address), "", "{address:?}");
     }
     assert!(names_shown(&house, Some("127.0.0.1")).contains("127.0.0.1"));
+    // One that is configured is served, loopback or not: a proxy may lead there.
+    assert!(names_shown(&House::new(&["127.0.0.1"]), None).contains("127.0.0.1"));
     // Where an address is served, a caller behind NAT may mean it.
     let house = House::new(&["claw.example.com", "203.0.113.7"]);
     for address in [Some("203.0.113.7"), Some("172.18.0.2"), None] {
