@@ -3,12 +3,14 @@
 
 mod acme;
 mod household;
+mod certificates;
 mod log;
 mod store;
 
 use std::time::Duration;
 
 pub use acme::*;
+pub use certificates::*;
 pub use household::*;
 pub use log::*;
 pub use store::*;
@@ -58,19 +60,6 @@ pub const WHOIS_LIFE: Duration = Duration::from_secs(300);
 pub const WHOIS_ANSWER_BYTES_MAX: usize = 256 * 1024;
 /// Addresses of one node of a tailnet; it has two.
 pub const WHOIS_ADDRESSES_MAX: usize = 64;
-
-/// The tailnet's certificate, which tailscaled may have to order at a CA first.
-pub const TAILNET_CERT_WAIT: Duration = Duration::from_secs(120);
-/// How often it is looked at whether tailscaled is to be asked for one. Looking asks nobody.
-pub const TAILNET_LOOK_PERIOD: Duration = Duration::from_secs(5);
-/// How often tailscaled is asked for names, and for a certificate that is due.
-pub const TAILNET_ASK_PERIOD: Duration = Duration::from_secs(3600);
-/// After it was asked in vain; each time twice as long.
-pub const TAILNET_RETRY_WAIT: Duration = Duration::from_secs(10);
-/// But no longer.
-pub const TAILNET_RETRY_WAIT_MAX: Duration = Duration::from_secs(3600);
-/// Names of one machine on its tailnet; it has one, or a few.
-pub const TAILNET_NAMES_MAX: usize = 16;
 
 /// A fault that repeats is logged this often.
 pub const WARN_PERIOD: Duration = Duration::from_secs(10);
@@ -353,24 +342,6 @@ pub const FAILURE_CLIENTS_MAX: usize = 10_000;
 pub const CERTIFICATE_BACKDATE: Duration = Duration::from_secs(3600);
 /// Certificates in one chain.
 pub const CHAIN_CERTIFICATES_MAX: usize = 10;
-/// Certificate files are looked at this often without being told: not every file system tells.
-pub const FILES_LOOK_PERIOD: Duration = Duration::from_secs(20);
-/// A pair is taken when nothing was written for so long: it is two files.
-pub const FILES_QUIET_WAIT: Duration = Duration::from_millis(700);
-/// However much is written there.
-pub const FILES_QUIET_WAIT_MAX: Duration = Duration::from_secs(5);
-/// Names of one folder that are looked through for certificates.
-pub const FOLDER_ENTRIES_MAX: usize = 1_000;
-/// Pairs that lie in `certificates.dir` without being configured.
-pub const DROPPED_PAIRS_MAX: usize = 100;
-/// Folders that the kernel is asked to watch for certificate files.
-pub const WATCHED_FOLDERS_MAX: usize = 500;
-/// Certificates of CAs, or lists of theirs, in one file that callers are checked by.
-pub const CLIENT_AUTHORITIES_MAX: usize = 100;
-/// Names of a caller's certificate that stand in an assertion.
-pub const CLIENT_CERT_NAMES_MAX: usize = 8;
-/// One of them, or its subject.
-pub const CLIENT_CERT_WORD_CHARS_MAX: usize = 128;
 /// Names one local leaf carries.
 pub const LEAF_NAMES_MAX: usize = 100;
 
