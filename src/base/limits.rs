@@ -336,15 +336,6 @@ pub const FAILURES_OVERFLOW_MAX: u32 = 100;
 /// Clients whose wrong secrets are remembered.
 pub const FAILURE_CLIENTS_MAX: usize = 10_000;
 
-// ---- Certificates ------------------------------------------------------------------------
-
-/// Certificates begin this much in the past, for clients whose clock is late.
-pub const CERTIFICATE_BACKDATE: Duration = Duration::from_secs(3600);
-/// Certificates in one chain.
-pub const CHAIN_CERTIFICATES_MAX: usize = 10;
-/// Names one local leaf carries.
-pub const LEAF_NAMES_MAX: usize = 100;
-
 // ---- People ------------------------------------------------------------------------------
 
 /// Of a drain's window, kept for the sockets that were told last to close.

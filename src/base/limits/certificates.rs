@@ -32,3 +32,9 @@ pub const CLIENT_AUTHORITIES_MAX: usize = 100;
 pub const CLIENT_CERT_NAMES_MAX: usize = 8;
 /// One of them, or its subject.
 pub const CLIENT_CERT_WORD_CHARS_MAX: usize = 128;
+/// Certificates begin this much in the past, for clients whose clock is late.
+pub const CERTIFICATE_BACKDATE: Duration = Duration::from_secs(3600);
+/// Certificates in one chain.
+pub const CHAIN_CERTIFICATES_MAX: usize = 10;
+/// Names one local leaf carries.
+pub const LEAF_NAMES_MAX: usize = 100;

@@ -128,6 +128,11 @@ mod tests {
         let parsed = x509::parse(leaf.der()).unwrap();
         let (names, validity) = (Names::of(&parsed), Validity::of(&parsed));
         let chain = vec![leaf.der().clone(), issuer.der().clone()];
-        Loaded { certified: Arc::new(CertifiedKey::new(chain, key)), names, validity }
+        Loaded {
+            certified: Arc::new(CertifiedKey::new(chain, key)),
+            names,
+            validity,
+            root: crate::certificates::root::Root::Private,
+        }
     }
 }

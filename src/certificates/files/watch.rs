@@ -113,7 +113,7 @@ impl Watch {
             }
             match watcher.watch(&folder, RecursiveMode::NonRecursive) {
                 Ok(()) => drop(self.watched.insert(folder, inode)),
-                Err(error) => debug!(folder = %folder.display(), %error, "not watched"),
+                Err(error) => debug!(file = %folder.display(), %error, "not watched"),
             }
         }
     }
@@ -141,9 +141,9 @@ pub(crate) fn tell(news: &News) {
         }
         News::ClientsTaken(listener) => info!(listener, "new callers' certificates are checked by what is on disk now"),
         News::Gone(pair) => {
-            let (cert, key) = (pair.cert.display(), pair.key.display());
+            let file = pair.cert.display();
             let hint = "put it back, or let it go by `doorward reload`";
-            warn!(%cert, %key, hint, "certificate files are gone; what was read from them is shown on");
+            warn!(%file, hint, "certificate files are gone; what was read from them is shown on");
         }
         News::Refused(error, Shows::Older) => {
             warn!(%error, hint = %error.hint(), "certificate files not taken; the old certificate is shown on");

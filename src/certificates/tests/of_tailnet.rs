@@ -18,11 +18,14 @@ fn due() -> i64 {
     i64::try_from(LEAF_LIFE.as_millis()).unwrap() * 2 / 3 + DAY
 }
 
+/// Status and body, by what is asked.
+type Answers = Arc<Mutex<HashMap<String, (u16, Vec<u8>)>>>;
+
 /// tailscaled with answers that can be changed, and an edge that asks it.
 struct Tailnet {
     house: House,
     signer: House,
-    answers: Arc<Mutex<HashMap<String, (u16, Vec<u8>)>>>,
+    answers: Answers,
     asked: Arc<Mutex<Vec<String>>>,
     certificates: Arc<Certificates>,
     clock: Clock,
@@ -34,7 +37,7 @@ impl Tailnet {
     async fn new(names: &[&str]) -> Self {
         let (house, signer) = (House::new(names), House::new(&[NAME, "other.tail1234.ts.net"]));
         let client_pem = signer.open(now()).unwrap().ca_pem().to_owned();
-        let (answers, asked) = (Arc::new(Mutex::new(HashMap::new())), Arc::new(Mutex::new(Vec::new())));
+        let (answers, asked) = (Answers::default(), Arc::new(Mutex::new(Vec::new())));
         let socket = house.folder().join("tailscaled.sock");
         let listener = UnixListener::bind(&socket).unwrap();
         let (known, notes) = (Arc::clone(&answers), Arc::clone(&asked));

@@ -84,7 +84,7 @@ fn what_is_broken_on_disk_leaves_the_old_one_shown_and_is_told_once() {
     };
     spoil("claw.key", &sound, 0o644, "private key");
     spoil("claw.key", "", 0o600, "no private key");
-    spoil("claw.crt", &cert[..cert.len() / 2], 0o644, "certificate");
+    spoil("claw.crt", cert.split_at(cert.len() / 2).0, 0o644, "certificate");
     let (of_other, _) = (watched.issue("other.local", now()), ());
     spoil("claw.crt", split(&of_other).1, 0o644, "no private key");
     spoil("claw.key", &sound, 0o600, "do not belong together");
