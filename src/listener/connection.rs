@@ -106,6 +106,7 @@ impl ConnectionError {
     pub fn reason(&self) -> Option<&'static str> {
         match self {
             Self::Cap(_) => Some("too-many-connections"),
+            Self::ClientCertificate(_) => Some("client-certificate-refused"),
             Self::Deadline => Some("greeting-too-slow"),
             Self::Io(_) | Self::Knock | Self::Random(_) | Self::UnknownAlpn => None,
             Self::PlainHttp => Some("plain-http-on-tls"),
@@ -115,6 +116,7 @@ impl ConnectionError {
             Self::Sni(_) => Some("bad-server-name"),
             Self::Tls(_) => Some("tls-failed"),
             Self::Unconfigured => Some("tls-not-set-up"),
+            Self::UnknownName(_) => Some("unknown-server-name"),
         }
     }
 }

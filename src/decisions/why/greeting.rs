@@ -58,4 +58,16 @@ pub(super) const GREETING: &[Why] = &[
         caller: "Close other windows of this page and try again.",
         owner: "If everybody behind one proxy is counted as one, set trusted_proxies, or proxy_protocol, so that callers are told apart.",
     },
+    Why {
+        reason: "unknown-server-name",
+        what: "TLS asked for a name that is not served here.",
+        caller: "Use the address that the owner gave you.",
+        owner: "If the name in the cause is yours, add it to edge.names.",
+    },
+    Why {
+        reason: "client-certificate-refused",
+        what: "The certificate that callers of this listener show was absent, or is not one of those that are taken.",
+        caller: "Choose the certificate that the owner gave you, or ask for a new one if its time is over.",
+        owner: "Callers show one that a CA in client_ca of this listener signed, that holds now, and that client_crl does not take back; a list out of date refuses everybody.",
+    },
 ];

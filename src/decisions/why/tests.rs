@@ -46,6 +46,7 @@ fn every_way_to_come_to_no_request_has_its_text() {
     let mut words = Vec::new();
     for error in [
         ConnectionError::Cap(CapError::Client),
+        ConnectionError::ClientCertificate(rustls::Error::NoCertificatesPresented),
         ConnectionError::Deadline,
         ConnectionError::PlainHttp,
         ConnectionError::PlainText,
@@ -54,6 +55,7 @@ fn every_way_to_come_to_no_request_has_its_text() {
         ConnectionError::Sni(HostError::Name),
         ConnectionError::Tls(io()),
         ConnectionError::Unconfigured,
+        ConnectionError::UnknownName("x.example".to_owned()),
     ] {
         let reason = error.reason().unwrap();
         assert_eq!(of(reason).reason, reason);
