@@ -220,6 +220,14 @@ impl Sealed {
     }
 }
 
+#[cfg(test)]
+impl Sealed {
+    /// What is asked of the database about one record.
+    pub(super) fn questions(&self) -> Vec<&'static str> {
+        [self.head, self.find, self.write].into_iter().chain(self.parts).collect()
+    }
+}
+
 impl Record {
     /// SHA-256 over every column but the seal itself, by name, so that a column that is new is sealed too.
     fn seal(&self) -> Result<Fingerprint, sqlx::Error> {

@@ -176,6 +176,35 @@ async fn values_that_cannot_be_are_an_error_not_an_absence() {
 }
 
 #[tokio::test]
+async fn no_connect_and_no_change_looks_through_a_whole_table_of_devices_or_entries() {
+    let (_folder, store) = fresh().await;
+    let mut connection = store.connection.lock().await;
+    for question in [
+        seal::DEVICES.questions(),
+        seal::REQUESTS.questions(),
+        vec![
+            "SELECT request_id FROM requests WHERE device_id = $1 ORDER BY created_at",
+            "SELECT sequence, hash FROM audit_log ORDER BY sequence DESC LIMIT 1",
+            "SELECT number, total FROM seals WHERE name = $1",
+            "DELETE FROM grants WHERE device_id = $1",
+            "DELETE FROM devices WHERE device_id = $1",
+        ],
+    ]
+    .concat()
+    {
+        let plan = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {question}"));
+        let steps = sqlx::query(plan).fetch_all(&mut *connection).await.unwrap();
+        for step in steps {
+            let step: String = sqlx::Row::get(&step, "detail");
+            // The last entry is the end of an index, whatever its length.
+            let is_end = question.ends_with("LIMIT 1");
+            assert!(is_end || !step.starts_with("SCAN"), "{question}: {step}");
+            assert!(!is_end || step.contains("USING INDEX"), "{question}: {step}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_judgement_makes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     Store::judge(&file(&folder)).await.unwrap();

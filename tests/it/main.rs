@@ -38,6 +38,7 @@ mod real_proxies;
 mod reload;
 mod scripts;
 mod store_commands;
+mod store_upgrade;
 mod sessions;
 mod sharing;
 mod support;

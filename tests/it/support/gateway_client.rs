@@ -47,6 +47,11 @@ impl Device {
         digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// Its public key, as it stands in the store.
+    pub(crate) fn public_key(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.key.verifying_key().as_bytes())
+    }
+
     fn claim(&self, ask: &Ask, nonce: &str, at: i64) -> Value {
         let token = [&ask.token, &ask.device_token].into_iter().flatten().next().map_or("", String::as_str);
         let (id, scopes) = (self.id(), ask.scopes.join(","));
@@ -56,8 +61,7 @@ impl Device {
             payload.push_str("|linux|");
         }
         let signature = URL_SAFE_NO_PAD.encode(self.key.sign(payload.as_bytes()).to_bytes());
-        let public_key = URL_SAFE_NO_PAD.encode(self.key.verifying_key().as_bytes());
-        json!({"id": id, "publicKey": public_key, "signature": signature, "signedAt": at, "nonce": nonce})
+        json!({"id": id, "publicKey": self.public_key(), "signature": signature, "signedAt": at, "nonce": nonce})
     }
 }
 

@@ -93,6 +93,14 @@ impl<'a> Instance<'a> {
         command
     }
 
+    /// Starts it and ends it without warning, after so long a time.
+    pub(crate) fn start_and_kill(&self, after: Duration) {
+        let mut child = self.run().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(after);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
     /// Runs a doorward command against this instance, on its machine.
     pub(crate) fn command(&self, arguments: &[&str]) -> Output {
         let mut command = self.machine.command(&binary());
