@@ -48,7 +48,7 @@ fn the_local_ca_is_of_use_as_long_as_a_name_has_no_other_certificate() {
     let (cert, key) = house.write_pair("a", &local_ca::tests_leaf(&ca_pem, &hosts(&["a.local"]), now()));
     house.settings.files = vec![FilePair { cert, key }];
     let certificates = house.open(now()).unwrap();
-    assert!(!certificates.local_ca_names().is_some());
+    assert!(certificates.local_ca_names().is_none());
     certificates.follow(hosts(&["192.168.7.7"]), now()).unwrap();
     assert!(certificates.local_ca_names().is_some());
     house.settings.names = hosts(&["a.local", "b.local"]);

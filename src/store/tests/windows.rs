@@ -72,9 +72,9 @@ async fn is_open(store: &Store, clock: &Clock, request: &PendingRequest) -> bool
     let now = clock.now();
     let found = store.request(&request.id).await.unwrap().unwrap();
     let listed = store.requests().await.unwrap();
-    assert_eq!(listed, [found.clone()]);
+    assert_eq!(listed, std::slice::from_ref(&found));
     let known = store.known(&request.device(), &request.caller(), now).await.unwrap();
-    assert_eq!(known.requests, [found.clone()]);
+    assert_eq!(known.requests, std::slice::from_ref(&found));
     assert_eq!(known.waiting.all == 1, !found.is_expired(now));
     !found.is_expired(now)
 }
