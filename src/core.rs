@@ -21,8 +21,11 @@ mod registry;
 pub mod routes;
 mod session;
 mod settings;
+mod setups;
 #[cfg(test)]
 pub(crate) mod testing;
+mod timing;
+mod upgrades;
 mod upkeep;
 mod websocket;
 
@@ -46,11 +49,6 @@ use tracing::info;
 use uuid::Uuid;
 
 use crate::base::clock::Clock;
-use crate::base::limits::CLOSE_WAIT;
-use crate::base::limits::CONNECT_WAIT;
-use crate::base::limits::PING_PERIOD;
-use crate::base::limits::TICK_PERIOD;
-use crate::base::limits::UPKEEP_PERIOD;
 use crate::base::owner_command::OwnerCommand;
 use crate::base::secret::Fingerprint;
 use crate::base::secret::Secret;
@@ -58,12 +56,14 @@ use crate::core::admission::Lobby;
 use crate::core::presence::Board;
 use crate::core::registry::Registry;
 use crate::core::session::Session;
+use crate::core::setups::Setups;
+use crate::core::upgrades::Upgrades;
 use crate::core::websocket::WebSocket;
 use crate::decisions::Decisions;
 use crate::identity::jwks::JwkSet;
 use crate::identity::verifier::Verifier;
+use crate::pairing::paired::Issuer;
 use crate::pairing::throttle::Throttle;
-use crate::protocol::hello::AuthMethod;
 use crate::protocol::refusal::Failure;
 use crate::store::Act;
 use crate::store::Line;
@@ -80,6 +80,7 @@ pub use pairings::Pairings;
 pub use refusal::Refusal;
 pub use refusal::Refused;
 pub use settings::Settings;
+pub use timing::Timing;
 
 /// What the core is made of.
 #[derive(Debug)]
@@ -96,33 +97,6 @@ pub struct Components {
     pub timing: Timing,
     /// How the owner's commands reach it, for the log.
     pub owner: OwnerCommand,
-}
-
-/// The core's waits and periods. The default is that of the limits; tests take shorter ones.
-#[derive(Clone, Copy, Debug)]
-pub struct Timing {
-    /// From the 101 to `connect`.
-    pub connect_wait: Duration,
-    /// From our close frame to the end of the socket.
-    pub close_wait: Duration,
-    /// Between two rounds of upkeep.
-    pub upkeep_period: Duration,
-    /// Between two pings of one socket.
-    pub ping_period: Duration,
-    /// Between two `tick` events.
-    pub tick_period: Duration,
-}
-
-impl Default for Timing {
-    fn default() -> Self {
-        Self {
-            connect_wait: CONNECT_WAIT,
-            close_wait: CLOSE_WAIT,
-            upkeep_period: UPKEEP_PERIOD,
-            ping_period: PING_PERIOD,
-            tick_period: TICK_PERIOD,
-        }
-    }
 }
 
 /// The core: cheap to clone, shared by all event loops.
@@ -169,6 +143,8 @@ struct Inner {
     registry: Arc<Registry>,
     lobby: Lobby,
     board: Board,
+    setups: Setups,
+    upgrades: Upgrades,
     decisions: Decisions,
     draining: watch::Sender<bool>,
     started: Instant,
@@ -199,6 +175,8 @@ impl Core {
             registry: Arc::new(Registry::new(usize::try_from(rounds).unwrap_or(1))),
             lobby: Lobby::default(),
             board: Board::new(Instant::now()),
+            setups: Setups::default(),
+            upgrades: Upgrades::default(),
             decisions: Decisions::default(),
             draining: watch::Sender::new(false),
             started: Instant::now(),
@@ -270,8 +248,9 @@ impl Core {
         Pairings { core: Arc::clone(&self.inner) }
     }
 
-    /// Makes a new gateway token: durable when this returns, the old one dead at once, and every socket that came in
-    /// with it closed.
+    /// Makes a new gateway token: durable when this returns, the old one dead at once, and with it every device token that
+    /// was handed out to whoever knew it, every setup code, and every socket that came in by any of them. Devices stay
+    /// paired: whoever knows the new token is handed others.
     ///
     /// # Errors
     /// [`CoreError`] when the file is not ours to write, or could not be written; then the old token stays.
@@ -285,9 +264,8 @@ impl Core {
             let token =
                 tokio::task::spawn_blocking(move || source.rotate()).await.map_err(|_| CoreError::Stopped)??;
             core.secret.store(Arc::new(token.fingerprint()));
-            core.registry.end(&Failure::AuthChanged, |peer| {
-                matches!(peer.arrival.method, AuthMethod::Token | AuthMethod::Password)
-            });
+            core.setups.void();
+            core.registry.end(&Failure::AuthChanged, |peer| matches!(peer.arrival.issuer, Issuer::Gateway(_)));
             info!("gateway token rotated");
             Ok(token)
         });

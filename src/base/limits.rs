@@ -4,6 +4,7 @@
 mod acme;
 mod household;
 mod certificates;
+mod pairing;
 mod log;
 mod store;
 
@@ -13,6 +14,7 @@ pub use acme::*;
 pub use certificates::*;
 pub use household::*;
 pub use log::*;
+pub use pairing::*;
 pub use store::*;
 
 // ---- Connections -------------------------------------------------------------------------
@@ -317,8 +319,6 @@ pub const PENDING_MAX: usize = 50;
 pub const PENDING_PER_CLIENT_MAX: usize = 8;
 /// Of [`PENDING_MAX`], kept for callers from this machine's own networks and for devices already paired.
 pub const PENDING_RESERVE: usize = 10;
-/// Characters of a person's name for a device, as the gateway's schema has it.
-pub const DEVICE_LABEL_CHARS_MAX: usize = 64;
 /// A device's last sight is written down at most this often.
 pub const SEEN_PERIOD_MS: i64 = 300_000;
 /// A request that was seen more than this ahead of now counts as expired: its time cannot be known.

@@ -19,7 +19,7 @@ use super::{Context, Form, print, print_json};
 pub(super) enum Command {
     /// Print the gateway token.
     Show,
-    /// Replace the gateway token by a new one; devices that are paired stay so.
+    /// Replace the gateway token: what was issued under the old one is void; devices stay paired and sign in with it once.
     Rotate,
 }
 

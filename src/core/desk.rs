@@ -12,23 +12,32 @@ use tokio::sync::MutexGuard;
 use tracing::error;
 use tracing::info;
 
+use crate::base::clock::UnixMillis;
 use crate::base::code::Code;
+use crate::base::limits::LABEL_CHARS_MAX;
+use crate::base::printable::printable;
 use crate::core::Inner;
 use crate::core::broadcast;
 use crate::core::judged::judged;
 use crate::core::presence;
 use crate::core::registry::Arrival;
 use crate::core::registry::Registered;
+use crate::core::setups::Handover;
 use crate::decisions;
 use crate::identity::claims::Assertion;
 use crate::identity::claims::OriginClaim;
 use crate::identity::verifier::Verified;
 use crate::pairing::caller::CallerKey;
+use crate::pairing::credential::Shared;
+use crate::pairing::device::DeviceId;
 use crate::pairing::device::Proof;
+use crate::pairing::paired::Generation;
+use crate::pairing::setup::Offer;
 use crate::pairing::step;
 use crate::pairing::step::Admitted;
 use crate::pairing::step::Attempt;
 use crate::pairing::step::Change;
+use crate::pairing::step::Connected;
 use crate::pairing::step::Fresh;
 use crate::pairing::step::Known;
 use crate::pairing::step::Notice;
@@ -36,7 +45,10 @@ use crate::pairing::step::Page;
 use crate::pairing::step::Step;
 use crate::pairing::throttle::Subject;
 use crate::protocol::connect::Connect;
+use crate::protocol::hello::AuthMethod;
 use crate::protocol::refusal::Failure;
+use crate::protocol::scope::Role;
+use crate::protocol::scope::Scope;
 use crate::store::Act;
 use crate::store::StoreError;
 
@@ -64,6 +76,8 @@ pub(super) struct Welcome {
     pub(super) connect: Connect,
     /// What is remembered of it.
     pub(super) judged: Box<decisions::Connect>,
+    /// What was given for a setup code, until the device heard of it.
+    pub(super) handover: Option<Handover>,
 }
 
 /// An applicant that was not.
@@ -131,7 +145,9 @@ impl Inner {
         let subject = Subject::of(&claims.origin, &proof, known.device.as_ref());
         let (fresh, gateway) = (Fresh::random()?, self.secret.load());
         let (shared, reservation) = self.throttle().judge(subject, &connect.auth, &gateway, Instant::now());
-        let attempt = Attempt { connect: &connect, origin: &claims.origin, page, proof, shared, fresh };
+        let offer = self.offer(&connect, device, shared);
+        let (origin, generation) = (&claims.origin, Generation::of(&gateway));
+        let attempt = Attempt { connect: &connect, origin, page, proof, shared, offer, generation, fresh };
         let Step { changes, notices, outcome } = step::connect(&known, attempt, now);
         if let Some(reservation) = reservation {
             self.throttle().settle(reservation, outcome.verdict, Instant::now());
@@ -139,6 +155,7 @@ impl Inner {
         let act = Act { name: "connect", actor: actor(&claims.origin), connection: Some(claims.cid.clone()), at: now };
         self.commit(&changes, &act).await?;
         self.tell(&notices, claims, code);
+        let handover = self.redeemed(&connect, &outcome, now);
         let judged = judged(&connect, device, shared, &outcome);
         let admitted = match outcome.outcome {
             Ok(admitted) => admitted,
@@ -150,17 +167,44 @@ impl Inner {
             version: connect.version,
             role: admitted.role,
             scopes: admitted.scopes.clone(),
-            method: admitted.method,
+            issuer: admitted.issuer,
+            origin: may_ask(&admitted).then(|| Box::new(claims.origin.without_steps())),
+            url: admitted.scopes.covers(&Scope::ADMIN).then(|| url(claims)),
             presence: presence::entry(&connect, claims, &admitted, now),
         });
-        Ok(Ok(Welcome { registered, admitted, connect, judged }))
+        Ok(Ok(Welcome { registered, admitted, connect, judged, handover }))
+    }
+
+    /// What came of the setup code in `connect`. One that may not be tried now is not looked at.
+    fn offer(&self, connect: &Connect, device: Option<DeviceId>, shared: Shared) -> Offer {
+        match (&connect.auth.bootstrap_token, device, shared) {
+            (None, _, _) | (_, _, Shared::Locked { .. }) => Offer::Absent,
+            (Some(secret), Some(device), _) => self.setups.judge(secret, &device, Instant::now()),
+            (Some(_), None, _) => Offer::Void,
+        }
+    }
+
+    /// Binds the setup code by which a device was let in to that device, whatever becomes of the socket.
+    fn redeemed(self: &Arc<Self>, connect: &Connect, outcome: &Connected, now: UnixMillis) -> Option<Handover> {
+        let admitted = outcome.outcome.as_ref().ok()?;
+        let device = admitted.device.filter(|_| admitted.method == AuthMethod::BootstrapToken)?;
+        let secret = connect.auth.bootstrap_token.as_ref()?;
+        let name = connect.client.display_name.as_deref().map(|name| printable(name, LABEL_CHARS_MAX));
+        self.setups.redeem(secret, device, name.as_deref(), now);
+        Some(Handover::new(Arc::clone(self), device))
     }
 
     /// Makes `changes` durable. A failure is logged here once; the caller answers that nothing was done.
     pub(super) async fn commit(&self, changes: &[Change], act: &Act) -> Result<(), StoreError> {
         self.store.commit(changes, act).await.inspect_err(|fault| {
             error!(%fault, hint = %fault.hint(), act = act.name, "nothing was changed");
-        })
+        })?;
+        for change in changes {
+            if let Change::DropRequest { id, end } = change {
+                self.upgrades.ended(id, *end, Instant::now());
+            }
+        }
+        Ok(())
     }
 
     /// Does what durable changes ask for: sockets are closed, and operators told.
@@ -188,6 +232,18 @@ impl Inner {
         }
         broadcast::notice(&self.registry, notice, self.clock.now());
     }
+}
+
+/// Whether a session may come to ask for more than it holds.
+fn may_ask(admitted: &Admitted) -> bool {
+    admitted.device.is_some() && admitted.role == Role::Operator && !admitted.scopes.covers(&Scope::ADMIN)
+}
+
+/// The address that the caller reached us by, as a WebSocket's.
+fn url(claims: &Assertion) -> String {
+    let scheme = if claims.tls.is_some() { "wss" } else { "ws" };
+    let authority = claims.req.as_ref().map(|request| request.authority.as_str()).unwrap_or_default();
+    format!("{scheme}://{authority}")
 }
 
 /// Who did it, for the audit log: the client where it is known, else the peer that did not say for whom it calls.

@@ -6,6 +6,9 @@ use serde_json::Value;
 
 use crate::core::Inner;
 use crate::core::methods::device;
+use crate::core::methods::node;
+use crate::core::methods::scopes;
+use crate::core::methods::setup;
 use crate::core::methods::system;
 use crate::core::registry::Peer;
 use crate::protocol::call::CallError;
@@ -13,14 +16,29 @@ use crate::protocol::frame::Request;
 use crate::protocol::scope::Role;
 use crate::protocol::scope::Scope;
 
+/// What comes of a call that is not refused.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// The socket's task sends nothing: the answer is queued when there is one.
+    Later,
+    /// The payload.
+    Now(Value),
+}
+
+impl From<Value> for Answer {
+    fn from(payload: Value) -> Self {
+        Self::Now(payload)
+    }
+}
+
 /// The one table: each method's name, the scope it needs, and its answer.
 macro_rules! methods {
-    (|$core:ident, $peer:ident, $params:ident| $($name:literal needs $scope:ident: $answer:expr,)+) => {
+    (|$core:ident, $peer:ident, $id:ident, $params:ident| $($name:literal needs $scope:ident: $answer:expr,)+) => {
         /// The methods that `hello-ok` announces.
         pub(super) const METHODS: &[&str] = &[$($name,)+];
 
         /// Answers one call of `peer`.
-        pub(super) async fn call($core: &Arc<Inner>, $peer: &Arc<Peer>, request: &Request) -> Result<Value, CallError> {
+        pub(super) async fn call($core: &Arc<Inner>, $peer: &Arc<Peer>, request: &Request) -> Result<Answer, CallError> {
             let method = request.method.as_str();
             let needed = match method {
                 $($name => Scope::$scope,)+
@@ -28,24 +46,32 @@ macro_rules! methods {
                 unknown => return Err(CallError::MethodUnknown(unknown.to_owned())),
             };
             may_call($peer, needed)?;
-            let $params = request.params.as_deref();
+            let ($id, $params) = (request.id.as_str(), request.params.as_deref());
             match method {
-                $($name => $answer,)+
+                $($name => $answer.map(Into::into),)+
                 unknown => Err(CallError::MethodUnknown(unknown.to_owned())),
             }
         }
     };
 }
 
-methods! { |core, peer, params|
+methods! { |core, peer, id, params|
     "device.pair.approve" needs PAIRING: device::approve(core, peer, params).await,
     "device.pair.list" needs PAIRING: device::list(core, peer, params).await,
     "device.pair.reject" needs PAIRING: device::reject(core, peer, params).await,
     "device.pair.remove" needs PAIRING: device::remove(core, peer, params).await,
     "device.pair.rename" needs PAIRING: device::rename(core, peer, params).await,
+    "device.pair.setupCode" needs ADMIN: setup::code(core, peer, params),
+    "device.pair.setupStatus" needs ADMIN: setup::status(core, params),
+    "device.scopes.requestUpgrade" needs READ: scopes::request(core, peer, params).await,
+    "device.scopes.waitUpgrade" needs READ: scopes::wait(core, peer, id, params).await,
     "device.token.revoke" needs PAIRING: device::revoke(core, peer, params).await,
     "device.token.rotate" needs PAIRING: device::rotate(core, peer, params).await,
     "health" needs READ: Ok(system::health(core)),
+    "node.pair.approve" needs PAIRING: node::decide("node.pair.approve", params),
+    "node.pair.list" needs PAIRING: node::list(core, peer, params).await,
+    "node.pair.reject" needs PAIRING: node::decide("node.pair.reject", params),
+    "node.pair.remove" needs PAIRING: node::remove(core, peer, params).await,
     "status" needs READ: system::status(core, peer).await,
     "system-presence" needs READ: Ok(system::presence(core)),
 }

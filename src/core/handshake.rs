@@ -184,7 +184,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
 
     async fn welcome(mut self, welcome: Welcome, request: &str) -> Option<Box<Session<S, Connected>>> {
         let hello = self.core.hello(&welcome);
-        let Welcome { registered, admitted, connect, judged } = welcome;
+        let Welcome { registered, admitted, connect, judged, handover } = welcome;
         self.remember(None, Outcome::Admitted(judged));
         let claims = self.claims();
         info!(
@@ -197,8 +197,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
         let text = frame::accepted(request, &hello).unwrap_or_default();
         let Self { core, mut socket, state } = self;
         let until = Instant::now() + core.timing.connect_wait;
-        if !matches!(timeout_at(until, send(&mut socket, text)).await, Ok(Ok(()))) {
+        let heard = matches!(timeout_at(until, send(&mut socket, text)).await, Ok(Ok(())));
+        if !heard {
             return None;
+        }
+        if let Some(handover) = handover {
+            handover.confirm();
         }
         state.admission.succeeded();
         socket.widen();
@@ -250,7 +254,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
 
 impl Inner {
     fn hello(&self, welcome: &Welcome) -> Value {
-        let Welcome { registered, admitted, connect, judged: _ } = welcome;
+        let Welcome { registered, admitted, connect, .. } = welcome;
         let now = self.clock.now();
         let (presence, version) = self.board.list(&self.registry, std::time::Instant::now());
         let readable = admitted.scopes.covers(&Scope::READ);
@@ -270,6 +274,7 @@ impl Inner {
             role: admitted.role,
             scopes: &admitted.scopes,
             device_token: admitted.token.as_ref().map(|token| (token, now)),
+            other_tokens: &admitted.other_tokens,
         }
         .payload()
     }

@@ -56,6 +56,9 @@ fn credential(shared: Shared, outcome: &Connected) -> Credential {
     let past = matches!(&outcome.outcome, Ok(_) | Err(Failure::PairingRequired(_) | Failure::PendingFull(_)));
     match shared {
         Shared::Right(_) => Credential::Shared,
+        _ if outcome.outcome.as_ref().is_ok_and(|admitted| admitted.method == AuthMethod::BootstrapToken) => {
+            Credential::Setup
+        }
         // It came past the credentials without the shared one: by its own token.
         _ if past || outcome.outcome.as_ref().is_ok_and(|admitted| admitted.method == AuthMethod::DeviceToken) => {
             Credential::Device
@@ -70,6 +73,7 @@ fn credential(shared: Shared, outcome: &Connected) -> Credential {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pairing::paired::Issuer;
     use crate::pairing::step::Admitted;
     use crate::protocol::refusal::DeviceTokenHope;
     use crate::protocol::refusal::PendingLimit;
@@ -120,6 +124,15 @@ mod tests {
 
     fn admitted(method: AuthMethod) -> Result<Admitted, Failure> {
         let scopes = Scopes::default();
-        Ok(Admitted { device: None, role: Role::Operator, scopes, method, token: None, approved_via: None })
+        Ok(Admitted {
+            device: None,
+            role: Role::Operator,
+            scopes,
+            method,
+            token: None,
+            other_tokens: Vec::new(),
+            issuer: Issuer::Setup,
+            approved_via: None,
+        })
     }
 }

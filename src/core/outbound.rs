@@ -34,11 +34,40 @@ pub(super) struct Event {
     pub(super) payload: Box<RawValue>,
     /// The lists' versions, where it changes one.
     pub(super) version: Option<StateVersion>,
+    /// What becomes of a socket that has no room for it.
+    pub(super) slow: Slow,
+}
+
+/// What becomes of a socket that is too slow for an event.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Slow {
+    /// It is closed: it would never know what it missed.
+    End,
+    /// It goes without this one; the gap in `seq` tells it.
+    Skip,
 }
 
 impl Event {
     fn bytes(&self) -> usize {
         self.payload.get().len() + ENVELOPE_BYTES
+    }
+}
+
+/// What waits.
+#[derive(Debug)]
+enum Item {
+    /// The answer to a call that waited.
+    Answer(String),
+    /// An event, and its `seq` here.
+    Event(Arc<Event>, u64),
+}
+
+impl Item {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Answer(text) => text.len(),
+            Self::Event(event, _) => event.bytes(),
+        }
     }
 }
 
@@ -76,7 +105,7 @@ pub(super) struct Outbound {
 
 #[derive(Debug, Default)]
 struct Queue {
-    events: VecDeque<(Arc<Event>, u64)>,
+    items: VecDeque<Item>,
     /// Counted for what is queued.
     waiting: usize,
     /// Counted for what the socket has taken and not sent yet.
@@ -100,20 +129,41 @@ impl Outbound {
         Self { queue: Mutex::default(), waker: AtomicWaker::new(), budget }
     }
 
-    /// Queues `event`. A slow socket that has no room for it goes without; the gap in `seq` tells the client.
-    pub(super) fn push(&self, event: &Arc<Event>) {
+    /// Queues `event`. A slow socket that has no room for it goes without, or ends, as the event says.
+    ///
+    /// # Errors
+    /// [`NoRoom`]; the socket must end.
+    pub(super) fn push(&self, event: &Arc<Event>) -> Result<(), NoRoom> {
         let mut queue = self.queue();
         if !matches!(queue.closing, Closing::Open) {
-            return;
+            return Ok(());
         }
         queue.sequence += 1;
-        if self.reserve(&queue, event.bytes()) {
-            queue.waiting += event.bytes();
-            let sequence = queue.sequence;
-            queue.events.push_back((Arc::clone(event), sequence));
-            drop(queue);
-            self.waker.wake();
+        let item = Item::Event(Arc::clone(event), queue.sequence);
+        match (self.add(queue, item), event.slow) {
+            (Err(NoRoom), Slow::End) => Err(NoRoom),
+            (Err(NoRoom), Slow::Skip) | (Ok(()), _) => Ok(()),
         }
+    }
+
+    /// Queues the answer to a call that waited.
+    ///
+    /// # Errors
+    /// [`NoRoom`]; an answer must not be left out, so the socket must end.
+    pub(super) fn answer(&self, text: String) -> Result<(), NoRoom> {
+        let queue = self.queue();
+        if matches!(queue.closing, Closing::Open) { self.add(queue, Item::Answer(text)) } else { Ok(()) }
+    }
+
+    fn add(&self, mut queue: MutexGuard<'_, Queue>, item: Item) -> Result<(), NoRoom> {
+        if !self.reserve(&queue, item.bytes()) {
+            return Err(NoRoom);
+        }
+        queue.waiting += item.bytes();
+        queue.items.push_back(item);
+        drop(queue);
+        self.waker.wake();
+        Ok(())
     }
 
     /// Queues a ping.
@@ -174,16 +224,21 @@ impl Outbound {
         if std::mem::take(&mut queue.ping) {
             return Some(Next::Ping);
         }
-        while let Some((event, sequence)) = queue.events.pop_front() {
-            queue.waiting = queue.waiting.saturating_sub(event.bytes());
-            queue.taken += event.bytes();
-            // A payload that is JSON already can be written; were it not, it is left out.
-            if let Ok(text) = frame::event(event.name, &event.payload, Some(sequence), event.version) {
-                return Some(Next::Text(text));
+        while let Some(item) = queue.items.pop_front() {
+            queue.waiting = queue.waiting.saturating_sub(item.bytes());
+            queue.taken += item.bytes();
+            match item {
+                Item::Answer(text) => return Some(Next::Text(text)),
+                // A payload that is JSON already can be written; were it not, it is left out.
+                Item::Event(event, sequence) => {
+                    if let Ok(text) = frame::event(event.name, &event.payload, Some(sequence), event.version) {
+                        return Some(Next::Text(text));
+                    }
+                }
             }
         }
-        if queue.events.capacity() > KEPT_SLOTS {
-            queue.events = VecDeque::new();
+        if queue.items.capacity() > KEPT_SLOTS {
+            queue.items = VecDeque::new();
         }
         None
     }
@@ -206,7 +261,7 @@ impl Outbound {
 
     fn close_queue(&self, queue: &mut Queue, close: Close) {
         if matches!(queue.closing, Closing::Open) {
-            queue.events = VecDeque::new();
+            queue.items = VecDeque::new();
             self.budget.give_back(std::mem::take(&mut queue.waiting));
             queue.ping = false;
             queue.closing = Closing::Asked(close);
@@ -223,7 +278,7 @@ impl Drop for Outbound {
     fn drop(&mut self) {
         let mut queue = self.queue();
         self.budget.give_back(queue.waiting + queue.taken);
-        queue.events.clear();
+        queue.items.clear();
     }
 }
 
@@ -248,20 +303,36 @@ mod tests {
         let (budget, socket) = socket();
         let large = event(MEBIBYTE);
         let pushed = 2 + OUTBOUND_BYTES_PER_SOCKET_MAX / MEBIBYTE;
-        (0..pushed).for_each(|_| socket.push(&large));
+        (0..pushed).for_each(|_| socket.push(&large).unwrap());
         let queued = budget.used() / large.bytes();
         assert!(queued < pushed && budget.used() <= OUTBOUND_BYTES_PER_SOCKET_MAX);
         while let Some(next) = socket.take() {
             assert!(matches!(next, Next::Text(_)));
         }
         // Taken is not sent: there is no more room until it is.
-        socket.push(&large);
+        socket.push(&large).unwrap();
         assert!(socket.take().is_none());
         socket.sent();
         assert_eq!(budget.used(), 0);
-        socket.push(&event(4));
+        socket.push(&event(4)).unwrap();
         let Some(Next::Text(text)) = socket.take() else { panic!("nothing queued") };
         assert!(text.ends_with(&format!("\"seq\":{}}}", pushed + 2)), "{text}");
+    }
+
+    #[test]
+    fn what_must_not_be_missed_ends_a_socket_that_has_no_room() {
+        let (_, socket) = socket();
+        let text = "x".repeat(OUTBOUND_BYTES_PER_SOCKET_MAX);
+        assert_eq!(socket.answer(text), Ok(()));
+        let payload = RawValue::from_string("{}".to_owned()).unwrap();
+        let news = Arc::new(Event { name: "health", payload, version: None, slow: Slow::End });
+        assert_eq!((socket.push(&news), socket.answer("late".to_owned())), (Err(NoRoom), Err(NoRoom)));
+        assert_eq!(socket.push(&event(4)), Ok(()), "what may be missed is");
+        let Some(Next::Text(_)) = socket.take() else { panic!("nothing queued") };
+        socket.sent();
+        assert_eq!((socket.answer("late".to_owned()), socket.push(&news)), (Ok(()), Ok(())));
+        let Some(Next::Text(text)) = socket.take() else { panic!("nothing queued") };
+        assert_eq!(text, "late");
     }
 
     #[test]
@@ -278,7 +349,7 @@ mod tests {
         let large = event(MEBIBYTE);
         let sockets: Vec<_> = (0..10).map(|_| Outbound::new(Arc::clone(&budget))).collect();
         for socket in &sockets {
-            (0..40).for_each(|_| socket.push(&large));
+            (0..40).for_each(|_| socket.push(&large).unwrap());
         }
         assert!(budget.used() <= OUTBOUND_BYTES_TOTAL_MAX && budget.used() > OUTBOUND_BYTES_TOTAL_MAX - 2 * MEBIBYTE);
         drop(sockets);
@@ -288,13 +359,13 @@ mod tests {
     #[test]
     fn the_first_reason_to_close_stands_and_comes_before_what_is_queued() {
         let (budget, socket) = socket();
-        socket.push(&event(4));
+        socket.push(&event(4)).unwrap();
         socket.ping();
         socket.close(Close::new(4001, "device removed"));
         socket.close(Close::new(1012, "service restart"));
         assert_eq!(socket.take_close(), Some(Close::new(4001, "device removed")));
         assert_eq!(socket.take_close(), None);
-        socket.push(&event(4));
+        socket.push(&event(4)).unwrap();
         assert!(socket.take().is_none() && budget.used() == 0);
     }
 
@@ -305,6 +376,6 @@ mod tests {
 
     fn event(bytes: usize) -> Arc<Event> {
         let payload = RawValue::from_string(format!("\"{}\"", "x".repeat(bytes - 2))).unwrap();
-        Arc::new(Event { name: "tick", payload, version: None })
+        Arc::new(Event { name: "tick", payload, version: None, slow: Slow::Skip })
     }
 }

@@ -17,13 +17,17 @@ use crate::base::secret::Secret;
 use crate::core::Inner;
 use crate::core::registry::Peer;
 use crate::pairing::approval::Approver;
+use crate::pairing::caller::CallerKey;
 use crate::pairing::device::DeviceId;
+use crate::pairing::paired::Issuer;
+use crate::pairing::paired::PairedDevice;
 use crate::pairing::request::Digest;
 use crate::pairing::request::RequestId;
 use crate::pairing::shown::Attendance;
 use crate::pairing::step;
 use crate::pairing::step::Known;
 use crate::pairing::step::Step;
+use crate::pairing::step::Upgrade;
 use crate::protocol::call::CallError;
 use crate::protocol::scope::Role;
 use crate::protocol::scope::Scopes;
@@ -226,6 +230,71 @@ impl Pairings {
         let at = decided.await?;
         info!(device = %id, %role, by = %by.actor(), "device token revoked");
         Ok(json!({ "deviceId": id, "role": role, "revokedAtMs": at.0 }))
+    }
+
+    /// The paired devices that may be nodes, of those that `by` may see.
+    pub(super) async fn nodes(&self, by: &Decider) -> Result<Vec<Value>, CallError> {
+        let by = by.clone();
+        let visit = self.core.visit(async move |core| {
+            let approver = by.approver(&core).await?;
+            approver.needs_pairing()?;
+            let devices = core.store.devices().await.map_err(internal)?;
+            let seen = devices.iter().filter(|device| approver.sees(&device.id()));
+            Ok(seen.filter_map(PairedDevice::shown_as_node).collect())
+        });
+        visit.await.unwrap_or(Err(CallError::Internal))
+    }
+
+    /// Lets the device of a session ask for more than it was approved for.
+    pub(super) async fn request_upgrade(
+        &self,
+        peer: &Arc<Peer>,
+        asked: Scopes,
+        by: &Decider,
+    ) -> Result<RequestId, CallError> {
+        let (device, origin) = (peer.arrival.device, peer.arrival.origin.clone());
+        // An administrator holds everything that there is to ask for, and whoever has no device has nobody to give it to.
+        let (Some(device), Some(origin)) = (device, origin) else {
+            return Err(match peer.arrival.device {
+                None => CallError::UpgradeWithoutDevice,
+                Some(_) => CallError::UpgradeNarrows,
+            });
+        };
+        let (by, core) = (by.clone(), Arc::clone(&self.core));
+        let visit = self.core.visit(async move |_| {
+            let _desk = core.desk().await;
+            let (approver, now) = (by.approver(&core).await?, core.clock.now());
+            let Approver::Session { scopes: holds, .. } = &approver else { return Err(CallError::SessionEnded) };
+            let caller = CallerKey::of(&origin);
+            let known = core.store.known(&device, &caller, now).await.map_err(internal)?;
+            let fresh = RequestId::random();
+            let upgrade = Upgrade { device, holds, asked: &asked, origin: &origin, fresh };
+            let step = step::request_upgrade(&known, upgrade, now);
+            let act = by.act("device.scopes.requestUpgrade", now);
+            core.commit(&step.changes, &act).await.map_err(|_| CallError::Internal)?;
+            if let Ok(id) = &step.outcome {
+                core.upgrades.note(*id, device);
+                info!(request = %id, device = %device, "scope upgrade requested");
+            }
+            step.notices.iter().for_each(|notice| core.carry_out(notice));
+            step.outcome
+        });
+        visit.await.unwrap_or(Err(CallError::Internal))
+    }
+
+    /// Hands the device of a session a token for what it was granted meanwhile; its scopes.
+    pub(super) async fn deliver(
+        &self,
+        device: DeviceId,
+        issuer: Issuer,
+        fresh: &Secret<String>,
+        by: &Decider,
+    ) -> Result<Scopes, CallError> {
+        let fresh = fresh.clone();
+        self.decide(Subject::Device(device), "device.scopes.waitUpgrade", by, move |known, _, now| {
+            step::deliver(known, device, issuer, &fresh, now)
+        })
+        .await
     }
 
     /// One decision at the desk: load, decide, commit, carry out.

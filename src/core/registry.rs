@@ -17,10 +17,11 @@ use std::sync::atomic::Ordering;
 use crate::core::outbound::Budget;
 use crate::core::outbound::Event;
 use crate::core::outbound::Outbound;
+use crate::identity::claims::OriginClaim;
 use crate::pairing::approval::Approver;
 use crate::pairing::device::DeviceId;
+use crate::pairing::paired::Issuer;
 use crate::protocol::event::Presence;
-use crate::protocol::hello::AuthMethod;
 use crate::protocol::refusal::Failure;
 use crate::protocol::scope::Role;
 use crate::protocol::scope::Scope;
@@ -80,8 +81,12 @@ pub(super) struct Arrival {
     pub(super) role: Role,
     /// What it was granted.
     pub(super) scopes: Scopes,
-    /// By what it was let in.
-    pub(super) method: AuthMethod,
+    /// On whose word it was let in.
+    pub(super) issuer: Issuer,
+    /// Where it calls from, if it has a device and may come to ask for more.
+    pub(super) origin: Option<Box<OriginClaim>>,
+    /// The address that it reached us by, if it administers.
+    pub(super) url: Option<String>,
     /// How it stands in the presence list.
     pub(super) presence: Presence,
 }
@@ -135,8 +140,8 @@ impl Registry {
     /// Queues `event` for every socket that `wants` it.
     pub(super) fn tell(&self, event: &Arc<Event>, wants: impl Fn(&Peer) -> bool) {
         self.each(|peer| {
-            if wants(peer) {
-                peer.outbound.push(event);
+            if wants(peer) && peer.outbound.push(event).is_err() {
+                peer.end(&Failure::SlowConsumer);
             }
         });
     }

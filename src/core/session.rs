@@ -25,6 +25,7 @@ use crate::base::limits::MESSAGES_PER_SECOND_MAX;
 use crate::base::limits::UNAUTHORIZED_CALLS_MAX;
 use crate::core::Inner;
 use crate::core::dispatch;
+use crate::core::dispatch::Answer;
 use crate::core::outbound::Next;
 use crate::core::registry::Peer;
 use crate::core::registry::Registered;
@@ -173,7 +174,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Connected> {
         drop(text);
         let called = dispatch::call(&self.core, &peer, &request).await;
         let answer = match &called {
-            Ok(payload) => frame::accepted(&request.id, payload),
+            Ok(Answer::Later) => return,
+            Ok(Answer::Now(payload)) => frame::accepted(&request.id, payload),
             Err(error) => frame::refused(&request.id, &error.error(peer.arrival.version)),
         };
         // Never: answers are plain maps, lists and text.

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use http::request::Parts;
 
 use super::registry::Arrival;
+use crate::pairing::paired::Issuer;
 use crate::protocol::event::Presence;
-use crate::protocol::hello::AuthMethod;
 use crate::protocol::scope::Role;
 use crate::protocol::scope::Scope;
 use crate::protocol::scope::Scopes;
@@ -43,7 +43,9 @@ impl Arrival {
             version: Version::V4,
             role: Role::Operator,
             scopes: Scopes::from_iter([Scope::READ]),
-            method: AuthMethod::Token,
+            issuer: Issuer::Setup,
+            origin: None,
+            url: None,
             presence: Presence {
                 text: "sample".to_owned(),
                 ts: 7,

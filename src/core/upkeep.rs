@@ -14,6 +14,8 @@ use crate::core::Inner;
 use crate::core::Timing;
 use crate::core::broadcast;
 use crate::pairing::step;
+use crate::protocol::event;
+use crate::protocol::frame::StateVersion;
 use crate::store::Act;
 use crate::store::StoreError;
 
@@ -32,6 +34,11 @@ pub(super) async fn run(core: Weak<Inner>, timing: Timing) {
             due.tick = now;
             broadcast::tick(&core.registry, core.clock.now());
         }
+        if now.duration_since(due.health) >= timing.health_period {
+            due.health = now;
+            let version = StateVersion { presence: core.registry.presence_version(), health: 1 };
+            broadcast::health(&core.registry, &event::health(core.clock.now(), 0), version);
+        }
         if now.duration_since(due.expiry) >= EXPIRY_PERIOD {
             due.expiry = now;
             // The next round tries again: an expired request is refused by its own time in any case.
@@ -47,13 +54,14 @@ pub(super) async fn run(core: Weak<Inner>, timing: Timing) {
 /// When each thing was last done.
 struct Due {
     tick: Instant,
+    health: Instant,
     expiry: Instant,
     flush: Instant,
 }
 
 impl Due {
     fn new(now: Instant) -> Self {
-        Self { tick: now, expiry: now, flush: now }
+        Self { tick: now, health: now, expiry: now, flush: now }
     }
 }
 

@@ -275,6 +275,7 @@ fn connected(connect: &Connect) -> Connected {
             Credential::Device => "its own device token, which is valid",
             Credential::Locked => "not looked at: too many wrong ones came from there",
             Credential::Missing => "none",
+            Credential::Setup => "a setup code, which is right",
             Credential::Shared => "the gateway's secret, which is right",
             Credential::Wrong => "wrong",
         },

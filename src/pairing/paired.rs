@@ -53,6 +53,8 @@ impl Profile {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ApprovedVia {
+    /// A setup code that a person made.
+    Bootstrap,
     /// A person, who named the request.
     Owner,
     /// Local and in possession of the gateway's secret.
@@ -63,6 +65,7 @@ impl ApprovedVia {
     /// The wire's word.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Bootstrap => "bootstrap",
             Self::Owner => "owner",
             Self::Silent => "silent",
         }
@@ -120,11 +123,60 @@ pub struct Grant {
     pub revoked_at: Option<UnixMillis>,
 }
 
+/// On whose word a device token was handed out, or a session let in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Issuer {
+    /// Who knew the gateway's secret of this generation: it is void with that secret.
+    Gateway(Generation),
+    /// Who held a setup code: it never knew the gateway's secret.
+    Setup,
+}
+
+/// One gateway secret, as it is told from the one before and after it; nothing can be tried against it that could not be
+/// tried against the secret's hash.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Generation(Fingerprint);
+
+impl Generation {
+    /// That of the gateway's secret, whose hash this is.
+    pub fn of(gateway: &Fingerprint) -> Self {
+        Self(Fingerprint::of(&[b"doorward issuer generation\0".as_slice(), gateway.as_bytes()].concat()))
+    }
+}
+
+impl Issuer {
+    /// Whether what it handed out counts while the gateway's secret is of generation `now`.
+    pub fn holds(&self, now: Generation) -> bool {
+        match self {
+            Self::Gateway(then) => *then == now,
+            Self::Setup => true,
+        }
+    }
+
+    /// As it is stored.
+    pub fn to_text(self) -> String {
+        match self {
+            Self::Gateway(Generation(generation)) => format!("gateway:{}", generation.to_hex()),
+            Self::Setup => "setup".to_owned(),
+        }
+    }
+
+    /// Reads what [`Issuer::to_text`] writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.strip_prefix("gateway:") {
+            Some(generation) => Fingerprint::from_hex(generation).map(|hash| Self::Gateway(Generation(hash))),
+            None => (text == "setup").then_some(Self::Setup),
+        }
+    }
+}
+
 /// A device token as we keep it: never the token itself.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct DeviceToken {
     /// SHA-256 of the token.
     pub fingerprint: Fingerprint,
+    /// On whose word it was handed out.
+    pub issuer: Issuer,
     /// When it was handed out.
     pub created_at: UnixMillis,
     /// Whether it replaced another, and when.

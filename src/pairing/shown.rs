@@ -74,6 +74,18 @@ impl PairedDevice {
     }
 }
 
+impl PairedDevice {
+    /// The device as `node.pair.list` has it, if it may be a node.
+    pub fn shown_as_node(&self) -> Option<Value> {
+        let grant = self.living_grant(Role::Node)?;
+        let mut shown = profile(&self.profile);
+        set(&mut shown, "nodeId", json!(self.id()));
+        set(&mut shown, "createdAtMs", json!(grant.created_at.0));
+        set(&mut shown, "approvedAtMs", json!(self.approved_at.0));
+        Some(Value::Object(shown))
+    }
+}
+
 fn profile(profile: &Profile) -> Map<String, Value> {
     match json!(profile) {
         Value::Object(shown) => shown,

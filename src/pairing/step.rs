@@ -4,7 +4,9 @@
 mod admit;
 mod connect;
 mod decide;
+mod redeem;
 mod token;
+mod upgrade;
 mod wait;
 
 pub use connect::connect;
@@ -14,8 +16,11 @@ pub use decide::reject;
 pub use decide::remove;
 pub use decide::rename;
 pub use token::Rotated;
+pub use token::deliver;
 pub use token::revoke;
 pub use token::rotate;
+pub use upgrade::Upgrade;
+pub use upgrade::request_upgrade;
 
 use crate::base::clock::UnixMillis;
 use crate::base::secret::Secret;
@@ -24,9 +29,12 @@ use crate::pairing::credential::Shared;
 use crate::pairing::device::DeviceId;
 use crate::pairing::device::Proof;
 use crate::pairing::paired::ApprovedVia;
+use crate::pairing::paired::Generation;
+use crate::pairing::paired::Issuer;
 use crate::pairing::paired::PairedDevice;
 use crate::pairing::request::PendingRequest;
 use crate::pairing::request::RequestId;
+use crate::pairing::setup::Offer;
 use crate::protocol::connect::Connect;
 use crate::protocol::event::Decision;
 use crate::protocol::hello::AuthMethod;
@@ -67,6 +75,10 @@ pub struct Attempt<'a> {
     pub proof: Proof,
     /// What came of its shared secret.
     pub shared: Shared,
+    /// What came of its setup code.
+    pub offer: Offer,
+    /// Which the gateway's secret is now: tokens of an earlier one are void.
+    pub generation: Generation,
     /// Random values, should they be needed.
     pub fresh: Fresh,
 }
@@ -87,6 +99,8 @@ pub struct Fresh {
     pub request: RequestId,
     /// A new device token.
     pub token: Secret<String>,
+    /// One more, for the device's other role.
+    pub other_token: Secret<String>,
 }
 
 impl Fresh {
@@ -95,7 +109,7 @@ impl Fresh {
     /// # Errors
     /// When the kernel gives no random bytes.
     pub fn random() -> Result<Self, getrandom::Error> {
-        Ok(Self { request: RequestId::random(), token: Secret::random()? })
+        Ok(Self { request: RequestId::random(), token: Secret::random()?, other_token: Secret::random()? })
     }
 }
 
@@ -215,6 +229,10 @@ pub struct Admitted {
     pub method: AuthMethod,
     /// A device token, when one is handed out now.
     pub token: Option<Secret<String>>,
+    /// The tokens of its other roles, when a setup code gave it more than one.
+    pub other_tokens: Vec<(Role, Scopes, Secret<String>)>,
+    /// On whose word it is let in.
+    pub issuer: Issuer,
     /// Set when it was approved at this moment.
     pub approved_via: Option<ApprovedVia>,
 }

@@ -35,6 +35,9 @@ pub enum CallError {
     /// A method that does not exist here.
     #[error("unknown method: {}", printable(.0, METHOD_SHOWN_CHARS_MAX))]
     MethodUnknown(String),
+    /// A node that is not paired.
+    #[error("unknown nodeId")]
+    NodeUnknown,
     /// Parameters that do not fit their schema.
     #[error("invalid {method} params: {faults}")]
     ParamsInvalid {
@@ -70,6 +73,32 @@ pub enum CallError {
     /// Rotating was not the caller's to do, or there is nothing to rotate.
     #[error("device token rotation denied")]
     TokenRotationDenied,
+    /// Codes for new devices are made for a page that is not served here.
+    #[error("join URLs are not served here; give the device the setup code itself")]
+    SetupJoinUrl,
+    /// Too many codes for new devices are open.
+    #[error("too many setup codes are open; wait until some are used or ten minutes old")]
+    SetupsFull,
+    /// An address for new devices that cannot be one.
+    #[error("publicUrl must be a ws, wss, http or https URL")]
+    SetupUrlInvalid,
+    /// A scope upgrade that was never asked for, or is over.
+    #[error("scope upgrade expired or not found")]
+    UpgradeGone,
+    /// A scope upgrade that would take something away.
+    #[error("requested scopes must include the connection's current scopes")]
+    UpgradeNarrows,
+    /// A scope that no operator has.
+    #[error("requested scopes contain an unknown operator scope")]
+    UpgradeScopeUnknown,
+    /// No further scope upgrade can wait now.
+    #[error("device scope upgrade is temporarily unavailable")]
+    UpgradeUnavailable,
+    /// A scope upgrade for a session that has no paired device.
+    #[error(
+        "device scope upgrade requires a paired browser identity; reopen the Control UI over HTTPS or localhost, then retry"
+    )]
+    UpgradeWithoutDevice,
 }
 
 impl CallError {
@@ -82,6 +111,12 @@ impl CallError {
                 .with("missingScope", scope.as_str())
                 .with("requiredScopes", json!([scope])),
             (Self::Internal, _) => ErrorShape::new(ErrorCode::Unavailable, message),
+            (Self::SetupsFull | Self::UpgradeUnavailable, _) => {
+                ErrorShape { retryable: Some(true), ..ErrorShape::new(ErrorCode::Unavailable, message) }
+            }
+            (Self::UpgradeWithoutDevice, _) => ErrorShape::new(ErrorCode::InvalidRequest, message)
+                .with("code", "DEVICE_IDENTITY_REQUIRED")
+                .with("recommendedNextStep", "reopen_control_ui_securely"),
             (Self::DigestMismatch, _) => ErrorShape::new(ErrorCode::InvalidRequest, message)
                 .with("code", "PAIRING_REQUEST_CHANGED")
                 .with("remediationHint", "List the pending requests again and approve what is shown then."),
@@ -128,6 +163,10 @@ mod tests {
                 "invalid device.pair.approve params: at /requestId: must be string",
             ),
             (CallError::LabelMissing, "label required"),
+            (CallError::NodeUnknown, "unknown nodeId"),
+            (CallError::UpgradeGone, "scope upgrade expired or not found"),
+            (CallError::UpgradeNarrows, "requested scopes must include the connection's current scopes"),
+            (CallError::UpgradeScopeUnknown, "requested scopes contain an unknown operator scope"),
             (CallError::RejectionDenied, "device pairing rejection denied"),
             (CallError::RemovalDenied, "device pairing removal denied"),
             (CallError::RenameDenied, "device pairing rename denied"),
@@ -141,6 +180,14 @@ mod tests {
                 let shape = error.error(version);
                 assert_eq!((shape.code, shape.message.as_str()), (ErrorCode::InvalidRequest, message));
             }
+        }
+        for (error, code) in [
+            (CallError::SetupsFull, ErrorCode::Unavailable),
+            (CallError::UpgradeUnavailable, ErrorCode::Unavailable),
+            (CallError::UpgradeWithoutDevice, ErrorCode::InvalidRequest),
+        ] {
+            let shape = error.error(Version::V4);
+            assert_eq!((shape.code, shape.retryable.is_some()), (code, code == ErrorCode::Unavailable), "{error}");
         }
         assert_eq!(CallError::Internal.error(Version::V4).code, ErrorCode::Unavailable);
     }

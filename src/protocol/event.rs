@@ -10,8 +10,18 @@ use crate::protocol::scope::Role;
 use crate::protocol::scope::Scopes;
 
 /// Every event that we send, and no other.
-pub const EVENTS: &[&str] =
-    &[CONNECT_CHALLENGE, DEVICE_PAIR_CHANGED, DEVICE_PAIR_REQUESTED, DEVICE_PAIR_RESOLVED, PRESENCE, TICK];
+pub const EVENTS: &[&str] = &[
+    CONNECT_CHALLENGE,
+    DEVICE_PAIR_CHANGED,
+    DEVICE_PAIR_REQUESTED,
+    DEVICE_PAIR_RESOLVED,
+    DEVICE_SETUP_COMPLETED,
+    DEVICE_SETUP_UNCERTAIN,
+    HEALTH,
+    NODE_PAIR_RESOLVED,
+    PRESENCE,
+    TICK,
+];
 /// The server's first word.
 pub const CONNECT_CHALLENGE: &str = "connect.challenge";
 /// A paired device changed.
@@ -20,6 +30,14 @@ pub const DEVICE_PAIR_CHANGED: &str = "device.pair.changed";
 pub const DEVICE_PAIR_REQUESTED: &str = "device.pair.requested";
 /// A request was decided.
 pub const DEVICE_PAIR_RESOLVED: &str = "device.pair.resolved";
+/// A setup code was redeemed, and its device heard so.
+pub const DEVICE_SETUP_COMPLETED: &str = "device.pair.setup.completed";
+/// A setup code was redeemed by a device that went away before it heard so.
+pub const DEVICE_SETUP_UNCERTAIN: &str = "device.pair.setup.deliveryUncertain";
+/// How this instance is.
+pub const HEALTH: &str = "health";
+/// What a node may do was decided; here only that it is none any more.
+pub const NODE_PAIR_RESOLVED: &str = "node.pair.resolved";
 /// Who is connected changed.
 pub const PRESENCE: &str = "presence";
 /// A sign of life.
@@ -48,6 +66,11 @@ pub enum Decision {
 /// The payload of `device.pair.resolved`.
 pub fn resolved(request_id: &str, device_id: &str, decision: Decision, now: UnixMillis) -> Value {
     json!({ "requestId": request_id, "deviceId": device_id, "decision": decision, "ts": now.0 })
+}
+
+/// The payload of `node.pair.resolved` for a node that was removed: no request was about it.
+pub fn node_removed(node_id: &str, now: UnixMillis) -> Value {
+    json!({ "requestId": "", "nodeId": node_id, "decision": "removed", "ts": now.0 })
 }
 
 /// One entry of the presence list.
@@ -141,6 +164,7 @@ mod tests {
             json!({ "requestId": "r", "deviceId": "d", "decision": "approved", "ts": 7 })
         );
         assert_eq!(resolved("r", "d", Decision::Rejected, now)["decision"], "rejected");
+        assert_eq!(node_removed("n", now), json!({ "requestId": "", "nodeId": "n", "decision": "removed", "ts": 7 }));
         assert_eq!(presence(&[]), json!({ "presence": [] }));
         assert_eq!(health(now, 1)["ok"], true);
         let counted = status("0", 1, 3, Some(Devices { paired: 4, pending: 2 }));

@@ -20,6 +20,8 @@ use crate::protocol::version::Version;
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AuthMethod {
+    /// A setup code.
+    BootstrapToken,
     /// The device's own token.
     DeviceToken,
     /// The gateway's secret, sent as password.
@@ -61,6 +63,8 @@ pub struct HelloOk<'a> {
     pub scopes: &'a Scopes,
     /// The device token, when it is handed out now, and when it was made.
     pub device_token: Option<(&'a Secret<String>, UnixMillis)>,
+    /// The tokens of the device's other roles that are handed out with it, by a setup code.
+    pub other_tokens: &'a [(Role, Scopes, Secret<String>)],
 }
 
 impl HelloOk<'_> {
@@ -77,6 +81,13 @@ impl HelloOk<'_> {
         if let Some((token, issued_at)) = self.device_token {
             insert(&mut auth, "deviceToken", token.expose().as_str());
             insert(&mut auth, "issuedAtMs", issued_at.0);
+            let others = self.other_tokens.iter().map(|(role, scopes, token)| {
+                json!({ "deviceToken": token.expose(), "role": role, "scopes": scopes, "issuedAtMs": issued_at.0 })
+            });
+            let others: Vec<Value> = others.collect();
+            if !others.is_empty() {
+                insert(&mut auth, "deviceTokens", others);
+            }
         }
         let mut features = json!({ "methods": self.methods, "events": self.events });
         let mut policy = json!({
@@ -138,6 +149,7 @@ mod tests {
             role: Role::Operator,
             scopes,
             device_token: token.map(|token| (token, UnixMillis(7))),
+            other_tokens: &[],
         }
         .payload()
     }

@@ -123,6 +123,8 @@ pub enum ProofFault {
 /// Why a proven device may not enter yet.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum PairingReason {
+    /// It says that it is another machine than the one that was approved.
+    MetadataUpgrade,
     /// It is new.
     NotPaired,
     /// It asks for a role it was not approved for.

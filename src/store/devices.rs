@@ -9,6 +9,7 @@ use crate::pairing::device::DeviceId;
 use crate::pairing::device::DevicePublicKey;
 use crate::pairing::paired::DeviceToken;
 use crate::pairing::paired::Grant;
+use crate::pairing::paired::Issuer;
 use crate::pairing::paired::PairedDevice;
 use crate::protocol::scope::Role;
 use crate::store::error::StoreError;
@@ -35,6 +36,7 @@ struct GrantRow {
     created_at: i64,
     revoked_at: Option<i64>,
     token_hash: Option<String>,
+    token_issuer: Option<String>,
     token_created_at: Option<i64>,
     token_rotated_at: Option<i64>,
     token_last_used_at: Option<i64>,
@@ -103,8 +105,8 @@ async fn put_grant(connection: &mut SqliteConnection, id: &str, role: Role, gran
     sqlx::query(
         "INSERT INTO grants
             (device_id, role, scopes, created_at, revoked_at,
-             token_hash, token_created_at, token_rotated_at, token_last_used_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+             token_hash, token_issuer, token_created_at, token_rotated_at, token_last_used_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
     .bind(id)
     .bind(role.as_str())
@@ -112,6 +114,7 @@ async fn put_grant(connection: &mut SqliteConnection, id: &str, role: Role, gran
     .bind(grant.created_at.0)
     .bind(grant.revoked_at.map(|at| at.0))
     .bind(token.map(|token| token.fingerprint.to_hex()))
+    .bind(token.map(|token| token.issuer.to_text()))
     .bind(token.map(|token| token.created_at.0))
     .bind(token.and_then(|token| token.rotated_at).map(|at| at.0))
     .bind(token.and_then(|token| token.last_used_at).map(|at| at.0))
@@ -181,8 +184,11 @@ fn read_grant(grant: GrantRow) -> Result<(Role, Grant), StoreError> {
     let bad = |column| StoreError::Value { table: "grants", column };
     let role = Role::parse(&grant.role).ok_or(bad("role"))?;
     let token = match (grant.token_hash, grant.token_created_at) {
+        // Of before tokens were bound to the gateway's secret: void, and the device is handed another for that secret.
+        (Some(_), Some(_)) if grant.token_issuer.is_none() => None,
         (Some(hash), Some(created_at)) => Some(DeviceToken {
             fingerprint: read_hash(&hash).ok_or(bad("token_hash"))?,
+            issuer: grant.token_issuer.as_deref().and_then(Issuer::parse).ok_or(bad("token_issuer"))?,
             created_at: UnixMillis(created_at),
             rotated_at: grant.token_rotated_at.map(UnixMillis),
             last_used_at: grant.token_last_used_at.map(UnixMillis),

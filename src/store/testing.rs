@@ -14,7 +14,9 @@ use crate::origin::trail::Trail;
 use crate::pairing::device::DevicePublicKey;
 use crate::pairing::paired::ApprovedVia;
 use crate::pairing::paired::DeviceToken;
+use crate::pairing::paired::Generation;
 use crate::pairing::paired::Grant;
+use crate::pairing::paired::Issuer;
 use crate::pairing::paired::Profile;
 use crate::pairing::request::Repair;
 use crate::protocol::connect::ClientId;
@@ -68,6 +70,7 @@ pub(super) fn profile() -> Profile {
 pub(super) fn device(seed: u8) -> PairedDevice {
     let token = DeviceToken {
         fingerprint: Fingerprint::of(&[seed]),
+        issuer: Issuer::Gateway(Generation::of(&Fingerprint::of(&[seed]))),
         created_at: NOW,
         rotated_at: Some(NOW.plus(1)),
         last_used_at: None,

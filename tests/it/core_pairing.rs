@@ -318,13 +318,23 @@ async fn a_new_gateway_token_ends_what_came_in_with_the_old_one() {
     let device = Device::new();
     let token = rig.pair(&device, &["operator.read"]).await;
     let by_secret = rig.connect(HERE, Some(&Device::new()), &rig.ask()).await.hello();
-    let mut by_device = rig.connect(LAN, Some(&device), &with_device_token(&token)).await.hello();
+    let by_device = rig.connect(LAN, Some(&device), &with_device_token(&token)).await.hello();
+    let rotated = Instant::now();
     let fresh = rig.core.rotate_token().await.unwrap();
-    assert_eq!(by_secret.closed().await, (4001, "gateway auth changed".to_owned()));
-    by_device.call("health", json!({})).await.unwrap();
+    for session in [by_secret, by_device] {
+        assert_eq!(session.closed().await, (4001, "gateway auth changed".to_owned()));
+    }
+    assert!(rotated.elapsed() < Duration::from_secs(1));
     let refusal = rig.connect(HERE, Some(&Device::new()), &rig.ask()).await.refused();
     assert_eq!(refusal.error["details"]["code"], "AUTH_TOKEN_MISMATCH");
+    let refusal = rig.connect(LAN, Some(&device), &with_device_token(&token)).await.refused();
+    assert_eq!(refusal.error["details"]["code"], "AUTH_DEVICE_TOKEN_MISMATCH");
     rig.connect(HERE, Some(&Device::new()), &Ask::operator(fresh.expose())).await.hello();
+    // Who was paired stays so, and is handed a token that counts again.
+    let ask = Ask::operator(fresh.expose()).with_scopes(&["operator.read"]);
+    let session = rig.connect(LAN, Some(&device), &ask).await.hello();
+    let token = session.hello["auth"]["deviceToken"].as_str().unwrap();
+    rig.connect(LAN, Some(&device), &with_device_token(token)).await.hello();
 }
 
 #[tokio::test]

@@ -1,13 +1,12 @@
 //! What a socket may do before and after `hello-ok`, and how each wrong turn ends: the core alone.
 
-use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use doorward::base::limits::{
     MESSAGE_BYTES_MAX, SOCKET_READ_BYTES, SOCKETS_BEFORE_HELLO_MAX, SOCKETS_BEFORE_HELLO_PER_CLIENT_MAX,
     SOCKETS_BEFORE_HELLO_RESERVE,
 };
-use doorward::core::{Decider, Refusal, Refused, Timing};
+use doorward::core::{Refusal, Refused, Timing};
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -224,29 +223,6 @@ async fn a_message_beyond_the_promise_of_hello_ends_the_socket() {
     head.extend([0; 4]);
     session.socket.get_mut().write_all(&head).await.unwrap();
     assert_eq!(session.closed().await, (1009, "message too large".to_owned()));
-}
-
-#[tokio::test]
-async fn every_event_that_hello_announces_is_sent_and_no_other() {
-    let rig = Rig::with(brisk()).await;
-    let mut socket = rig.dial(HERE).await.unwrap();
-    let challenge = next_frame(&mut socket).await.unwrap();
-    let mut sent = BTreeSet::from([challenge["event"].as_str().unwrap().to_owned()]);
-    let connect = connect_frame(&challenge["payload"], Some(&Device::new()), &rig.ask()).to_string();
-    socket.send(Message::text(connect)).await.unwrap();
-    let mut owner = verdict(socket).await.hello();
-    let announced: BTreeSet<String> = serde_json::from_value(owner.hello["features"]["events"].clone()).unwrap();
-    let device = Device::new();
-    rig.pair(&device, &["operator.read"]).await;
-    rig.core.pairings().remove(&device.id(), &Decider::owner()).await.unwrap();
-    let until = Instant::now() + Duration::from_secs(5);
-    while sent != announced {
-        let frame = next_frame(&mut owner.socket).await.unwrap();
-        let event = frame["event"].as_str().unwrap().to_owned();
-        assert!(announced.contains(&event), "{event} was never announced");
-        sent.insert(event);
-        assert!(Instant::now() < until, "announced and never sent: {:?}", announced.difference(&sent));
-    }
 }
 
 #[tokio::test]

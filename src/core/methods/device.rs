@@ -11,11 +11,11 @@ use crate::base::limits::LABEL_CHARS_MAX;
 use crate::base::limits::SCOPE_CHARS_MAX;
 use crate::base::limits::SCOPES_MAX;
 use crate::core::Inner;
+use crate::core::methods::read;
 use crate::core::pairings::Decider;
 use crate::core::pairings::Pairings;
 use crate::core::registry::Peer;
 use crate::protocol::call::CallError;
-use crate::protocol::json;
 use crate::protocol::schema::Faults;
 use crate::protocol::schema::Object;
 use crate::protocol::scope::Role;
@@ -110,34 +110,10 @@ fn texts<const N: usize>(
     read(method, params, keys, &[], |_, _| ()).map(|(texts, ())| texts)
 }
 
-/// Reads the parameters of `method`: an object with a text under each of `keys` and what `rest` makes of `others`, and
-/// with no other keys; none at all is an empty one.
-fn read<const N: usize, T>(
-    method: &'static str,
-    params: Option<&RawValue>,
-    keys: [&str; N],
-    others: &[&str],
-    rest: impl FnOnce(&Object<'_>, &mut Faults) -> T,
-) -> Result<([String; N], T), CallError> {
-    let mut faults = Faults::default();
-    let Ok(value) = json::parse(params.map_or("{}", RawValue::get)) else {
-        let faults = Faults::one("", "must NOT have duplicate properties");
-        return Err(CallError::ParamsInvalid { method, faults });
-    };
-    let read = Object::closed(&value, "", &[&keys, others].concat(), &mut faults).map(|params| {
-        let texts = keys.map(|key| params.required_text(key, LABEL_CHARS_MAX, &mut faults));
-        (texts, rest(&params, &mut faults))
-    });
-    match read {
-        Some(read) if faults.is_empty() => Ok(read),
-        _ => Err(CallError::ParamsInvalid { method, faults }),
-    }
-}
-
-fn pairings(core: &Arc<Inner>) -> Pairings {
+pub(in crate::core) fn pairings(core: &Arc<Inner>) -> Pairings {
     Pairings { core: Arc::clone(core) }
 }
 
-fn decider(peer: &Arc<Peer>) -> Decider {
+pub(in crate::core) fn decider(peer: &Arc<Peer>) -> Decider {
     Decider::session(Arc::clone(peer))
 }

@@ -8,7 +8,7 @@ pub(super) const CONNECT: &[Why] = &[
         reason: "auth_changed",
         what: "The owner replaced the gateway token, so every connection that came in with the old one was closed.",
         caller: "Sign in again with the new token.",
-        owner: "doorward token show prints the new token; paired devices come back by themselves.",
+        owner: "doorward token show prints the new token; devices stay paired, and each signs in with it once.",
     },
     Why {
         reason: "bootstrap_token_invalid",

@@ -7,9 +7,12 @@ use crate::base::limits::SEEN_PERIOD_MS;
 use crate::base::secret::Secret;
 use crate::pairing::device::DevicePublicKey;
 use crate::pairing::device::ProvenDevice;
+use crate::pairing::metadata::Pin;
+use crate::pairing::metadata::pin;
 use crate::pairing::paired::ApprovedVia;
 use crate::pairing::paired::DeviceToken;
 use crate::pairing::paired::Grant;
+use crate::pairing::paired::Issuer;
 use crate::pairing::paired::PairedDevice;
 use crate::pairing::paired::Profile;
 use crate::pairing::step::Admitted;
@@ -17,6 +20,7 @@ use crate::pairing::step::Attempt;
 use crate::pairing::step::Change;
 use crate::pairing::step::Known;
 use crate::pairing::step::Notice;
+use crate::pairing::step::Page;
 use crate::pairing::step::Step;
 use crate::pairing::step::wait::replace;
 use crate::protocol::hello::AuthMethod;
@@ -35,15 +39,26 @@ pub(super) fn admit(
     let (role, id) = (attempt.connect.role, paired.id());
     let mut changes = Vec::new();
     let mut token = None;
-    if grant.token.is_none() {
+    let issuer = issuer(method, grant, attempt);
+    let moved = match pin(&paired.profile, &attempt.connect.client) {
+        Pin::Moved(platform) => Some(platform),
+        Pin::Broken | Pin::Holds => None,
+    };
+    // A token of an earlier gateway secret is none: whoever knows the secret of now gets one in its place.
+    let living = grant.token.filter(|token| token.issuer.holds(attempt.generation));
+    if living.is_none() || moved.is_some() {
         let mut device = paired.clone();
-        token = Some(issue(&mut device, role, attempt, now));
+        if let Some(platform) = moved {
+            device.profile.platform = platform;
+        }
+        token = living.is_none().then(|| issue(&mut device, role, issuer, &attempt.fresh.token, now));
         changes.push(Change::PutDevice(Box::new(device)));
     } else if is_stale(paired, grant, method, now) {
         changes.push(Change::Seen { device: id, role, at: now });
     }
     let scopes = grant.scopes.clone();
-    let admitted = Admitted { device: Some(id), role, scopes, method, token, approved_via: None };
+    let other_tokens = Vec::new();
+    let admitted = Admitted { device: Some(id), role, scopes, method, token, other_tokens, issuer, approved_via: None };
     Step { changes, notices: Vec::new(), outcome: Ok(admitted) }
 }
 
@@ -53,19 +68,34 @@ fn is_stale(paired: &PairedDevice, grant: &Grant, method: AuthMethod, now: UnixM
     old(paired.last_seen_at) || (method == AuthMethod::DeviceToken && old(used))
 }
 
-/// Hands out the attempt's fresh token as that of `role`.
-fn issue(device: &mut PairedDevice, role: Role, attempt: &Attempt<'_>, now: UnixMillis) -> Secret<String> {
-    let token = attempt.fresh.token.clone();
+/// On whose word a session stands that came in by `method`.
+pub(super) fn issuer(method: AuthMethod, grant: &Grant, attempt: &Attempt<'_>) -> Issuer {
+    match (method, grant.token) {
+        (AuthMethod::BootstrapToken, _) => Issuer::Setup,
+        (AuthMethod::DeviceToken, Some(token)) => token.issuer,
+        _ => Issuer::Gateway(attempt.generation),
+    }
+}
+
+/// Hands out `token` as that of `role`.
+pub(super) fn issue(
+    device: &mut PairedDevice,
+    role: Role,
+    issuer: Issuer,
+    token: &Secret<String>,
+    now: UnixMillis,
+) -> Secret<String> {
     if let Some(grant) = device.grants.get_mut(&role) {
         grant.token = Some(DeviceToken {
             fingerprint: token.fingerprint(),
+            issuer,
             created_at: now,
             rotated_at: None,
             last_used_at: None,
         });
     }
     device.last_seen_at = Some(now);
-    token
+    token.clone()
 }
 
 /// Local, with the gateway's secret, an operator: the owner. But a device from which something was taken back, or
@@ -75,7 +105,12 @@ pub(super) fn is_silent(attempt: &Attempt<'_>, paired: Option<&PairedDevice>, me
     let plain = |paired: &PairedDevice| {
         !paired.grants.contains_key(&Role::Node) && paired.grants.values().all(|grant| grant.revoked_at.is_none())
     };
-    attempt.origin.local && secret && attempt.connect.role == Role::Operator && paired.is_none_or(plain)
+    // What says that it is another machine now is looked at by a person, unless it is an app of this machine's own system
+    // that no page can speak through.
+    let app = attempt.page == Page::Absent && attempt.connect.client.is_native_app();
+    let same = |paired: &PairedDevice| app || pin(&paired.profile, &attempt.connect.client) != Pin::Broken;
+    let known = paired.is_none_or(|paired| plain(paired) && same(paired));
+    attempt.origin.local && secret && attempt.connect.role == Role::Operator && known
 }
 
 pub(super) fn approve_silently(
@@ -90,25 +125,30 @@ pub(super) fn approve_silently(
     let profile = Profile::of(&attempt.connect.client);
     let mut device = granted(proven.key(), paired, profile, role, &asked, ApprovedVia::Silent, now);
     let scopes = device.living_grant(role).map(|grant| grant.scopes.clone()).unwrap_or_default();
-    let unissued = device.living_grant(role).is_some_and(|grant| grant.token.is_none());
-    let token = unissued.then(|| issue(&mut device, role, attempt, now));
+    let issuer = Issuer::Gateway(attempt.generation);
+    let held = device.living_grant(role).and_then(|grant| grant.token);
+    let unissued = held.is_none_or(|token| !token.issuer.holds(attempt.generation));
+    let token = unissued.then(|| issue(&mut device, role, issuer, &attempt.fresh.token, now));
     let mut step = Step::unchanged(Ok(Admitted {
         device: Some(proven.id()),
         role,
         scopes,
         method,
         token,
+        other_tokens: Vec::new(),
+        issuer,
         approved_via: Some(ApprovedVia::Silent),
     }));
     for request in known.requests.iter().filter(|request| request.role == role) {
-        replace(&mut step, request, now);
+        replace(&mut step.changes, &mut step.notices, request, now);
     }
     step.changes.push(Change::PutDevice(Box::new(device)));
     step.notices.push(Notice::Changed(proven.id()));
     step
 }
 
-/// `paired`, or a new device, with `scopes` in `role` added to what was approved and not taken back.
+/// `paired`, or a new device, with `scopes` in `role` added to what was approved and not taken back. What it says about
+/// itself is what was looked at now.
 pub(super) fn granted(
     key: DevicePublicKey,
     paired: Option<&PairedDevice>,
@@ -120,7 +160,7 @@ pub(super) fn granted(
 ) -> PairedDevice {
     let mut device = paired.cloned().unwrap_or_else(|| PairedDevice {
         key,
-        profile,
+        profile: profile.clone(),
         label: None,
         grants: BTreeMap::new(),
         approved_via: via,
@@ -135,6 +175,7 @@ pub(super) fn granted(
         None => Grant { scopes: scopes.clone(), token: None, created_at: now, revoked_at: None },
     };
     device.grants.insert(role, grant);
+    device.profile = profile;
     device.approved_via = via;
     device.approved_at = now;
     device

@@ -3,7 +3,14 @@
 use crate::base::clock::UnixMillis;
 use crate::pairing::credential::Shared;
 use crate::pairing::device::Proof;
+use crate::pairing::device::ProvenDevice;
+use crate::pairing::metadata::Pin;
+use crate::pairing::metadata::pin;
+use crate::pairing::paired::Issuer;
 use crate::pairing::paired::PairedDevice;
+use crate::pairing::paired::Profile;
+use crate::pairing::request::PendingRequest;
+use crate::pairing::setup::Offer;
 use crate::pairing::step::Admitted;
 use crate::pairing::step::Attempt;
 use crate::pairing::step::Connected;
@@ -14,11 +21,18 @@ use crate::pairing::step::Verdict;
 use crate::pairing::step::admit::admit;
 use crate::pairing::step::admit::approve_silently;
 use crate::pairing::step::admit::is_silent;
+use crate::pairing::step::redeem::redeem;
+use crate::pairing::step::redeem::repeat;
+use crate::pairing::step::wait::Wish;
 use crate::pairing::step::wait::wait;
+use crate::protocol::connect::ClientId;
 use crate::protocol::connect::Seat;
 use crate::protocol::hello::AuthMethod;
 use crate::protocol::refusal::DeviceTokenHope;
 use crate::protocol::refusal::Failure;
+use crate::protocol::refusal::PairingReason;
+use crate::protocol::refusal::PairingRequired;
+use crate::protocol::refusal::Retry;
 use crate::protocol::refusal::UiFamily;
 use crate::protocol::refusal::Unauthorized;
 use crate::protocol::scope::Role;
@@ -41,17 +55,79 @@ pub fn connect(known: &Known, attempt: Attempt<'_>, now: UnixMillis) -> Step<Con
             (AuthMethod::DeviceToken, verdict_of(attempt.shared))
         }
         Ok(AuthMethod::DeviceToken) => (AuthMethod::DeviceToken, Verdict::Unjudged),
+        // Nor does a setup code.
+        Ok(AuthMethod::BootstrapToken) => (AuthMethod::BootstrapToken, verdict_of(attempt.shared)),
         Ok(method) => (method, Verdict::Right),
         Err((failure, verdict)) => return refused(failure, verdict),
     };
     let (role, asked) = (attempt.connect.role, attempt.connect.scopes.set());
     let grant = paired.and_then(|paired| Some((paired, paired.living_grant(role)?)));
-    match grant {
-        Some((paired, grant)) if grant.scopes.covers_all(&asked) => admit(paired, grant, method, &attempt, now),
+    let same = |paired: &PairedDevice| pin(&paired.profile, &attempt.connect.client) != Pin::Broken;
+    match (grant, &attempt.offer) {
+        (Some((paired, _)), Offer::Good { redeemed_by: Some(by), .. })
+            if method == AuthMethod::BootstrapToken && *by == paired.id() =>
+        {
+            repeat(paired, &attempt, now)
+        }
+        (None, Offer::Good { profile, redeemed_by: None })
+            if method == AuthMethod::BootstrapToken && paired.is_none() =>
+        {
+            redeem(known, &device, profile, &attempt, now)
+        }
+        (Some((paired, grant)), _) if grant.scopes.covers_all(&asked) && same(paired) => {
+            admit(paired, grant, method, &attempt, now)
+        }
         _ if is_silent(&attempt, paired, method) => approve_silently(known, &device, paired, method, &attempt, now),
-        _ => wait(known, &device, paired, &attempt, now),
+        _ => ask_a_person(known, &device, paired, &attempt, now),
     }
     .judged(verdict)
+}
+
+/// The request waits, and the caller is told so.
+fn ask_a_person(
+    known: &Known,
+    device: &ProvenDevice,
+    paired: Option<&PairedDevice>,
+    attempt: &Attempt<'_>,
+    now: UnixMillis,
+) -> Step<Result<Admitted, Failure>> {
+    let wish = Wish {
+        role: attempt.connect.role,
+        asked: &attempt.connect.scopes.set(),
+        profile: Profile::of(&attempt.connect.client),
+        origin: attempt.origin,
+        id: attempt.fresh.request,
+    };
+    let Step { changes, notices, outcome } = wait(known, device.key(), paired, wish, now);
+    let outcome = Err(match outcome {
+        Ok(request) => Failure::PairingRequired(Box::new(answer(&request, paired, attempt))),
+        Err(limit) => Failure::PendingFull(limit),
+    });
+    Step { changes, notices, outcome }
+}
+
+fn answer(request: &PendingRequest, paired: Option<&PairedDevice>, attempt: &Attempt<'_>) -> PairingRequired {
+    let client = &attempt.connect.client;
+    let reason = match paired {
+        None => PairingReason::NotPaired,
+        Some(paired) if pin(&paired.profile, client) == Pin::Broken => PairingReason::MetadataUpgrade,
+        Some(paired) if paired.living_grant(request.role).is_none() => PairingReason::RoleUpgrade,
+        Some(_) => PairingReason::ScopeUpgrade,
+    };
+    let approved = paired.map(|paired| {
+        let scopes = paired.living_grant(request.role).map(|grant| grant.scopes.clone());
+        (paired.living_roles(), scopes.unwrap_or_default())
+    });
+    let waits = client.id == ClientId::ControlUi && request.role == Role::Operator;
+    PairingRequired {
+        reason,
+        request_id: request.id.to_string(),
+        device_id: request.device().to_string(),
+        role: request.role,
+        scopes: attempt.connect.scopes.as_slice().to_vec(),
+        approved,
+        retry: if waits { Retry::Wait } else { Retry::Manual },
+    }
 }
 
 impl Step<Result<Admitted, Failure>> {
@@ -102,6 +178,8 @@ fn without_device(attempt: &Attempt<'_>) -> Step<Connected> {
                 scopes: attempt.connect.scopes.set().intersection(&most),
                 method,
                 token: None,
+                other_tokens: Vec::new(),
+                issuer: Issuer::Gateway(attempt.generation),
                 approved_via: None,
             }))
             .judged(Verdict::Right)
@@ -120,14 +198,21 @@ fn without_device(attempt: &Attempt<'_>) -> Step<Connected> {
     }
 }
 
-/// The shared secret first, then this device's own token, under either of its names.
+/// The shared secret first, then a setup code, then this device's own token, under either of its names.
 fn authenticate(attempt: &Attempt<'_>, paired: Option<&PairedDevice>) -> Result<AuthMethod, (Failure, Verdict)> {
     if let Shared::Right(method) = attempt.shared {
         return Ok(method);
     }
     let auth = &attempt.connect.auth;
+    let role = attempt.connect.role;
+    if let Offer::Good { profile, .. } = &attempt.offer
+        && profile.roles.contains(&role)
+    {
+        return Ok(AuthMethod::BootstrapToken);
+    }
     let explicit = auth.device_token.as_ref();
-    let token = paired.and_then(|paired| paired.living_grant(attempt.connect.role)?.token);
+    let token = paired.and_then(|paired| paired.living_grant(role)?.token);
+    let token = token.filter(|token| token.issuer.holds(attempt.generation));
     let candidate = explicit.or(auth.token.as_ref());
     if let (Some(token), Some(candidate)) = (token, candidate)
         && token.fingerprint.is(candidate.expose())
@@ -138,7 +223,10 @@ fn authenticate(attempt: &Attempt<'_>, paired: Option<&PairedDevice>) -> Result<
     let (reason, verdict) = match attempt.shared {
         Shared::Locked { retry_after_ms } => (Unauthorized::RateLimited { retry_after_ms }, Verdict::Unjudged),
         _ if explicit.is_some() => (Unauthorized::DeviceTokenMismatch, Verdict::Wrong),
-        Shared::Missing if auth.bootstrap_token.is_some() => (Unauthorized::BootstrapTokenInvalid, Verdict::Wrong),
+        Shared::Missing if auth.bootstrap_token.is_some() => {
+            let wrong = if matches!(attempt.offer, Offer::Good { .. }) { Verdict::Unjudged } else { Verdict::Wrong };
+            (Unauthorized::BootstrapTokenInvalid, wrong)
+        }
         Shared::Missing | Shared::Right(_) => (Unauthorized::TokenMissing, Verdict::Unjudged),
         Shared::Wrong => (Unauthorized::TokenMismatch { device_token: hope }, Verdict::Wrong),
     };

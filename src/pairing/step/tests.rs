@@ -1,8 +1,11 @@
 //! The outcome table, row by row, and what people may decide.
 
+mod changes;
 mod decisions;
 mod management;
 mod model;
 mod outcomes;
 mod scene;
+mod setup;
+mod tokens;
 mod waiting;

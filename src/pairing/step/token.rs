@@ -6,6 +6,7 @@ use crate::pairing::approval::Approver;
 use crate::pairing::device::DeviceId;
 use crate::pairing::paired::DeviceToken;
 use crate::pairing::paired::Grant;
+use crate::pairing::paired::Issuer;
 use crate::pairing::paired::PairedDevice;
 use crate::pairing::step::Change;
 use crate::pairing::step::Known;
@@ -53,15 +54,44 @@ pub fn rotate(
     }
     let own = matches!(by, Approver::Session { device: Some(own), .. } if *own == device);
     let token = own.then_some(fresh);
-    let kept = token.as_ref().map(|token| DeviceToken {
+    let kept = grant.token.zip(token.as_ref()).map(|(old, token)| DeviceToken {
         fingerprint: token.fingerprint(),
-        created_at: grant.token.map_or(now, |token| token.created_at),
         rotated_at: Some(now),
         last_used_at: None,
+        ..old
     });
+    // A device that holds none cannot be given one in place of it.
+    let token = token.filter(|_| kept.is_some());
     let grant = Grant { scopes: scopes.clone(), token: kept, ..grant.clone() };
     let rotated = Rotated { at: now, scopes: scopes.clone(), token };
     put(paired, role, grant, rotated)
+}
+
+/// Hands `device` a fresh token for what it was granted as an operator meanwhile, in place of the one it has.
+pub fn deliver(
+    known: &Known,
+    device: DeviceId,
+    issuer: Issuer,
+    fresh: &Secret<String>,
+    now: UnixMillis,
+) -> Step<Result<Scopes, CallError>> {
+    let paired = known.device.as_ref().filter(|paired| paired.id() == device);
+    let granted = paired.and_then(|paired| Some((paired, paired.living_grant(Role::Operator)?)));
+    let Some((paired, grant)) = granted else { return Step::unchanged(Err(CallError::SessionEnded)) };
+    let token = DeviceToken {
+        fingerprint: fresh.fingerprint(),
+        issuer,
+        created_at: grant.token.map_or(now, |token| token.created_at),
+        rotated_at: grant.token.map(|_| now),
+        last_used_at: None,
+    };
+    let (scopes, mut given) = (grant.scopes.clone(), paired.clone());
+    given.grants.insert(Role::Operator, Grant { token: Some(token), ..grant.clone() });
+    Step {
+        changes: vec![Change::PutDevice(Box::new(given))],
+        notices: vec![Notice::Changed(device)],
+        outcome: Ok(scopes),
+    }
 }
 
 /// Takes the grant of `device` in `role` back; the device must be approved anew.

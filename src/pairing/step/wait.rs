@@ -5,78 +5,86 @@ use crate::base::limits::PENDING_MAX;
 use crate::base::limits::PENDING_PER_CLIENT_MAX;
 use crate::base::limits::PENDING_RESERVE;
 use crate::base::limits::SCOPES_MAX;
+use crate::identity::claims::OriginClaim;
 use crate::origin::Class;
 use crate::pairing::caller::CallerKey;
-use crate::pairing::device::ProvenDevice;
+use crate::pairing::device::DevicePublicKey;
 use crate::pairing::paired::PairedDevice;
 use crate::pairing::paired::Profile;
 use crate::pairing::request::PendingRequest;
 use crate::pairing::request::Repair;
-use crate::pairing::step::Admitted;
-use crate::pairing::step::Attempt;
+use crate::pairing::request::RequestId;
 use crate::pairing::step::Change;
 use crate::pairing::step::Known;
 use crate::pairing::step::Notice;
 use crate::pairing::step::RequestEnd;
 use crate::pairing::step::Step;
-use crate::protocol::connect::ClientId;
 use crate::protocol::event::Decision;
-use crate::protocol::refusal::Failure;
-use crate::protocol::refusal::PairingReason;
-use crate::protocol::refusal::PairingRequired;
 use crate::protocol::refusal::PendingLimit;
-use crate::protocol::refusal::Retry;
 use crate::protocol::scope::Role;
 use crate::protocol::scope::Scopes;
 
 /// How long a refresh of a pending request may stay unwritten: a client in a loop shall not wear out the disk.
 const REFRESH_MS: i64 = 1_000;
 
+/// What a device asks a person for.
+#[derive(Debug)]
+pub(super) struct Wish<'a> {
+    /// As what.
+    pub(super) role: Role,
+    /// To do what.
+    pub(super) asked: &'a Scopes,
+    /// What it says about itself.
+    pub(super) profile: Profile,
+    /// Where it calls from.
+    pub(super) origin: &'a OriginClaim,
+    /// The id of a new request, should there be one.
+    pub(super) id: RequestId,
+}
+
 /// Not approved for this: the request waits, under one id as long as nothing in its digest changes.
 pub(super) fn wait(
     known: &Known,
-    device: &ProvenDevice,
+    key: DevicePublicKey,
     paired: Option<&PairedDevice>,
-    attempt: &Attempt<'_>,
+    wish: Wish<'_>,
     now: UnixMillis,
-) -> Step<Result<Admitted, Failure>> {
-    let (role, asked) = (attempt.connect.role, &attempt.connect.scopes.set());
+) -> Step<Result<PendingRequest, PendingLimit>> {
+    let Wish { role, asked, profile, origin, id } = wish;
     let own: Vec<&PendingRequest> = known.requests.iter().filter(|request| request.role == role).collect();
-    let mut step = Step::unchanged(Err(Failure::Internal));
-    let living = own.iter().copied().find(|request| !request.is_expired(now) && request.key == device.key());
+    let living = own.iter().copied().find(|request| !request.is_expired(now) && request.key == key);
     let mut request = PendingRequest {
-        id: attempt.fresh.request,
-        key: device.key(),
-        profile: living.map_or_else(|| Profile::of(&attempt.connect.client), |living| living.profile.clone()),
+        id,
+        key,
+        profile: living.map_or(profile, |living| living.profile.clone()),
         role,
         scopes: living.map_or_else(|| asked.clone(), |living| merged(&living.scopes, asked)),
-        origin: attempt.origin.without_steps(),
+        origin: origin.without_steps(),
         repair: if paired.is_some() { Repair::Yes } else { Repair::No },
         created_at: now,
         refreshed_at: now,
     };
+    let (mut changes, mut notices) = (Vec::new(), Vec::new());
     match living {
         // What it asks now is covered by what it asked before: the same request, seen again.
         Some(living) if living.scopes.covers_all(asked) && same_sight(living, &request) => {
             request = PendingRequest { origin: request.origin, refreshed_at: now, ..living.clone() };
             if now.since(living.refreshed_at).abs() >= REFRESH_MS {
-                step.changes.push(Change::PutRequest(Box::new(request.clone())));
+                changes.push(Change::PutRequest(Box::new(request.clone())));
             }
         }
         _ => {
-            if let Some(limit) = full(known, living, paired, attempt) {
-                step.outcome = Err(Failure::PendingFull(limit));
-                return step;
+            if let Some(limit) = full(known, living, paired, origin) {
+                return Step::unchanged(Err(limit));
             }
             for old in own {
-                replace(&mut step, old, now);
+                replace(&mut changes, &mut notices, old, now);
             }
-            step.changes.push(Change::PutRequest(Box::new(request.clone())));
-            step.notices.push(Notice::Requested(Box::new(request.clone())));
+            changes.push(Change::PutRequest(Box::new(request.clone())));
+            notices.push(Notice::Requested(Box::new(request.clone())));
         }
     }
-    step.outcome = Err(Failure::PairingRequired(Box::new(answer(&request, paired, attempt))));
-    step
+    Step { changes, notices, outcome: Ok(request) }
 }
 
 /// What a request asks for that takes another's place: both, as the newer gateway has it, unless a device that asks
@@ -93,10 +101,10 @@ fn same_sight(living: &PendingRequest, seen: &PendingRequest) -> bool {
 }
 
 /// Ends `old`, whose place another request or an approval takes.
-pub(super) fn replace(step: &mut Step<Result<Admitted, Failure>>, old: &PendingRequest, now: UnixMillis) {
+pub(super) fn replace(changes: &mut Vec<Change>, notices: &mut Vec<Notice>, old: &PendingRequest, now: UnixMillis) {
     let end = if old.is_expired(now) { RequestEnd::Expired } else { RequestEnd::Superseded };
-    step.changes.push(Change::DropRequest { id: old.id, end });
-    step.notices.push(Notice::Resolved { request: old.id, device: old.device(), decision: Decision::Rejected });
+    changes.push(Change::DropRequest { id: old.id, end });
+    notices.push(Notice::Resolved { request: old.id, device: old.device(), decision: Decision::Rejected });
 }
 
 /// Whether no further request may wait. One that takes another's place needs no new one in all, but may be
@@ -105,11 +113,11 @@ fn full(
     known: &Known,
     living: Option<&PendingRequest>,
     paired: Option<&PairedDevice>,
-    attempt: &Attempt<'_>,
+    origin: &OriginClaim,
 ) -> Option<PendingLimit> {
-    let near = matches!(attempt.origin.class, Class::Local | Class::Private | Class::Tailnet);
+    let near = matches!(origin.class, Class::Local | Class::Private | Class::Tailnet);
     let places = if near || paired.is_some() { PENDING_MAX } else { PENDING_MAX - PENDING_RESERVE };
-    let caller = CallerKey::of(attempt.origin);
+    let caller = CallerKey::of(origin);
     let replaced_here = living.is_some_and(|living| living.caller() == caller);
     if living.is_none() && known.waiting.all >= places {
         Some(PendingLimit::All)
@@ -117,27 +125,5 @@ fn full(
         Some(PendingLimit::Client)
     } else {
         None
-    }
-}
-
-fn answer(request: &PendingRequest, paired: Option<&PairedDevice>, attempt: &Attempt<'_>) -> PairingRequired {
-    let reason = match paired {
-        None => PairingReason::NotPaired,
-        Some(paired) if paired.living_grant(request.role).is_none() => PairingReason::RoleUpgrade,
-        Some(_) => PairingReason::ScopeUpgrade,
-    };
-    let approved = paired.map(|paired| {
-        let scopes = paired.living_grant(request.role).map(|grant| grant.scopes.clone());
-        (paired.living_roles(), scopes.unwrap_or_default())
-    });
-    let waits = attempt.connect.client.id == ClientId::ControlUi && request.role == Role::Operator;
-    PairingRequired {
-        reason,
-        request_id: request.id.to_string(),
-        device_id: request.device().to_string(),
-        role: request.role,
-        scopes: attempt.connect.scopes.as_slice().to_vec(),
-        approved,
-        retry: if waits { Retry::Wait } else { Retry::Manual },
     }
 }

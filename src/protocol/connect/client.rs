@@ -132,6 +132,15 @@ impl Client {
         matches!(self.id, ClientId::ControlUi | ClientId::Tui | ClientId::BrowserCopilot)
     }
 
+    /// Whether this is an app of the system itself, that a person looks at.
+    pub fn is_native_app(&self) -> bool {
+        let app = matches!(
+            self.id,
+            ClientId::Android | ClientId::Ios | ClientId::Linux | ClientId::Macos | ClientId::Watchos
+        );
+        app && self.mode == ClientMode::Ui
+    }
+
     /// Whether this is the command line itself.
     pub fn is_cli(&self) -> bool {
         self.id == ClientId::Cli && self.mode == ClientMode::Cli

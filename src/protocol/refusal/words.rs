@@ -129,6 +129,7 @@ fn pairing_required(waiting: &PairingRequired, version: Version) -> ErrorShape {
             .with("requestId", waiting.request_id.as_str());
     }
     let (reason, text) = match waiting.reason {
+        PairingReason::MetadataUpgrade => ("metadata-upgrade", "device identity changed and must be re-approved"),
         PairingReason::NotPaired => ("not-paired", "device is not approved yet"),
         PairingReason::RoleUpgrade => ("role-upgrade", "device is asking for a higher role than currently approved"),
         PairingReason::ScopeUpgrade => ("scope-upgrade", "device is asking for more scopes than currently approved"),

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use doorward::base::clock::{Clock, UnixMillis};
 use doorward::base::owner_command::OwnerCommand;
@@ -58,6 +60,7 @@ pub(crate) fn brisk() -> Timing {
         connect_wait: Duration::from_millis(300),
         close_wait: Duration::from_millis(200),
         upkeep_period: Duration::from_millis(50),
+        health_period: Duration::from_millis(100),
         ping_period: Duration::from_millis(200),
         tick_period: Duration::from_millis(100),
     }
@@ -166,6 +169,15 @@ pub(crate) fn upgrade() -> Request<Bytes> {
 pub(crate) fn with_device_token(token: &str) -> Ask {
     let mut ask = Ask::operator("").with_scopes(&[]);
     (ask.token, ask.device_token) = (None, Some(token.to_owned()));
+    ask
+}
+
+/// A new device's connect with the setup code that `device.pair.setupCode` answered, as an app reads it.
+pub(crate) fn with_setup_code(made: &Value) -> Ask {
+    let code = URL_SAFE_NO_PAD.decode(made["setupCode"].as_str().unwrap()).unwrap();
+    let code: Value = serde_json::from_slice(&code).unwrap();
+    let mut ask = Ask::operator("").with_scopes(&["operator.read"]);
+    (ask.token, ask.setup_code) = (None, Some(code["bootstrapToken"].as_str().unwrap().to_owned()));
     ask
 }
 

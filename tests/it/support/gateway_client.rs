@@ -53,12 +53,13 @@ impl Device {
     }
 
     fn claim(&self, ask: &Ask, nonce: &str, at: i64) -> Value {
-        let token = [&ask.token, &ask.device_token].into_iter().flatten().next().map_or("", String::as_str);
+        let token =
+            [&ask.token, &ask.device_token, &ask.setup_code].into_iter().flatten().next().map_or("", String::as_str);
         let (id, scopes) = (self.id(), ask.scopes.join(","));
         let (client, mode) = ask.client;
         let mut payload = format!("{}|{id}|{client}|{mode}|{}|{scopes}|{at}|{token}|{nonce}", ask.payload, ask.role);
         if ask.payload == "v3" {
-            payload.push_str("|linux|");
+            payload.push_str(&format!("|{}|", ask.platform.to_ascii_lowercase()));
         }
         let signature = URL_SAFE_NO_PAD.encode(self.key.sign(payload.as_bytes()).to_bytes());
         json!({"id": id, "publicKey": self.public_key(), "signature": signature, "signedAt": at, "nonce": nonce})
@@ -75,6 +76,8 @@ pub(crate) struct Ask {
     pub(crate) scopes: Vec<String>,
     pub(crate) token: Option<String>,
     pub(crate) device_token: Option<String>,
+    pub(crate) setup_code: Option<String>,
+    pub(crate) platform: &'static str,
     pub(crate) headers: Vec<(String, String)>,
 }
 
@@ -89,6 +92,8 @@ impl Ask {
             scopes: ALL_SCOPES.map(str::to_owned).to_vec(),
             token: Some(token.to_owned()),
             device_token: None,
+            setup_code: None,
+            platform: "linux",
             headers: Vec::new(),
         }
     }
@@ -106,7 +111,9 @@ impl Ask {
 
     fn auth(&self) -> Value {
         let mut auth = serde_json::Map::new();
-        for (name, value) in [("token", &self.token), ("deviceToken", &self.device_token)] {
+        for (name, value) in
+            [("token", &self.token), ("deviceToken", &self.device_token), ("bootstrapToken", &self.setup_code)]
+        {
             if let Some(value) = value {
                 auth.insert(name.to_owned(), json!(value));
             }
@@ -218,6 +225,11 @@ impl Session {
         }
     }
 
+    /// The names of all events that came while calls waited.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.events.iter().map(|event| event["event"].as_str().unwrap().to_owned()).collect()
+    }
+
     /// The payloads of events of this name that came while calls waited.
     pub(crate) fn heard(&self, name: &str) -> Vec<&Value> {
         self.events.iter().filter(|event| event["event"] == name).map(|event| &event["payload"]).collect()
@@ -282,7 +294,7 @@ pub(crate) fn connect_frame(challenge: &Value, device: Option<&Device>, ask: &As
     let (id, mode) = ask.client;
     let mut params = json!({
         "minProtocol": ask.protocol, "maxProtocol": ask.protocol, "role": ask.role, "scopes": ask.scopes, "caps": [],
-        "client": {"id": id, "version": "2026.9.6", "platform": "linux", "mode": mode}, "auth": ask.auth(),
+        "client": {"id": id, "version": "2026.9.6", "platform": ask.platform, "mode": mode}, "auth": ask.auth(),
     });
     if let Some(device) = device {
         params["device"] = device.claim(ask, nonce, at);

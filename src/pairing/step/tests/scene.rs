@@ -10,7 +10,6 @@ use serde_json::json;
 
 use crate::base::clock::UnixMillis;
 use crate::base::secret::Fingerprint;
-use crate::base::secret::Secret;
 use crate::identity::claims::OriginClaim;
 use crate::pairing::caller::CallerKey;
 use crate::pairing::credential::Shared;
@@ -19,9 +18,11 @@ use crate::pairing::device::DeviceId;
 use crate::pairing::device::DevicePublicKey;
 use crate::pairing::device::Proof;
 use crate::pairing::device::prove;
+use crate::pairing::paired::Generation;
 use crate::pairing::paired::PairedDevice;
 use crate::pairing::request::PendingRequest;
 use crate::pairing::request::RequestId;
+use crate::pairing::setup::Offer;
 use crate::pairing::step::Attempt;
 use crate::pairing::step::Change;
 use crate::pairing::step::Connected;
@@ -50,6 +51,8 @@ pub(super) struct Caller {
     pub(super) scopes: Vec<&'static str>,
     pub(super) token: Option<String>,
     pub(super) device_token: Option<String>,
+    pub(super) setup_code: Option<&'static str>,
+    pub(super) platform: &'static str,
     pub(super) page: Page,
     pub(super) locked: bool,
 }
@@ -66,6 +69,8 @@ pub(super) fn stranger() -> Caller {
         scopes: vec!["operator.read"],
         token: Some(SECRET.to_owned()),
         device_token: None,
+        setup_code: None,
+        platform: "linux",
         page: Page::Absent,
         locked: false,
     }
@@ -93,19 +98,27 @@ impl Caller {
         let (id, mode) = self.client;
         let mut params = json!({
             "minProtocol": 4, "maxProtocol": 4, "role": self.role, "scopes": self.scopes,
-            "client": { "id": id, "mode": mode, "version": "1", "platform": "linux" }, "auth": {},
+            "client": { "id": id, "mode": mode, "version": "1", "platform": self.platform }, "auth": {},
         });
         for (key, token) in [("token", &self.token), ("deviceToken", &self.device_token)] {
             if let Some(token) = token {
                 params["auth"][key] = json!(token);
             }
         }
+        if let Some(code) = self.setup_code {
+            params["auth"]["bootstrapToken"] = json!(code);
+        }
         if let Some(device) = self.device {
             let (key, public) = (key(device), public(device));
-            let signed = self.token.as_ref().or(self.device_token.as_ref()).map_or("", String::as_str);
+            let signed = self.token.as_deref().or(self.device_token.as_deref()).or(self.setup_code).unwrap_or_default();
             let scopes = self.scopes.join(",");
-            let text =
-                format!("v3|{}|{id}|{mode}|{}|{scopes}|{}|{signed}|nonce|linux|", public.id(), self.role, START.0);
+            let text = format!(
+                "v3|{}|{id}|{mode}|{}|{scopes}|{}|{signed}|nonce|{}|",
+                public.id(),
+                self.role,
+                START.0,
+                self.platform.to_ascii_lowercase()
+            );
             let signature = base64::Engine::encode(
                 &base64::engine::general_purpose::URL_SAFE_NO_PAD,
                 key.sign(text.as_bytes()).to_bytes(),
@@ -138,6 +151,10 @@ pub(super) struct Memory {
     pub(super) requests: BTreeMap<RequestId, PendingRequest>,
     /// Added to the count of waiting requests: of all, of one client.
     pub(super) crowd: (usize, usize),
+    /// What any setup code comes to.
+    pub(super) offer: Offer,
+    /// The gateway's secret, if it is another one by now.
+    pub(super) secret: Option<&'static str>,
 }
 
 impl Memory {
@@ -180,14 +197,18 @@ impl Memory {
         });
         let origin = caller.origin();
         let known = caller.device.map(|device| self.known(public(device).id(), Some(caller), now)).unwrap_or_default();
-        let gateway = Fingerprint::of(SECRET.as_bytes());
+        let gateway = Fingerprint::of(self.secret.unwrap_or(SECRET).as_bytes());
         let shared = if caller.locked {
             Shared::Locked { retry_after_ms: 1_000 }
         } else {
             Shared::judge(&connect_params.auth, &gateway)
         };
-        let fresh = Fresh { request: RequestId::random(), token: Secret::random().unwrap() };
-        let attempt = Attempt { connect: &connect_params, origin: &origin, page: caller.page, proof, shared, fresh };
+        let fresh = Fresh::random().unwrap();
+        let (page, generation) = (caller.page, Generation::of(&gateway));
+        let offer = if connect_params.auth.bootstrap_token.is_some() { self.offer.clone() } else { Offer::Absent };
+        let connect_params = &connect_params;
+        let attempt =
+            Attempt { connect: connect_params, origin: &origin, page, proof, shared, offer, generation, fresh };
         let step = connect(&known, attempt, now);
         self.apply(&step.changes);
         step

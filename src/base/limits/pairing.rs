@@ -1,0 +1,20 @@
+//! Bounds of setup codes, scope upgrades and names of devices, and how often operators hear of our health.
+
+use std::time::Duration;
+
+/// Life of a setup code.
+pub const SETUP_CODE_LIFE: Duration = Duration::from_secs(600);
+/// Setup codes that nobody has redeemed yet.
+pub const SETUP_CODES_MAX: usize = 16;
+/// What became of a setup code can be asked for this long after it was made.
+pub const SETUP_OUTCOME_LIFE: Duration = Duration::from_secs(3600);
+/// Scopes one `device.scopes.requestUpgrade` may name, as the gateway's schema has it.
+pub const UPGRADE_SCOPES_MAX: usize = 8;
+/// Calls that wait for one scope upgrade to be decided.
+pub const UPGRADE_WAITERS_MAX: usize = 4;
+/// How an upgrade ended can be asked for this long.
+pub const UPGRADE_OUTCOME_LIFE: Duration = Duration::from_secs(60);
+/// Characters of a person's name for a device, as the gateway's schema has it.
+pub const DEVICE_LABEL_CHARS_MAX: usize = 64;
+/// Period of the `health` event.
+pub const HEALTH_PERIOD: Duration = Duration::from_secs(60);
