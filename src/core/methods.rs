@@ -25,7 +25,7 @@ fn read<const N: usize, T>(
 ) -> Result<([String; N], T), CallError> {
     let mut faults = Faults::default();
     let Ok(value) = json::parse(params.map_or("{}", RawValue::get)) else {
-        let faults = Faults::one("", "must NOT have duplicate properties");
+        let faults = Faults::one("", "must not have duplicate properties");
         return Err(CallError::ParamsInvalid { method, faults });
     };
     let read = Object::closed(&value, "", &[&keys, others].concat(), &mut faults).map(|params| {

@@ -104,6 +104,12 @@ impl PairedDevice {
         self.grants.get(&role).filter(|grant| grant.revoked_at.is_none())
     }
 
+    /// What it may do now, in whichever role.
+    pub fn living_scopes(&self) -> Scopes {
+        let living = self.grants.values().filter(|grant| grant.revoked_at.is_none());
+        living.fold(Scopes::NONE, |all, grant| all.union(&grant.scopes))
+    }
+
     /// The roles it may take now.
     pub fn living_roles(&self) -> Vec<Role> {
         self.grants.iter().filter(|(_, grant)| grant.revoked_at.is_none()).map(|(role, _)| *role).collect()

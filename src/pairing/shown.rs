@@ -10,7 +10,6 @@ use crate::pairing::paired::Profile;
 use crate::pairing::request::PendingRequest;
 use crate::pairing::request::Repair;
 use crate::protocol::scope::Role;
-use crate::protocol::scope::Scopes;
 
 /// Whether a device has a session now.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -49,8 +48,6 @@ impl PairedDevice {
     /// The device as `device.pair.list` has it: tokens by their dates, never their value.
     pub fn shown(&self, presence: Attendance) -> Value {
         let mut shown = profile(&self.profile);
-        let living = || self.grants.values().filter(|grant| grant.revoked_at.is_none());
-        let scopes = living().fold(Scopes::NONE, |all, grant| all.union(&grant.scopes));
         set(&mut shown, "deviceId", json!(self.id()));
         set(&mut shown, "publicKey", json!(self.key));
         if let Some(label) = &self.label {
@@ -60,7 +57,7 @@ impl PairedDevice {
             set(&mut shown, "role", json!(role));
         }
         set(&mut shown, "roles", json!(self.living_roles()));
-        set(&mut shown, "scopes", json!(scopes));
+        set(&mut shown, "scopes", json!(self.living_scopes()));
         let tokens: Vec<Value> = self.grants.iter().map(|(role, grant)| token(*role, grant)).collect();
         set(&mut shown, "tokens", json!(tokens));
         set(&mut shown, "approvedVia", json!(self.approved_via));

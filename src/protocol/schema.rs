@@ -121,8 +121,7 @@ impl<'v> Object<'v> {
     pub fn required_word<T>(&self, key: &str, read: impl Fn(&str) -> Option<T>, faults: &mut Faults) -> Option<T> {
         let word = self.required(key, faults)?.as_str().and_then(read);
         if word.is_none() {
-            faults.add(&self.path(key), "must be equal to constant");
-            faults.add(&self.path(key), "must match a schema in anyOf");
+            faults.add(&self.path(key), "must be equal to one of the allowed values");
         }
         word
     }
@@ -135,7 +134,7 @@ impl<'v> Object<'v> {
             return None;
         };
         if entries.len() > entries_max {
-            faults.add(&path, format_args!("must NOT have more than {entries_max} items"));
+            faults.add(&path, format_args!("must not have more than {entries_max} items"));
             return None;
         }
         let read = |(index, entry)| text(entry, &format!("{path}/{index}"), 1, chars_max, faults);
@@ -161,11 +160,11 @@ fn text(value: &Value, path: &str, chars_min: usize, chars_max: usize, faults: &
     };
     let chars = text.chars().take(chars_max.saturating_add(1)).count();
     if chars < chars_min {
-        faults.add(path, format_args!("must NOT have fewer than {chars_min} characters"));
+        faults.add(path, format_args!("must not have fewer than {chars_min} characters"));
         return None;
     }
     if chars > chars_max {
-        faults.add(path, format_args!("must NOT have more than {chars_max} characters"));
+        faults.add(path, format_args!("must not have more than {chars_max} characters"));
         return None;
     }
     Some(text.clone())

@@ -60,15 +60,15 @@ async fn an_upgrade_is_asked_for_by_a_paired_device_and_told_to_it_alone() {
     for (scopes, message) in [
         (json!(["operator.approvals"]), "requested scopes must include the connection's current scopes"),
         (json!(["operator.read", "node.exec"]), "requested scopes contain an unknown operator scope"),
-        (json!([]), "invalid device.scopes.requestUpgrade params: at /scopes: must NOT have fewer than 1 items"),
+        (json!([]), "invalid device.scopes.requestUpgrade params: at /scopes: must not have fewer than 1 items"),
         (json!(["a,b"]), "invalid device.scopes.requestUpgrade params: at /scopes: must be scopes"),
         (
             json!(["operator.read", "operator.read"]),
-            "invalid device.scopes.requestUpgrade params: at /scopes: must NOT have duplicate items",
+            "invalid device.scopes.requestUpgrade params: at /scopes: must not have duplicate items",
         ),
         (
             json!(vec!["operator.read"; 9]),
-            "invalid device.scopes.requestUpgrade params: at /scopes: must NOT have more than 8 items",
+            "invalid device.scopes.requestUpgrade params: at /scopes: must not have more than 8 items",
         ),
     ] {
         let error = session.call("device.scopes.requestUpgrade", json!({ "scopes": scopes })).await.unwrap_err();

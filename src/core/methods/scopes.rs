@@ -107,7 +107,7 @@ fn scopes(params: &Object<'_>, faults: &mut Faults) -> Scopes {
     }
     let texts = params.texts("scopes", UPGRADE_SCOPES_MAX, SCOPE_CHARS_MAX, faults).unwrap_or_default();
     if texts.is_empty() && faults.is_empty() {
-        faults.add(&path, "must NOT have fewer than 1 items");
+        faults.add(&path, "must not have fewer than 1 items");
     }
     let scopes: Result<Scopes, _> = texts.iter().map(|text| Scope::parse(text)).collect();
     let scopes = scopes.unwrap_or_else(|_| {
@@ -115,7 +115,7 @@ fn scopes(params: &Object<'_>, faults: &mut Faults) -> Scopes {
         Scopes::NONE
     });
     if faults.is_empty() && scopes.iter().count() != texts.len() {
-        faults.add(&path, "must NOT have duplicate items");
+        faults.add(&path, "must not have duplicate items");
     }
     scopes
 }

@@ -114,10 +114,7 @@ fn answer(request: &PendingRequest, paired: Option<&PairedDevice>, attempt: &Att
         Some(paired) if paired.living_grant(request.role).is_none() => PairingReason::RoleUpgrade,
         Some(_) => PairingReason::ScopeUpgrade,
     };
-    let approved = paired.map(|paired| {
-        let scopes = paired.living_grant(request.role).map(|grant| grant.scopes.clone());
-        (paired.living_roles(), scopes.unwrap_or_default())
-    });
+    let approved = paired.map(|paired| (paired.living_roles(), paired.living_scopes()));
     let waits = client.id == ClientId::ControlUi && request.role == Role::Operator;
     PairingRequired {
         reason,
@@ -219,7 +216,8 @@ fn authenticate(attempt: &Attempt<'_>, paired: Option<&PairedDevice>) -> Result<
     {
         return Ok(AuthMethod::DeviceToken);
     }
-    let hope = if explicit.is_some() { DeviceTokenHope::Spent } else { DeviceTokenHope::Possible };
+    let hope =
+        if explicit.is_some() || auth.token.is_none() { DeviceTokenHope::Spent } else { DeviceTokenHope::Possible };
     let (reason, verdict) = match attempt.shared {
         Shared::Locked { retry_after_ms } => (Unauthorized::RateLimited { retry_after_ms }, Verdict::Unjudged),
         _ if explicit.is_some() => (Unauthorized::DeviceTokenMismatch, Verdict::Wrong),

@@ -65,7 +65,7 @@ const AUTH: &[&str] =
 pub(super) fn read(text: &str) -> Result<Connect, (Version, Failure)> {
     let mut faults = Faults::default();
     let Ok(value) = json::parse(text) else {
-        let doubled = Faults::one("", "must NOT have duplicate properties");
+        let doubled = Faults::one("", "must not have duplicate properties");
         return Err((Version::V4, Failure::ConnectInvalid(doubled)));
     };
     let Some(params) = Object::closed(&value, "", PARAMS, &mut faults) else {
@@ -162,7 +162,7 @@ fn permissions(params: &Object<'_>, faults: &mut Faults) {
         None => {}
         Some(Value::Object(entries)) => {
             if entries.len() > CAPABILITIES_MAX {
-                faults.add(&path, format_args!("must NOT have more than {CAPABILITIES_MAX} properties"));
+                faults.add(&path, format_args!("must not have more than {CAPABILITIES_MAX} properties"));
             }
             if !entries.values().all(Value::is_boolean) {
                 faults.add(&path, "must have boolean values only");

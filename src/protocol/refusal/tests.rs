@@ -87,17 +87,20 @@ fn credentials() -> Vec<Words> {
     };
     let missing = || {
         json!({ "code": "AUTH_TOKEN_MISSING", "authReason": "token_missing",
-                "recommendedNextStep": "update_auth_configuration", "remediationHint": remedy })
+                "recommendedNextStep": "update_auth_configuration", "remediationHint": remedy,
+                "canRetryWithDeviceToken": false })
     };
     let mismatch = || {
         json!({ "code": "AUTH_TOKEN_MISMATCH", "authReason": "token_mismatch",
-                "recommendedNextStep": "update_auth_credentials", "remediationHint": remedy })
+                "recommendedNextStep": "update_auth_credentials", "remediationHint": remedy,
+                "canRetryWithDeviceToken": false })
     };
     let spent = Unauthorized::TokenMismatch { device_token: DeviceTokenHope::Spent };
     let cli_remote = "unauthorized: gateway token mismatch (set gateway.remote.token to match gateway.auth.token)";
     let limited = "unauthorized: too many failed authentication attempts (retry later)";
     let reissue = "unauthorized: device token mismatch (rotate/reissue device token)";
-    let setup = "unauthorized: setup code invalid, expired, revoked, or already used (ask for a new one)";
+    let setup = "unauthorized: setup code invalid, expired, revoked, or already used (create a new code; review `openclaw \
+                 devices list`)";
     vec![
         words(
             Unauthorized::TokenMissing,
@@ -143,7 +146,7 @@ fn credentials() -> Vec<Words> {
             limited,
             limited,
             json!({ "code": "AUTH_RATE_LIMITED", "authReason": "rate_limited",
-                    "recommendedNextStep": "wait_then_retry" }),
+                    "recommendedNextStep": "wait_then_retry", "canRetryWithDeviceToken": false }),
         ),
         words(
             Unauthorized::DeviceTokenMismatch,
@@ -151,7 +154,7 @@ fn credentials() -> Vec<Words> {
             reissue,
             reissue,
             json!({ "code": "AUTH_DEVICE_TOKEN_MISMATCH", "authReason": "device_token_mismatch",
-                    "recommendedNextStep": "update_auth_credentials" }),
+                    "recommendedNextStep": "update_auth_credentials", "canRetryWithDeviceToken": false }),
         ),
         words(
             Unauthorized::BootstrapTokenInvalid,
@@ -159,7 +162,7 @@ fn credentials() -> Vec<Words> {
             setup,
             setup,
             json!({ "code": "AUTH_BOOTSTRAP_TOKEN_INVALID", "authReason": "bootstrap_token_invalid",
-                    "recommendedNextStep": "update_auth_credentials" }),
+                    "recommendedNextStep": "review_auth_configuration", "canRetryWithDeviceToken": false }),
         ),
     ]
 }
@@ -312,7 +315,7 @@ fn what_ends_a_socket_without_an_answer_only_closes() {
         (Failure::DeviceRemoved, Close::new(4001, "device removed")),
         (Failure::FrameInvalid, Close::new(1008, "invalid request frame")),
         (Failure::FramesQueued, Close::new(1008, "too many pending handshake frames")),
-        (Failure::FrameUnreadable, Close::plain()),
+        (Failure::FrameUnreadable, Close::new(1000, "")),
         (Failure::MessageTooLarge, Close::new(1009, "message too large")),
         (Failure::NotWebSocket { code: 1007 }, Close::new(1007, "")),
         (Failure::PayloadTooLarge, Close::new(1009, "preauth payload too large")),

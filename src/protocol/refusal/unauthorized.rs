@@ -52,7 +52,10 @@ impl Unauthorized {
         let hint = self.hint(audience, version);
         match self {
             Self::BootstrapTokenInvalid => {
-                "unauthorized: setup code invalid, expired, revoked, or already used (ask for a new one)".to_owned()
+                // Word for word the gateway's: apps match it.
+                "unauthorized: setup code invalid, expired, revoked, or already used (create a new code; review \
+                 `openclaw devices list`)"
+                    .to_owned()
             }
             Self::DeviceTokenMismatch => "unauthorized: device token mismatch (rotate/reissue device token)".to_owned(),
             Self::RateLimited { .. } => {
@@ -87,7 +90,7 @@ impl Unauthorized {
             return error;
         }
         let (code, next) = match self {
-            Self::BootstrapTokenInvalid => ("AUTH_BOOTSTRAP_TOKEN_INVALID", "update_auth_credentials"),
+            Self::BootstrapTokenInvalid => ("AUTH_BOOTSTRAP_TOKEN_INVALID", "review_auth_configuration"),
             Self::DeviceTokenMismatch => ("AUTH_DEVICE_TOKEN_MISMATCH", "update_auth_credentials"),
             Self::RateLimited { .. } => ("AUTH_RATE_LIMITED", "wait_then_retry"),
             Self::TokenMismatch { device_token: DeviceTokenHope::Possible } => {
@@ -97,10 +100,10 @@ impl Unauthorized {
             Self::TokenMissing => ("AUTH_TOKEN_MISSING", "update_auth_configuration"),
         };
         let error = error.with("code", code).with("authReason", self.word()).with("recommendedNextStep", next);
+        let hope = matches!(self, Self::TokenMismatch { device_token: DeviceTokenHope::Possible });
+        let error = error.with("canRetryWithDeviceToken", hope);
         match self {
-            Self::TokenMismatch { device_token: DeviceTokenHope::Possible } => {
-                error.with("canRetryWithDeviceToken", true)
-            }
+            Self::TokenMismatch { .. } if hope => error,
             Self::TokenMissing | Self::TokenMismatch { .. } => {
                 error.with("remediationHint", "On the gateway's machine, `doorward token show` prints the token.")
             }

@@ -54,10 +54,10 @@ pub(super) fn error(failure: &Failure, version: Version) -> Option<ErrorShape> {
 pub(super) fn close(failure: &Failure, version: Version) -> Close {
     let code = match failure {
         Failure::AuthChanged => return Close::new(4001, "gateway auth changed"),
-        Failure::ConnectLate => return Close::new(1000, ""),
+        Failure::ConnectLate | Failure::FrameUnreadable => return Close::new(1000, ""),
         Failure::DeviceRemoved => return Close::new(4001, "device removed"),
         Failure::FrameInvalid => return Close::new(POLICY, "invalid request frame"),
-        Failure::FrameUnreadable | Failure::PongLate => return Close::plain(),
+        Failure::PongLate => return Close::plain(),
         Failure::FramesQueued => return Close::new(POLICY, "too many pending handshake frames"),
         Failure::MessageTooLarge => return Close::new(1009, "message too large"),
         Failure::NotWebSocket { code } => return Close::new(*code, ""),

@@ -52,7 +52,8 @@ impl Device {
         URL_SAFE_NO_PAD.encode(self.key.verifying_key().as_bytes())
     }
 
-    fn claim(&self, ask: &Ask, nonce: &str, at: i64) -> Value {
+    /// What it says of itself in `connect`, signed over this nonce at this time.
+    pub(crate) fn claim(&self, ask: &Ask, nonce: &str, at: i64) -> Value {
         let token =
             [&ask.token, &ask.device_token, &ask.setup_code].into_iter().flatten().next().map_or("", String::as_str);
         let (id, scopes) = (self.id(), ask.scopes.join(","));

@@ -1,13 +1,18 @@
 //! The real OpenClaw command lines, as `tests/peers/openclaw` installed them from npm.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::caller::Caller;
 use super::namespace::Namespace;
+
+/// It takes twenty seconds on an idle machine.
+const GATEWAY_START_WAIT: Duration = Duration::from_secs(300);
 
 /// Which of the two generations.
 #[derive(Clone, Copy, Debug)]
@@ -40,27 +45,16 @@ impl<'a> OpenClaw<'a> {
 
     /// Runs `openclaw ARGUMENTS`.
     pub(crate) fn command(&self, arguments: &[&str]) -> Output {
-        let (node, package) = match self.release {
-            Release::January => ("node-22", "openclaw-2026.1.29"),
-            Release::September => ("node-24", "openclaw-2026.9.6"),
-        };
-        let node = installed(&Path::new(node).join("bin/node"));
-        let script = installed(&Path::new(package).join("node_modules/openclaw/openclaw.mjs"));
         let state = self.home.path().join("openclaw");
         fs::create_dir_all(&state).unwrap();
-        let mut command: Command = self.machine.command(&node);
-        command.arg(script).args(arguments).stdin(Stdio::null()).current_dir(self.home.path());
+        let mut command = program(self.machine, self.release);
+        command.args(arguments).stdin(Stdio::null()).current_dir(self.home.path());
         command.env("HOME", self.home.path()).env("OPENCLAW_STATE_DIR", &state);
         command.env("OPENCLAW_CONFIG_PATH", state.join("openclaw.json"));
         if let Some(authority) = &self.authority {
             command.env("NODE_EXTRA_CA_CERTS", authority);
         }
-        for (name, value) in
-            [("OPENCLAW_NO_RESPAWN", "1"), ("OPENCLAW_SKIP_CHANNELS", "1"), ("OPENCLAW_DISABLE_BONJOUR", "1")]
-        {
-            command.env(name, value);
-        }
-        command.env("NO_COLOR", "1").env_remove("FORCE_COLOR").output().unwrap()
+        command.output().unwrap()
     }
 
     /// Runs a command that must succeed; its standard output.
@@ -80,6 +74,68 @@ impl<'a> OpenClaw<'a> {
     }
 }
 
+/// The real gateway, 2026.9.6, on a machine of its own; it is killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    child: Child,
+    home: TempDir,
+}
+
+impl Gateway {
+    /// Starts it on every address of `machine`, port 18789, with this secret, and waits until it says that it is ready.
+    pub(crate) fn start(machine: &Namespace, token: &str) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let settings = json!({
+            "gateway": { "mode": "local", "bind": "lan", "port": 18789, "auth": { "mode": "token", "token": token } },
+            "discovery": { "mdns": { "mode": "off" } }, "update": { "checkOnStart": false },
+        });
+        fs::write(home.path().join("openclaw.json"), settings.to_string()).unwrap();
+        let log = File::create(home.path().join("log")).unwrap();
+        let mut command = program(machine, Release::September);
+        command.args(["gateway", "run"]).stdin(Stdio::null()).current_dir(home.path());
+        command.env("HOME", home.path()).env("OPENCLAW_STATE_DIR", home.path().join("state"));
+        command.env("OPENCLAW_CONFIG_PATH", home.path().join("openclaw.json"));
+        command.env("TMPDIR", home.path()).stdout(log.try_clone().unwrap()).stderr(log);
+        let mut gateway = Self { child: command.spawn().unwrap(), home };
+        let start = Instant::now();
+        let ready = || machine.on(|| Caller::plain("127.0.0.1:18789").get("/readyz", &[]));
+        while !ready().is_ok_and(|answer| answer.status == 200) {
+            let gone = gateway.child.try_wait().unwrap();
+            assert!(gone.is_none(), "the real gateway ended at start:\n{}", gateway.log());
+            assert!(start.elapsed() < GATEWAY_START_WAIT, "the real gateway is not ready:\n{}", gateway.log());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        gateway
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.home.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `openclaw` of a release on a machine, quiet about everything but what it is asked.
+fn program(machine: &Namespace, release: Release) -> Command {
+    let (node, package) = match release {
+        Release::January => ("node-22", "openclaw-2026.1.29"),
+        Release::September => ("node-24", "openclaw-2026.9.6"),
+    };
+    let mut command = machine.command(&installed(&Path::new(node).join("bin/node")));
+    command.arg(installed(&Path::new(package).join("node_modules/openclaw/openclaw.mjs")));
+    for name in ["OPENCLAW_NO_RESPAWN", "OPENCLAW_SKIP_CHANNELS", "OPENCLAW_DISABLE_BONJOUR", "NO_COLOR"] {
+        command.env(name, "1");
+    }
+    command.env_remove("FORCE_COLOR");
+    command
+}
+
+/// A file of the installation, or a failure that says how to get it.
 fn installed(relative: &Path) -> PathBuf {
     from_cache(relative, "tests/peers/openclaw")
 }

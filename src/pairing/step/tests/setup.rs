@@ -16,7 +16,8 @@ use crate::pairing::step::revoke;
 use crate::protocol::hello::AuthMethod;
 use crate::protocol::scope::Role;
 
-const INVALID: &str = "unauthorized: setup code invalid, expired, revoked, or already used (ask for a new one)";
+const INVALID: &str = "unauthorized: setup code invalid, expired, revoked, or already used (create a new code; review \
+                       `openclaw devices list`)";
 const PENDING: &str = "pairing required: device is not approved yet";
 
 fn world(kind: SetupKind) -> Memory {
