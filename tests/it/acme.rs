@@ -3,15 +3,14 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::caller::Caller;
 use crate::support::instance::Instance;
 use crate::support::namespace::Namespace;
 use crate::support::pebble::{DIRECTORY, Manners, Pebble, handshake};
+use crate::support::wait::wait_until;
 
-/// The first wait after a failure is a minute and up to a quarter.
-const WAIT: Duration = Duration::from_secs(120);
 const NAME: &str = "claw.example";
 
 #[test]
@@ -21,7 +20,7 @@ fn a_certificate_comes_by_either_challenge_and_survives_a_restart_without_a_seco
         let pebble = Pebble::start(&machine, Manners::default());
         let mut instance =
             Instance::start(&machine, &configuration(&pebble, &format!("challenges = [\"{challenge}\"]")));
-        wait_for(&instance, || pebble.vouches_for(NAME));
+        wait_until(|| pebble.vouches_for(NAME));
         assert_eq!(orders(&instance), 1);
         let private = files(&instance);
         assert_eq!(private.len(), 3, "account, record, pair: {private:?}");
@@ -40,7 +39,7 @@ fn strangers_get_nothing_by_the_ways_of_a_ca() {
     let machine = Namespace::new();
     let pebble = Pebble::start(&machine, Manners { sleep: 5, ..Manners::default() });
     let instance = Instance::start(&machine, &configuration(&pebble, "challenges = [\"http-01\"]"));
-    wait_for(&instance, || orders(&instance) == 1);
+    wait_until(|| orders(&instance) == 1);
     let authority = instance.authority();
     let no_order = machine.on({
         let authority = authority.clone();
@@ -56,7 +55,7 @@ fn strangers_get_nothing_by_the_ways_of_a_ca() {
             assert_eq!(answer.status, 404, "{}", answer.head);
         }
     }
-    wait_for(&instance, || pebble.vouches_for(NAME));
+    wait_until(|| pebble.vouches_for(NAME));
 }
 
 #[test]
@@ -74,7 +73,7 @@ fn a_ca_that_wants_an_external_account_gets_it_and_half_the_nonces_may_be_reject
     fs::write(&file, format!("{secret}\n")).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
     instance.restart();
-    wait_for(&instance, || pebble.vouches_for(NAME));
+    wait_until(|| pebble.vouches_for(NAME));
     assert_eq!(orders(&instance), 1);
 }
 
@@ -84,11 +83,16 @@ fn a_closed_port_is_told_counted_on_disk_and_not_tried_again_by_restarts() {
     let pebble = Pebble::start(&machine, Manners::default());
     let text = configuration(&pebble, "challenges = [\"http-01\"]").replace("127.0.0.1:80\"", "127.0.0.1:8080\"");
     let mut instance = Instance::start(&machine, &text);
-    wait_for(&instance, || instance.log().contains("port 80 of claw.example is not reachable from the ca"));
+    wait_until(|| instance.log().contains("port 80 of claw.example is not reachable from the ca"));
     for _ in 0..5 {
         instance.kill_nine();
         instance.restart();
-        std::thread::sleep(Duration::from_millis(500));
+        // What it does at its start it has done: it knows of the order before, and sits its time out.
+        wait_until(|| {
+            let listed = instance.json(&["certs", "list"]);
+            let mut all = listed["certificates"].as_array().unwrap().iter();
+            all.any(|one| one["attempts"]["stage"] == "waiting")
+        });
     }
     assert_eq!(orders(&instance), 1);
     let authority = instance.authority();
@@ -101,7 +105,7 @@ fn a_name_that_leads_nowhere_is_told_as_that() {
     let pebble = Pebble::start(&machine, Manners::default());
     pebble.dns("/set-default-ipv4", "{\"ip\":\"\"}");
     let instance = Instance::start(&machine, &configuration(&pebble, ""));
-    wait_for(&instance, || instance.log().contains("point its A or AAAA record to this machine"));
+    wait_until(|| instance.log().contains("point its A or AAAA record to this machine"));
 }
 
 #[test]
@@ -109,7 +113,7 @@ fn an_order_that_a_kill_cut_off_is_gone_on_with_and_the_door_is_open_all_the_whi
     let machine = Namespace::new();
     let pebble = Pebble::start(&machine, Manners { sleep: 4, ..Manners::default() });
     let mut instance = Instance::start(&machine, &configuration(&pebble, ""));
-    wait_for(&instance, || orders(&instance) == 1);
+    wait_until(|| orders(&instance) == 1);
     for pause in [0, 100, 400, 1_000] {
         std::thread::sleep(Duration::from_millis(pause));
         instance.kill_nine();
@@ -118,7 +122,7 @@ fn an_order_that_a_kill_cut_off_is_gone_on_with_and_the_door_is_open_all_the_whi
         let local = machine.on(move || handshake(&authority, NAME, &[])).is_ok();
         assert!(local || pebble.vouches_for(NAME), "a certificate is shown");
     }
-    wait_for(&instance, || pebble.vouches_for(NAME));
+    wait_until(|| pebble.vouches_for(NAME));
     assert!(instance.log().contains("going on with an order"));
     // The CA may have asked while nobody was there: then it took one more, after a wait.
     assert!(orders(&instance) <= 2, "{}", orders(&instance));
@@ -131,9 +135,9 @@ fn a_certificate_that_lives_for_a_minute_is_renewed_in_time_and_the_next_ca_is_a
     let both = format!("directory = [\"https://127.0.0.1:9/dir\", \"{DIRECTORY}\"]");
     let text = configuration(&pebble, "").replace(&format!("directory = \"{DIRECTORY}\""), &both);
     let instance = Instance::start(&machine, &text);
-    wait_for(&instance, || pebble.vouches_for(NAME));
+    wait_until(|| pebble.vouches_for(NAME));
     assert!(instance.log().contains("the next one is asked"));
-    wait_for(&instance, || {
+    wait_until(|| {
         assert!(pebble.vouches_for(NAME), "it is over, and no other is there:\n{}", instance.log());
         instance.log().matches("certificate issued").count() == 2
     });
@@ -162,12 +166,4 @@ fn files(instance: &Instance<'_>) -> Vec<(String, u32)> {
         (entry.file_name().into_string().unwrap(), entry.metadata().unwrap().permissions().mode() & 0o7777)
     };
     entries.map(|entry| file(entry.unwrap())).collect()
-}
-
-fn wait_for(instance: &Instance<'_>, reached: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !reached() {
-        assert!(start.elapsed() < WAIT, "not in {WAIT:?}:\n{}", instance.log());
-        std::thread::sleep(Duration::from_millis(100));
-    }
 }

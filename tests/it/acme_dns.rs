@@ -4,7 +4,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use rcgen::KeyPair;
 
@@ -12,8 +11,8 @@ use crate::support::bind::{Bind, IDLE_KEY, KEY, KEY_512, OTHER_SECRET, STRANGE_K
 use crate::support::instance::Instance;
 use crate::support::namespace::Namespace;
 use crate::support::pebble::{DIRECTORY, Manners, Pebble};
+use crate::support::wait::{until, wait_until};
 
-const WAIT: Duration = Duration::from_secs(150);
 const PLACE: &str = "_acme-challenge.claw.example";
 /// Somebody else's value in the same place.
 const OTHERS: &str = "_acme-challenge.claw IN TXT \"somebody else's\"";
@@ -27,7 +26,7 @@ fn a_wildcard_and_its_parent_are_proven_by_two_values_at_once_and_nobody_elses_i
         let pebble = Pebble::start(&machine, asking("127.0.0.1:53"));
         let dns = update(&bind, key, more);
         let instance = Instance::start(&machine, &configuration(&pebble, BOTH, &format!("key_type = \"p384\"\n{dns}")));
-        wait_for(&instance, || pebble.vouches_for("claw.example") && pebble.vouches_for("a.claw.example"));
+        wait_until(|| pebble.vouches_for("claw.example") && pebble.vouches_for("a.claw.example"));
         assert!(!pebble.vouches_for("deep.a.claw.example"), "a wildcard is one label");
         assert_eq!(bind.texts(PLACE), ["\"somebody else's\""]);
         assert_eq!(notes(&instance), 0);
@@ -44,16 +43,15 @@ fn the_ca_is_told_when_every_name_server_shows_the_value() {
     let machine = Namespace::new();
     let bind = Bind::primary(&machine, &[("example", &["127.0.0.1", "127.0.0.2"], "")]);
     let secondary = Bind::secondary(&machine, "example");
-    let start = Instant::now();
-    while secondary.texts("example").is_empty() && !secondary.log().contains("transferred serial") {
-        assert!(start.elapsed() < WAIT, "no transfer");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    until(
+        || !secondary.texts("example").is_empty() || secondary.log().contains("transferred serial"),
+        || format!("no transfer:\n{}", secondary.log()),
+    );
     // The CA asks the slow one, and only once.
     let pebble = Pebble::start(&machine, asking("127.0.0.2:53"));
     let dns = update(&bind, KEY, "");
     let instance = Instance::start(&machine, &configuration(&pebble, "\"claw.example\"", &dns));
-    wait_for(&instance, || pebble.vouches_for("claw.example"));
+    wait_until(|| pebble.vouches_for("claw.example"));
     assert_eq!(orders(&instance), 1);
     assert!(!instance.log().contains("no certificate yet"), "{}", instance.log());
 }
@@ -66,8 +64,8 @@ fn an_alias_leads_to_the_zone_that_may_be_changed() {
     let bind = Bind::resolver(&machine, &zones);
     let pebble = Pebble::start(&machine, asking("127.0.0.1:53"));
     let dns = update(&bind, KEY, "zone = \"dynamic.test\", ");
-    let instance = Instance::start(&machine, &configuration(&pebble, "\"claw.example\"", &dns));
-    wait_for(&instance, || pebble.vouches_for("claw.example"));
+    let _instance = Instance::start(&machine, &configuration(&pebble, "\"claw.example\"", &dns));
+    wait_until(|| pebble.vouches_for("claw.example"));
     assert!(bind.texts("claw.dynamic.test").is_empty());
     assert!(bind.log().contains("updating zone 'dynamic.test/IN'"));
 }
@@ -101,7 +99,7 @@ fn each_refusal_of_a_name_server_is_told_with_what_to_do_and_costs_the_ca_nothin
     }
     let instance = Instance::start(&machine, &text);
     for (name, _, words, hint) in &cases {
-        wait_for(&instance, || {
+        wait_until(|| {
             let log = instance.log();
             log.lines().any(|line| line.contains(name) && line.contains(words) && line.contains(hint))
         });
@@ -117,13 +115,13 @@ fn a_value_that_a_kill_has_left_is_removed_at_the_next_start_though_nobody_wants
     let bind = Bind::primary(&machine, &[("example", &["127.0.0.1"], OTHERS)]);
     let pebble = Pebble::start(&machine, Manners { sleep: 60, ..asking("127.0.0.1:53") });
     let mut instance = Instance::start(&machine, &configuration(&pebble, BOTH, &update(&bind, KEY, "")));
-    wait_for(&instance, || bind.texts(PLACE).len() == 3);
+    wait_until(|| bind.texts(PLACE).len() == 3);
     instance.kill_nine();
     assert_eq!((notes(&instance), bind.texts(PLACE).len()), (2, 3));
     let text = format!("state_dir = \"state\"\n{}", doors(&["claw.example"]));
     fs::write(instance.folder().join("doorward.toml"), text).unwrap();
     instance.restart();
-    wait_for(&instance, || bind.texts(PLACE) == ["\"somebody else's\""] && notes(&instance) == 0);
+    wait_until(|| bind.texts(PLACE) == ["\"somebody else's\""] && notes(&instance) == 0);
 }
 
 #[test]
@@ -134,8 +132,8 @@ fn a_hook_puts_the_value_where_it_belongs_and_knows_nothing_else_of_us() {
     let hook = hook(folder.path(), &format!("{}\n{TELL}", record(folder.path())));
     let text = configuration(&pebble, BOTH, &format!("exec = [\"{hook}\", \"--first\"]\n"));
     let instance = Instance::start(&machine, &text);
-    wait_for(&instance, || pebble.vouches_for("claw.example") && pebble.vouches_for("a.claw.example"));
-    wait_for(&instance, || notes(&instance) == 0);
+    wait_until(|| pebble.vouches_for("claw.example") && pebble.vouches_for("a.claw.example"));
+    wait_until(|| notes(&instance) == 0);
     let calls = fs::read_to_string(folder.path().join("calls")).unwrap();
     let calls: Vec<&str> = calls.lines().collect();
     let words = |action: &str| format!("--first {action} {PLACE} ");
@@ -158,7 +156,7 @@ fn a_hook_that_fails_is_told_and_one_that_others_can_change_is_never_run() {
     let hook = hook(folder.path(), "printf '\\033[2Jno such\\nlevel=ERROR zone\\377'\nexit 3");
     let text = configuration(&pebble, "\"claw.example\"", &format!("exec = [\"{hook}\"]\n"));
     let mut instance = Instance::start(&machine, &text);
-    wait_for(&instance, || instance.log().contains("the hook failed with exit status: 3"));
+    wait_until(|| instance.log().contains("the hook failed with exit status: 3"));
     let log = instance.log();
     assert!(log.contains("no such") && !log.contains('\u{1b}') && !log.contains("\nlevel=ERROR"), "{log}");
     assert!(!pebble.log().contains("Pulled a task"));
@@ -179,8 +177,8 @@ fn a_value_that_the_world_does_not_see_is_told_as_that() {
     let pebble = Pebble::start(&machine, Manners::default());
     let dns = update(&bind, KEY, "");
     let instance = Instance::start(&machine, &configuration(&pebble, "\"claw.example\"", &dns));
-    wait_for(&instance, || instance.log().contains("see what the world is told at _acme-challenge.claw.example"));
-    wait_for(&instance, || bind.texts(PLACE).is_empty() && notes(&instance) == 0);
+    wait_until(|| instance.log().contains("see what the world is told at _acme-challenge.claw.example"));
+    wait_until(|| bind.texts(PLACE).is_empty() && notes(&instance) == 0);
 }
 
 #[test]
@@ -191,7 +189,7 @@ fn an_address_gets_a_certificate_that_is_shown_to_who_sends_no_name() {
         let more = format!("challenges = [\"{challenge}\"]\n");
         let text = format!("{}{}", doors(&["127.0.0.1"]), table_with(&pebble, "\"127.0.0.1\"", &more));
         let instance = Instance::start(&machine, &text);
-        wait_for(&instance, || pebble.vouches_for("127.0.0.1"));
+        wait_until(|| pebble.vouches_for("127.0.0.1"));
         assert_eq!(orders(&instance), 1);
     }
 }
@@ -270,12 +268,4 @@ fn orders(instance: &Instance<'_>) -> usize {
 fn notes(instance: &Instance<'_>) -> usize {
     let Ok(entries) = fs::read_dir(instance.folder().join("state/acme")) else { return 0 };
     entries.flatten().filter(|entry| entry.path().extension().is_some_and(|end| end == "dns")).count()
-}
-
-fn wait_for(instance: &Instance<'_>, reached: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !reached() {
-        assert!(start.elapsed() < WAIT, "not in {WAIT:?}:\n{}", instance.log());
-        std::thread::sleep(Duration::from_millis(100));
-    }
 }

@@ -103,7 +103,10 @@ fn no_answer_of_a_ca_ends_the_instance_and_each_is_told() {
             || standing(&instance, name)["attempts"]["failure"]["reason"].as_str().unwrap_or_default().to_owned();
         until(|| reason().contains(words), || format!("{ca}: {}\n{}", reason(), instance.log()));
     }
-    assert!(instance.words(&["status"]).contains("let this ca sign for"), "the next step of a caa refusal");
+    assert!(
+        instance.words(&["status"]).contains("let this ca sign in the CAA records of"),
+        "the next step of a caa refusal"
+    );
     // All the same after a start: an order on disk is looked at at once.
     instance.kill_nine();
     instance.restart();

@@ -4,11 +4,11 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use crate::support::instance::{Instance, OWNERS, owners_and};
 use crate::support::namespace::Namespace;
 use crate::support::program::{installed, run};
+use crate::support::wait::until;
 
 /// Reads a profile as Apple's devices do: its certificate in hex, then its types and identifiers.
 const READ_PROFILE: &str = "
@@ -141,16 +141,9 @@ fn an_order_that_failed_is_listed_with_its_cause_and_not_hastened() {
     // Nobody listens there.
     let acme = "[[certificates.acme]]\nnames = [\"a.example\"]\ndirectory = \"https://127.0.0.1:9/dir\"\n";
     let doorward = Instance::start(&host, &owners_and(&format!("[edge]\nnames = [\"a.example\"]\n{acme}")));
-    let start = Instant::now();
-    let failed = loop {
-        let listed = doorward.json(&["certs", "list"]);
-        let standing = listed["certificates"][0].clone();
-        if standing["attempts"]["stage"] == "waiting" {
-            break standing;
-        }
-        assert!(start.elapsed() < Duration::from_secs(60), "{listed}\n{}", doorward.log());
-        std::thread::sleep(Duration::from_millis(100));
-    };
+    let standing = || doorward.json(&["certs", "list"])["certificates"][0].clone();
+    until(|| standing()["attempts"]["stage"] == "waiting", || standing().to_string());
+    let failed = standing();
     assert!(failed["hint"].is_string() && failed["attempts"]["nextMs"].is_i64(), "{failed}");
     let words = doorward.words(&["certs", "list"]);
     assert!(

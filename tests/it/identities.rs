@@ -302,7 +302,7 @@ fn check_names_the_file_of_keys_that_cannot_be_read_and_what_to_do() {
         assert!(line.contains(cause) && line.contains(&file) && line.contains(hint), "{line}");
     }
     fs::remove_file(&keys).unwrap();
-    assert!(house.doorward.words(&["check"]).contains("file unreadable: No such file"), "a file that is not there");
+    assert!(house.doorward.words(&["check"]).contains("file cannot be used (No such file"), "a file that is not there");
 }
 
 fn access(login: &str) -> Value {

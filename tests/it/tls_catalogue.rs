@@ -100,10 +100,14 @@ fn row_101_a_server_name_that_is_not_ours_ends_the_handshake_and_tells_nothing()
         let (heard, _) = said(patched("claw.lan", name.as_bytes()));
         assert_eq!(heard.first(), Some(&22), "a ServerHello for {name}: {heard:?}");
     }
-    // What is no name: refused, or as if none were sent, but never somebody else's certificate, and never a crash.
+    // What is no name: refused, or as if none were sent, and the next caller does not notice.
+    let client = Client::trusting(&doorward.authority());
     for broken in [b"claw\0lan".as_slice(), b"10.7.0.1", b"claw lan", b"\xff\xfe.l.lan", b"..lan..x", b"-law.lan"] {
         let (heard, _) = said(patched("claw.lan", broken));
         assert!(matches!(heard.first(), None | Some(&21 | &22)), "{broken:?}: {heard:?}");
+        let next = client.clone();
+        let shaken = home.lan.on(move || next.get(TLS, "claw.lan", "/doorward/whoami", &[])).unwrap();
+        assert_eq!(shaken.status(), 200, "after {broken:?}: {}", shaken.answer);
     }
     let log = doorward.log();
     let told: Vec<_> = log.lines().filter(|line| line.contains("no such server name here")).collect();
@@ -111,7 +115,7 @@ fn row_101_a_server_name_that_is_not_ours_ends_the_handshake_and_tells_nothing()
     assert!(told[0].contains("edge.names"), "{}", told[0]);
 
     // Without a name the address is what was dialled.
-    let client = Client::trusting(&doorward.authority()).nameless();
+    let client = client.nameless();
     let shaken = home.lan.on(move || client.get(TLS, "10.77.0.1", "/doorward/whoami", &[])).unwrap();
     assert_eq!(shaken.status(), 200, "{}", shaken.answer);
 }
@@ -151,12 +155,10 @@ fn row_102_a_client_hello_in_pieces_is_read_and_an_endless_one_is_dropped() {
     let goodbye = [hello.as_slice(), &[21, 3, 3, 0, 2, 1, 0]].concat();
     let old = [0x80, 0x2e, 1, 0, 2, 0, 0x15, 0, 0, 0, 0x10, 1, 0, 0x80, 2, 0, 0x80, 3, 0, 0x80, 4, 0, 0x80, 5, 0, 0x80]
         .to_vec();
-    let mut slow = Vec::new();
     for (what, bytes) in [("huge", huge), ("endless", endless), ("goodbye", goodbye), ("ssl 2", old)] {
         let home = &home;
         let (heard, took) = home.lan.on(move || answer_to(TLS, &[&bytes]));
         assert!(took < PATIENCE, "{what} is held for {took:?}: {heard:?}");
-        slow.push(took);
     }
 }
 
@@ -173,27 +175,39 @@ fn row_102_neither_renegotiation_nor_early_data_is_taken() {
     let words = openssl(&["-tls1_2", "-legacy_renegotiation"], "R\n");
     assert!(words.contains("Secure Renegotiation IS supported"), "{words}");
     assert!(words.contains("RENEGOTIATING") && !words.contains("200 OK"), "{words}");
-    assert!(words.contains("no renegotiation") || words.contains("error") || words.contains("alert"), "{words}");
-    let words = openssl(&["-tls1_3"], "");
-    assert!(words.contains("Max Early Data: 0") || !words.contains("Max Early Data"), "{words}");
+    assert!(words.contains(":no renegotiation:"), "{words}");
+    // It listens until we hang up, which is after the tickets: each says how much early data it is good for.
+    let request = "GET /healthz HTTP/1.1\r\nHost: claw.lan\r\nConnection: close\r\n\r\n";
+    let words = openssl(&["-tls1_3", "-ign_eof"], request);
+    assert!(words.contains("200 OK"), "{words}");
+    let tickets = words.matches("New Session Ticket arrived").count();
+    assert!(tickets > 0, "no ticket to judge:\n{words}");
+    assert_eq!(words.lines().filter(|line| line.trim() == "Max Early Data: 0").count(), tickets, "{words}");
 }
 
 #[test]
 fn row_103_old_versions_and_weak_ciphers_are_refused() {
     let home = Household::new();
     let doorward = Instance::start(&home.host, CONFIGURATION);
-    for how in [
-        ["-tls1", "-cipher", "ALL:@SECLEVEL=0"].as_slice(),
-        &["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"],
-        &["-tls1_2", "-cipher", "AES128-SHA:AES256-SHA:@SECLEVEL=0"],
-        &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:@SECLEVEL=0"],
-        &["-tls1_2", "-cipher", "aNULL:eNULL:@SECLEVEL=0"],
-        &["-tls1_2", "-cipher", "DHE:@SECLEVEL=0"],
+    for (how, is_good) in [
+        (["-tls1_2"].as_slice(), true),
+        (&["-tls1", "-cipher", "ALL:@SECLEVEL=0"], false),
+        (&["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"], false),
+        (&["-tls1_2", "-cipher", "AES128-SHA:AES256-SHA:@SECLEVEL=0"], false),
+        (&["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:@SECLEVEL=0"], false),
+        (&["-tls1_2", "-cipher", "aNULL:eNULL:@SECLEVEL=0"], false),
+        (&["-tls1_2", "-cipher", "DHE:@SECLEVEL=0"], false),
     ] {
         let mut command = home.lan.command(&installed("openssl", "openssl"));
         command.args(["s_client", "-connect", TLS, "-servername", "claw.lan"]).args(how).stdin(Stdio::null());
         let output = command.output().unwrap();
-        assert!(!output.status.success(), "{how:?}: {}", String::from_utf8_lossy(&output.stdout));
+        let words = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        // An alert is an answer of ours; arguments that openssl does not take end it without one.
+        assert_eq!(
+            (output.status.success(), words.contains("SSL alert number")),
+            (is_good, !is_good),
+            "{how:?}: {words}"
+        );
     }
     let client = Client::trusting(&doorward.authority());
     assert_eq!(home.lan.on(move || client.shake(TLS, "claw.lan")).unwrap().status(), 200);
@@ -344,7 +358,7 @@ fn alert_in(heard: &[u8]) -> Option<u8> {
     }
 }
 
-/// What a program says that reads `input` and then a moment later its end.
+/// What a program says that reads `input` and then its end.
 fn spoken(mut command: Command, input: &str) -> String {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.as_mut().unwrap().write_all(input.as_bytes()).unwrap();

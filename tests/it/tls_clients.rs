@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::io;
-use std::time::{Duration, Instant};
 
 use rustls::HandshakeKind;
 use serde_json::Value;
@@ -12,6 +11,7 @@ use crate::support::authority::{Authority, Pair, Purpose};
 use crate::support::handshake::{Client, Shaken};
 use crate::support::instance::Instance;
 use crate::support::lan::Household;
+use crate::support::wait::until;
 
 const CONFIGURATION: &str = r#"
 [edge]
@@ -34,8 +34,6 @@ client_ca = "clients.pem"
 name = "open"
 bind = ["10.77.0.1:7443"]
 "#;
-
-const WAIT: Duration = Duration::from_secs(120);
 
 /// A household whose guests have certificates.
 struct Rig {
@@ -125,11 +123,11 @@ fn what_is_taken_back_is_refused_without_a_restart_and_nothing_is_resumed() {
         assert_eq!(rig.call(&client, 8443).unwrap().kind, HandshakeKind::Full, "a ticket would outlive the check");
     }
     fs::write(doorward.folder().join("clients.crl"), rig.clients.revoke(&[&alice])).unwrap();
-    until(&doorward, "the list", || rig.call(&client, 8443).is_err());
+    until(|| rig.call(&client, 8443).is_err(), || "the list".to_owned());
     assert_eq!(rig.call(&Client::showing(&authority, &bob), 8443).unwrap().status(), 200);
     // What cannot be read takes nothing back, and lets nobody in.
     fs::write(doorward.folder().join("clients.crl"), "garbage").unwrap();
-    until(&doorward, "the refusal", || doorward.log().contains("checked by what was read before"));
+    until(|| doorward.log().contains("checked by what was read before"), || "the refusal".to_owned());
     assert!(rig.call(&client, 8443).is_err());
     assert_eq!(rig.call(&Client::showing(&authority, &bob), 8443).unwrap().status(), 200);
 }
@@ -170,13 +168,5 @@ fn find<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
         Value::Object(members) => members.get(name).or_else(|| members.values().find_map(|value| find(value, name))),
         Value::Array(items) => items.iter().find_map(|value| find(value, name)),
         _ => None,
-    }
-}
-
-fn until(doorward: &Instance<'_>, what: &str, fact: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !fact() {
-        assert!(start.elapsed() < WAIT, "waited in vain for {what}:\n{}", doorward.log());
-        std::thread::sleep(Duration::from_millis(200));
     }
 }

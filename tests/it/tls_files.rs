@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use crate::support::authority::{Authority, Pair, Purpose};
 use crate::support::handshake::Client;
 use crate::support::instance::Instance;
 use crate::support::lan::Household;
 use crate::support::program::run;
+use crate::support::wait::until;
 
 const CONFIGURATION: &str = r#"
 [edge]
@@ -24,9 +24,6 @@ protocol = "https"
 cert = "pair/claw.crt"
 key = "pair/claw.key"
 "#;
-
-/// Longer than the slow look, on a machine that is ten times slower.
-const WAIT: Duration = Duration::from_secs(120);
 
 #[test]
 fn a_file_that_changes_is_shown_and_a_broken_one_is_not() {
@@ -49,12 +46,13 @@ fn a_file_that_changes_is_shown_and_a_broken_one_is_not() {
     let second = server("claw.lan");
     second.write_cert(&pair, "claw");
     second.write_key(&pair, "claw");
-    until(&doorward, "the second pair", || shows("claw.lan", &second));
+    until(|| shows("claw.lan", &second), || "the second pair".to_owned());
 
     fs::write(pair.join("claw.crt"), "half a certif").unwrap();
-    until(&doorward, "the refusal", || {
-        doorward.log().contains("certificate files not taken; the old certificate is shown on")
-    });
+    until(
+        || doorward.log().contains("certificate files not taken; the old certificate is shown on"),
+        || "the refusal".to_owned(),
+    );
     assert!(shows("claw.lan", &second));
 
     // The folder is swapped whole, as a deployment does.
@@ -63,19 +61,19 @@ fn a_file_that_changes_is_shown_and_a_broken_one_is_not() {
     third.write(&new, "claw");
     fs::rename(&pair, folder.join("old")).unwrap();
     fs::rename(&new, &pair).unwrap();
-    until(&doorward, "the swapped folder", || shows("claw.lan", &third));
+    until(|| shows("claw.lan", &third), || "the swapped folder".to_owned());
 
     // And what people drop where the readme says, without a word of configuration.
     let dropped = server("drop.lan");
     assert!(!shows("drop.lan", &dropped));
     dropped.write(&certs, "drop");
-    until(&doorward, "the dropped pair", || shows("drop.lan", &dropped));
+    until(|| shows("drop.lan", &dropped), || "the dropped pair".to_owned());
 
     // A mount tells nobody that anything has changed.
     let fourth = server("claw.lan");
     let _mount = Mount::over(&pair);
     fourth.write(&pair, "claw");
-    until(&doorward, "the mounted pair", || shows("claw.lan", &fourth));
+    until(|| shows("claw.lan", &fourth), || "the mounted pair".to_owned());
 
     let log = doorward.log();
     let told = log.lines().filter(|line| line.contains("not taken")).count();
@@ -96,13 +94,5 @@ impl<'a> Mount<'a> {
 impl Drop for Mount<'_> {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("-l").arg(self.0).status();
-    }
-}
-
-fn until(doorward: &Instance<'_>, what: &str, fact: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !fact() {
-        assert!(start.elapsed() < WAIT, "waited in vain for {what}:\n{}", doorward.log());
-        std::thread::sleep(Duration::from_millis(200));
     }
 }

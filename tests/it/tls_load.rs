@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use crate::support::authority::{Authority, Purpose};
 use crate::support::handshake::Client;
@@ -13,8 +12,8 @@ use crate::support::lan::Household;
 use crate::support::namespace::Namespace;
 use crate::support::pebble::{DIRECTORY, Manners, Pebble};
 use crate::support::program::installed;
+use crate::support::wait::until;
 
-const WAIT: Duration = Duration::from_secs(240);
 const FILES: &str = r#"
 [edge]
 names = ["claw.lan"]
@@ -46,7 +45,7 @@ fn no_request_fails_while_a_file_is_replaced() {
     for _ in 0..3 {
         let pair = authority.issue(Purpose::Server, &["claw.lan"]);
         pair.write(doorward.folder(), "claw");
-        until(&doorward, "the new certificate", || shows(&pair));
+        until(|| shows(&pair), || "the new certificate".to_owned());
     }
     load.stop();
 }
@@ -66,11 +65,11 @@ fn no_request_fails_while_a_ca_renews() {
             pebble.root_file()
         ),
     );
-    until(&doorward, "the first certificate", || pebble.vouches_for(NAME));
+    until(|| pebble.vouches_for(NAME), || "the first certificate".to_owned());
     let load = Load::start(&machine, &format!("https://{NAME}/healthz"), "127.0.0.1:443");
     let issued = || doorward.log().matches("certificate issued").count();
     let before = issued();
-    until(&doorward, "a renewal", || issued() > before);
+    until(|| issued() > before, || "a renewal".to_owned());
     assert!(pebble.vouches_for(NAME));
     load.stop();
 }
@@ -109,13 +108,5 @@ impl Load {
             assert!(done > 100, "{round}");
             assert!(round.contains(&format!("{done} 2xx, 0 3xx, 0 4xx, 0 5xx")), "{round}");
         }
-    }
-}
-
-fn until(doorward: &Instance<'_>, what: &str, fact: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !fact() {
-        assert!(start.elapsed() < WAIT, "waited in vain for {what}:\n{}", doorward.log());
-        std::thread::sleep(Duration::from_millis(200));
     }
 }

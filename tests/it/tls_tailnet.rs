@@ -1,13 +1,13 @@
 //! A tailnet's own certificate is shown as soon as tailscaled gives it; without tailscaled nothing that was shown goes away.
 
 use std::fs;
-use std::time::{Duration, Instant};
 
 use crate::support::authority::{Authority, Purpose};
 use crate::support::handshake::Client;
 use crate::support::instance::Instance;
 use crate::support::lan::Household;
 use crate::support::tailscaled::FakeTailscaled;
+use crate::support::wait::until;
 
 const NAME: &str = "claw.tail1234.ts.net";
 const CONFIGURATION: &str = r#"
@@ -22,7 +22,6 @@ certificates = true
 name = "door"
 bind = ["10.77.0.1:8443"]
 "#;
-const WAIT: Duration = Duration::from_secs(120);
 
 #[test]
 fn the_tailnets_certificate_comes_by_itself_and_stays_when_tailscaled_is_gone() {
@@ -34,7 +33,7 @@ fn the_tailnets_certificate_comes_by_itself_and_stays_when_tailscaled_is_gone() 
     };
     // No tailscaled yet: the door is open all the same, and the log says why.
     assert_eq!(shakes(&doorward.authority()).unwrap().status(), 200);
-    until(&doorward, "the warning", || doorward.log().contains("no tailnet certificate"));
+    until(|| doorward.log().contains("no tailnet certificate"), || "the warning".to_owned());
     assert!(doorward.log().contains("mount its socket"), "{}", doorward.log());
 
     // It refuses first, then it has a pair for somebody else, then ours.
@@ -42,18 +41,18 @@ fn the_tailnets_certificate_comes_by_itself_and_stays_when_tailscaled_is_gone() 
     let socket = doorward.folder().join("tailscaled.sock");
     let fake = FakeTailscaled::start(&socket, &[]);
     fake.gives(NAME, 500, "your tailnet is rate limited\u{1b}[2J\n");
-    until(&doorward, "the refusal", || doorward.log().contains("your tailnet is rate limited"));
+    until(|| doorward.log().contains("your tailnet is rate limited"), || "the refusal".to_owned());
     assert!(!doorward.log().contains('\u{1b}'), "what tailscaled says is shown printable");
     let both = |names: &[&str]| {
         let pair = authority.issue(Purpose::Server, names);
         (format!("{}{}", pair.key, pair.cert), pair)
     };
     fake.gives(NAME, 200, &both(&["other.tail1234.ts.net"]).0);
-    until(&doorward, "the wrong name", || doorward.log().contains("for another name"));
+    until(|| doorward.log().contains("for another name"), || "the wrong name".to_owned());
     assert_eq!(shakes(&doorward.authority()).unwrap().status(), 200);
     let (text, pair) = both(&[NAME]);
     fake.gives(NAME, 200, &text);
-    until(&doorward, "the certificate", || shakes(authority.pem()).is_ok_and(|shaken| shaken.shows(&pair)));
+    until(|| shakes(authority.pem()).is_ok_and(|shaken| shaken.shows(&pair)), || "the certificate".to_owned());
 
     // tailscaled goes away: what is shown is shown on, a reload included. Its key is nowhere on our disk.
     fs::remove_file(&socket).unwrap();
@@ -63,12 +62,4 @@ fn the_tailnets_certificate_comes_by_itself_and_stays_when_tailscaled_is_gone() 
     let found =
         std::process::Command::new("grep").args(["-rlF", "--", secret]).arg(doorward.folder()).output().unwrap();
     assert!(found.stdout.is_empty(), "{}", String::from_utf8_lossy(&found.stdout));
-}
-
-fn until(doorward: &Instance<'_>, what: &str, fact: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !fact() {
-        assert!(start.elapsed() < WAIT, "waited in vain for {what}:\n{}", doorward.log());
-        std::thread::sleep(Duration::from_millis(200));
-    }
 }
