@@ -16,7 +16,8 @@
 //! `origin -> limits -> route -> strip -> sign -> core -> access log`: [`edge`] asks [`origin`] who
 //! is calling, reads the identity token of a trusted proxy (its issuer's keys
 //! are in [`jwk_sets`]), removes every look-alike of a header we own, signs what it found ([`identity`]) and
-//! hands the request to [`core`], which believes nothing but that signature.
+//! hands the request to [`core`], which believes nothing but that signature. `/doorward/ca` is [`onboarding`]'s page, shown
+//! by `edge::ca`.
 //!
 //! # Life of a device
 //! `connect.challenge -> DeviceClaim -> ProvenDevice -> PairedDevice | PendingRequest -> Session<Connected>`:
@@ -35,6 +36,8 @@
 //! * *decision*: what was made of a request or a connect, with the facts it was judged by. *code*: the name of one
 //!   refusal, in the answer and in the log; it tells nothing by itself.
 //! * *device*: an Ed25519 key with an id; *paired* when an owner approved it; *pending* until then.
+//! * *local CA*: our own, for the names and addresses of a house; a *leaf* is what it signs.
+//! * *seal*: the digest by which a record of the store is known for what was written.
 //! * *access* is permission; *authorization* is only ACME's.
 
 // What everything stands on.

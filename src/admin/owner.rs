@@ -141,7 +141,7 @@ impl Owner {
             "connections": self.caps.open(),
             "container": network.container().map(|proof| proof.to_string()),
             "listeners": listeners.collect::<Vec<_>>(),
-            "certificates": self.facts.certificates.list(Clock::system().now()),
+            "certificates": self.facts.certificates.list(self.clock.now()),
         });
         if let Value::Object(fields) = &mut answer {
             match status {
@@ -164,7 +164,7 @@ impl Owner {
     }
 
     async fn renew(&self, name: Option<String>) -> Reply {
-        let (held, now) = (Arc::clone(&self.facts.certificates), Clock::system().now());
+        let (held, now) = (Arc::clone(&self.facts.certificates), self.clock.now());
         // A leaf is signed and written: not on the loop that answers the owner.
         let renewed = spawn_blocking(move || certificates::renew(&held, name.as_deref(), now)).await;
         renewed.unwrap_or_else(|broken| Reply::failed(broken, "the log tells why; please report it"))
@@ -219,7 +219,7 @@ impl Answer for Owner {
                 let filter = Filter { since: since_ms.map(UnixMillis), device, action, most };
                 stored(core.store().audit(&filter).await.map(|entries| json!({"entries": entries})))
             }
-            Request::Certificates => Reply::Done(certificates::list(&self.facts.certificates, Clock::system().now())),
+            Request::Certificates => Reply::Done(certificates::list(&self.facts.certificates, self.clock.now())),
             Request::BackupStore { to } => {
                 stored(core.store().backup(to.as_deref()).await.map(|backup| json!({"backup": backup})))
             }
@@ -243,7 +243,7 @@ impl Answer for Owner {
             }
             Request::RotateKeys { replaced } => {
                 let line = Line { change: "keys.rotate", detail: json!({"replaced": replaced}), ..Line::default() };
-                if let Err(error) = core.store().record(&Act::owner("keys.rotate", Clock::system().now()), line).await {
+                if let Err(error) = core.store().record(&Act::owner("keys.rotate", self.clock.now()), line).await {
                     return Reply::failed(&error, error.hint());
                 }
                 match self.keyring.rotate(replaced) {

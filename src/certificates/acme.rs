@@ -28,6 +28,7 @@ use std::path::PathBuf;
 use instant_acme::ChallengeType;
 use rcgen::KeyPair;
 
+use crate::certificates::root;
 use crate::net::host::Host;
 
 use failure::AcmeError;
@@ -139,7 +140,7 @@ impl Settings {
     /// [`AcmeError::RootFile`], [`AcmeError::Eab`] or [`AcmeError::Dns`].
     pub fn judge(&self) -> Result<(), AcmeError> {
         if let Some(file) = &self.root_file {
-            wire::roots(file)?;
+            root::read(file).map_err(AcmeError::RootFile)?;
         }
         if let Some(eab) = &self.eab {
             account::external_key(eab)?;

@@ -19,7 +19,7 @@ use x509_parser::extensions::GeneralName;
 
 use crate::base::limits::{CLIENT_AUTHORITIES_MAX, CLIENT_CERT_NAMES_MAX, CLIENT_CERT_WORD_CHARS_MAX};
 use crate::base::printable::printable;
-use crate::base::private_file::{self, Link, PrivateFileError};
+use crate::base::private_file::{self, PrivateFileError};
 use crate::certificates::{provider, x509};
 use crate::identity::claims::ClientCertClaim;
 use crate::identity::jose;
@@ -107,7 +107,7 @@ impl ClientCertificates {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ClientAuthError> {
-    let file = private_file::open(path, Link::Followed).map_err(ClientAuthError::File)?;
+    let file = private_file::open_unwritable(path).map_err(ClientAuthError::File)?;
     let bytes = private_file::read_bytes(file);
     let bytes = bytes.map_err(|fault| ClientAuthError::File(PrivateFileError::new(path, fault)))?;
     Ok(bytes.expose().clone())

@@ -1,14 +1,18 @@
 //! Who vouches for a certificate: a CA that every browser knows, or one that only some devices were told to trust.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, DnsName, ServerName, UnixTime};
 
 use super::provider;
 use super::x509::{Names, Validity};
+use crate::base::limits::ROOTS_MAX;
+use crate::base::private_file::{self, Fault, PrivateFileError};
 use crate::net::host::Host;
 
 /// Whose root a chain leads to.
@@ -44,6 +48,21 @@ impl Root {
     }
 }
 
+/// The roots in a PEM file of the operator's own.
+///
+/// # Errors
+/// [`PrivateFileError`], when it cannot be read, others can write it, or it holds none.
+pub fn read(path: &Path) -> Result<RootCertStore, PrivateFileError> {
+    let fail = |fault| PrivateFileError::new(path, fault);
+    let text = private_file::read_bytes(private_file::open_unwritable(path)?).map_err(fail)?;
+    let mut roots = RootCertStore::empty();
+    let unfit = || fail(Fault::Garbage("the certificates of a few hundred roots in pem"));
+    for der in CertificateDer::pem_slice_iter(text.expose()).take(ROOTS_MAX + 1) {
+        der.ok().and_then(|der| roots.add(der).ok()).ok_or_else(unfit)?;
+    }
+    if (1..=ROOTS_MAX).contains(&roots.len()) { Ok(roots) } else { Err(unfit()) }
+}
+
 /// One name that the certificate is for, as a client would ask for it.
 fn first_name(names: &Names) -> Option<ServerName<'static>> {
     let exact = names.exact.first().map(|host| match host {
@@ -56,6 +75,9 @@ fn first_name(names: &Names) -> Option<ServerName<'static>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
     use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
     use super::*;
@@ -85,5 +107,22 @@ mod tests {
             assert_eq!(Root::of(&[], &names, validity), Root::Private);
             assert_eq!(Root::of(&chain, &Names::default(), validity), Root::Private);
         }
+    }
+
+    #[test]
+    fn roots_are_read_of_a_file_that_nobody_else_can_write_and_that_holds_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("roots.pem");
+        let pem = CertificateParams::default().self_signed(&KeyPair::generate().unwrap()).unwrap().pem();
+        fs::write(&path, pem.repeat(2)).unwrap();
+        assert_eq!(read(&path).unwrap().len(), 2);
+        for text in ["", "nothing", &format!("{pem}{}", pem.replace("MI", "MM")), &pem.repeat(ROOTS_MAX + 1)] {
+            fs::write(&path, text).unwrap();
+            let error = read(&path).unwrap_err();
+            assert!(matches!(error.fault, Fault::Garbage(_) | Fault::TooLong), "{error}");
+        }
+        fs::write(&path, &pem).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        assert!(matches!(read(&path).unwrap_err().fault, Fault::Mode { .. }));
     }
 }

@@ -12,8 +12,7 @@ use http::{Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
+use rustls::pki_types::{InvalidDnsNameError, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
 use tokio::net::{TcpStream, lookup_host};
@@ -21,8 +20,8 @@ use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::base::limits::{JWK_SET_BYTES_MAX, JWK_SET_DIAL_WAIT, JWK_SET_FETCH_WAIT, KEY_FILE_BYTES_MAX};
-use crate::base::private_file::{self, Fault, Link, Owners, PrivateFileError};
+use crate::base::limits::{JWK_SET_BYTES_MAX, JWK_SET_DIAL_WAIT, JWK_SET_FETCH_WAIT};
+use crate::base::private_file::{self, Fault, PrivateFileError};
 use crate::certificates;
 use crate::identity::provider::keys::{KeySet, KeySetError};
 
@@ -162,39 +161,20 @@ async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
 
 /// The certificates by which a server is known.
 fn roots(file: Option<&Path>) -> Result<RootCertStore, PlaceError> {
-    let mut roots = RootCertStore::empty();
-    match file {
-        Some(file) => {
-            let max = usize::try_from(KEY_FILE_BYTES_MAX).unwrap_or(usize::MAX);
-            let root_fault = |cause| PlaceError::RootFile { path: file.to_path_buf(), cause };
-            let pem = read_file(file, max).map_err(|error| root_fault(error.to_string()))?;
-            for certificate in CertificateDer::pem_slice_iter(&pem) {
-                let added = certificate.map(|certificate| roots.add(certificate));
-                added.map_err(|error| root_fault(error.to_string()))?.map_err(|error| root_fault(error.to_string()))?;
-            }
-            if roots.is_empty() {
-                return Err(root_fault("no certificate in it".to_owned()));
-            }
-        }
-        None => {
-            let found = rustls_native_certs::load_native_certs();
-            // One that cannot be read is no reason to do without the others.
-            roots.add_parsable_certificates(found.certs);
-            if roots.is_empty() {
-                return Err(PlaceError::NoRoots);
-            }
-        }
+    if let Some(file) = file {
+        return certificates::root::read(file).map_err(PlaceError::RootFile);
     }
-    Ok(roots)
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    // One that cannot be read is no reason to do without the others.
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() { Err(PlaceError::NoRoots) } else { Ok(roots) }
 }
 
 /// A file in which nobody but us and root can put other keys.
 fn read_file(path: &Path, bytes_max: usize) -> Result<Vec<u8>, PlaceError> {
     let fail = |fault| PrivateFileError::new(path, fault);
-    let file = private_file::open(path, Link::Followed)?;
-    let metadata = file.metadata().map_err(|cause| fail(Fault::Io(cause)))?;
-    private_file::check_owner(&metadata, Owners::UsOrRoot).map_err(fail)?;
-    private_file::check_unwritable(&metadata).map_err(fail)?;
+    let file = private_file::open_unwritable(path)?;
     let mut bytes = Vec::new();
     let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
     file.take(limit).read_to_end(&mut bytes).map_err(|cause| fail(Fault::Io(cause)))?;
@@ -232,13 +212,8 @@ pub enum PlaceError {
     #[error("unwritable request: {0}")]
     Request(#[from] http::Error),
     /// The file of root certificates.
-    #[error("root_file unreadable ({cause}): {}", path.display())]
-    RootFile {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        cause: String,
-    },
+    #[error(transparent)]
+    RootFile(PrivateFileError),
     /// Not a set to go by.
     #[error(transparent)]
     Set(#[from] KeySetError),
@@ -260,7 +235,7 @@ impl PlaceError {
     /// What to do about it.
     pub fn hint(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
-            Self::File(error) => return Cow::Owned(error.operators_hint()),
+            Self::File(error) | Self::RootFile(error) => return Cow::Owned(error.operators_hint()),
             Self::TooLarge => "does `keys_file` name the issuer's JWK Set, readable for this user?",
             Self::Name(_) | Self::Body(_) | Self::Http(_) | Self::Request(_) => {
                 "does `keys_url` name the issuer's JWK Set?"
@@ -269,7 +244,6 @@ impl PlaceError {
             Self::Refused(_) => {
                 "open `keys_url` in a browser: it must answer 200 itself, and redirects are not followed"
             }
-            Self::RootFile { .. } => "name a PEM file with the root certificate of the server at `keys_url`",
             Self::Set(_) => "the issuer must show an RS256, ES256 or Ed25519 key as a JWK Set (RFC 7517) there",
             Self::Tls(_) => "if its certificate is from a CA of your own, name that CA's certificate in `root_file`",
             Self::Broken(_) | Self::TlsSettings(_) => "please report it",

@@ -70,7 +70,7 @@ pub(super) async fn ask(socket: &Path, target: &str) -> Result<(StatusCode, Byte
     }
 }
 
-/// Why tailscaled named nobody although it was asked.
+/// Why tailscaled gave no answer to go by.
 #[derive(Debug, Error)]
 pub(super) enum LocalApiError {
     /// The body broke off or is larger than any answer.
@@ -101,12 +101,12 @@ impl LocalApiError {
     pub(super) fn hint(&self) -> &'static str {
         match self {
             Self::Unreachable(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                "let this user open the socket, or set `whois = false`"
+                "let this user open the socket, or switch off what asks there in `[tailscale]`"
             }
             Self::Unreachable(_) => {
                 "is tailscaled running? in a container, mount its socket into it; else set `tailscale.socket`"
             }
-            Self::Refused(_) => "tailscaled refuses this user the whois: run as root, or as the `--operator` user",
+            Self::Refused(_) => "tailscaled refuses this user: run as root, or as the `--operator` user",
             Self::Deadline => "is tailscaled well? `tailscale status` asks the same socket",
             Self::Body(_) | Self::Http(_) | Self::Request(_) | Self::Whois(_) => {
                 "does `tailscale.socket` name tailscaled's own socket?"

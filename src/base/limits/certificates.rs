@@ -34,6 +34,8 @@ pub const CLIENT_CERT_NAMES_MAX: usize = 8;
 pub const CLIENT_CERT_WORD_CHARS_MAX: usize = 128;
 /// Certificates begin this much in the past, for clients whose clock is late.
 pub const CERTIFICATE_BACKDATE: Duration = Duration::from_secs(3600);
+/// Roots in one file that a server of ours to ask is known by; Mozilla's list is half of it.
+pub const ROOTS_MAX: usize = 300;
 /// Certificates in one chain.
 pub const CHAIN_CERTIFICATES_MAX: usize = 10;
 /// Names one local leaf carries.

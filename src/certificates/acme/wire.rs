@@ -16,21 +16,19 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use serde::Deserialize;
 use tokio::time::timeout;
 
 use crate::base::clock::{Clock, UnixMillis};
 use crate::base::limits::{
     ACME_ANSWER_BYTES_MAX, ACME_ANSWER_WAIT, ACME_CHAIN_BYTES_MAX, ACME_CLOCK_SKEW_MAX, ACME_RENEWAL_INFO_PERIOD,
-    ACME_RETRY_AFTER_MAX, CHAIN_CERTIFICATES_MAX,
+    ACME_RETRY_AFTER_MAX,
 };
-use crate::base::private_file::{self, Fault, Link, PrivateFileError};
 use crate::certificates::acme::failure::AcmeError;
 use crate::certificates::acme::unreachable::Unreachable;
 use crate::certificates::provider;
+use crate::certificates::root;
 
 /// What a chain is sent as (RFC 8555 §9.1).
 const CHAIN: &[u8] = b"application/pem-certificate-chain";
@@ -69,7 +67,9 @@ impl Wire {
             Some(file) => {
                 let config = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
                 let config = config.map_err(AcmeError::Tls)?;
-                builder.with_tls_config(config.with_root_certificates(roots(file)?).with_no_client_auth())
+                builder.with_tls_config(
+                    config.with_root_certificates(root::read(file).map_err(AcmeError::RootFile)?).with_no_client_auth(),
+                )
             }
             None => builder.with_provider_and_webpki_roots(provider()).map_err(AcmeError::Tls)?,
         };
@@ -112,22 +112,6 @@ impl Wire {
     pub fn heard(&self) -> Heard {
         *self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The roots in a PEM file.
-///
-/// # Errors
-/// [`AcmeError::RootFile`], when it cannot be read or holds none.
-pub fn roots(file: &Path) -> Result<RootCertStore, AcmeError> {
-    let failed = |fault| AcmeError::RootFile(PrivateFileError::new(file, fault));
-    let opened = private_file::open(file, Link::Followed).map_err(AcmeError::RootFile)?;
-    let text = private_file::read_bytes(opened).map_err(failed)?;
-    let mut roots = RootCertStore::empty();
-    for der in CertificateDer::pem_slice_iter(text.expose()).take(CHAIN_CERTIFICATES_MAX) {
-        let added = der.ok().and_then(|der| roots.add(der).ok());
-        added.ok_or_else(|| failed(Fault::Garbage("certificates of roots in pem")))?;
-    }
-    if roots.is_empty() { Err(failed(Fault::Garbage("certificates of roots in pem"))) } else { Ok(roots) }
 }
 
 impl HttpClient for Wire {
