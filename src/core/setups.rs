@@ -137,7 +137,8 @@ impl Setups {
     pub(super) fn judge(&self, secret: &Secret<String>, device: &DeviceId, now: Instant) -> Offer {
         let setups = self.swept(now);
         // Every code is compared, so that time does not tell which one was nearly right.
-        let found = setups.iter().filter(|setup| setup.secret.is(secret.expose())).last();
+        let found =
+            setups.iter().fold(None, |found, setup| if setup.secret.is(secret.expose()) { Some(setup) } else { found });
         let found = found.filter(|setup| setup.is_open(now));
         match found.map(|setup| (setup, setup.redeemed.as_ref().map(|redeemed| redeemed.device))) {
             Some((setup, by)) if by.is_none_or(|by| by == *device) => {

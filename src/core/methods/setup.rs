@@ -24,7 +24,7 @@ const CODE: &str = "device.pair.setupCode";
 const KEYS: [&str; 5] = ["bootstrapProfile", "includeQr", "joinUrl", "preferRemoteUrl", "publicUrl"];
 
 pub(in crate::core) fn code(core: &Inner, peer: &Peer, params: Option<&RawValue>) -> Result<Value, CallError> {
-    let ([], wish) = read(CODE, params, [], &KEYS, |params, faults| Wish::of(params, faults))?;
+    let ([], wish) = read(CODE, params, [], &KEYS, Wish::of)?;
     if wish.join_url {
         return Err(CallError::SetupJoinUrl);
     }
