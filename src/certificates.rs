@@ -1,5 +1,5 @@
 //! Which certificate is shown to whom: from files for the names they cover, from a public CA for those that it has signed,
-//! from the local CA for all others.
+//! from tailscaled for this machine's own on its tailnet, from the local CA for all others.
 //!
 //! One resolver for all listeners, swapped whole, so that a handshake sees the old set or the new. Each listener has
 //! tickets of its own: what one listener let in cannot be resumed at another.
@@ -16,8 +16,8 @@ pub mod resolver;
 pub mod root;
 pub mod server_tls;
 pub mod standing;
-pub mod watch;
 pub mod tailnet;
+pub mod watch;
 pub mod x509;
 
 use std::cmp::Reverse;

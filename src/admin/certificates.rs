@@ -85,9 +85,13 @@ fn renewed(certificates: &Certificates, standing: &Standing, now: UnixMillis) ->
             Err(error) => Err(Reply::failed(&error, error.hint())),
         },
         Source::Acme => ordered(certificates, standing, now),
-        _ => Err(Reply::failed(
+        Source::File => Err(Reply::failed(
             format!("this certificate is not from a ca that doorward asks: {}", standing.names.join(" ")),
             "put a newer pair in place of its files, or see what renews it",
+        )),
+        Source::Tailnet => Err(Reply::failed(
+            format!("this certificate is tailscaled's to renew: {}", standing.names.join(" ")),
+            "tailscaled is asked again by itself in time; the log says what it answers",
         )),
     }
 }

@@ -2,10 +2,10 @@
 //! from here, unit last. The values are those of the design's table and of the newer gateway.
 
 mod acme;
-mod household;
 mod certificates;
-mod pairing;
+mod household;
 mod log;
+mod pairing;
 mod store;
 
 use std::time::Duration;

@@ -61,18 +61,6 @@ impl Alarm {
             Self::Over => "it is over: browsers refuse it",
         }
     }
-
-    /// 0 for none up to 5 for a certificate that is over.
-    pub fn level(self) -> u8 {
-        match self {
-            Self::None => 0,
-            Self::NotYet => 1,
-            Self::Third => 2,
-            Self::Week => 3,
-            Self::Day => 4,
-            Self::Over => 5,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -122,9 +110,9 @@ mod tests {
     }
 
     #[test]
-    fn levels_stand_in_the_order_of_their_numbers_and_no_number_overflows() {
+    fn steps_stand_in_the_order_of_their_urgency_and_no_number_overflows() {
         let all = [Alarm::None, Alarm::NotYet, Alarm::Third, Alarm::Week, Alarm::Day, Alarm::Over];
-        assert!(all.is_sorted() && all.iter().map(|alarm| alarm.level()).eq(0..6));
+        assert!(all.is_sorted());
         for (begins, ends, now) in [(i64::MIN, i64::MAX, i64::MIN), (i64::MAX, i64::MIN, i64::MAX), (0, 0, 0)] {
             let _ = Alarm::of(Validity { begins, ends }, Some(UnixMillis(now)), UnixMillis(now));
         }

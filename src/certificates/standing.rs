@@ -72,11 +72,6 @@ impl Standing {
             attempts,
         }
     }
-
-    /// How long it still holds, for a gauge: negative when it is over, none where there is none yet.
-    pub fn seconds_left(&self, now: UnixMillis) -> Option<i64> {
-        self.not_after_ms.map(|ends| ends.saturating_sub(now.0).div_euclid(1_000))
-    }
 }
 
 #[cfg(test)]
@@ -84,13 +79,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gauge_counts_down_through_nothing() {
-        let validity = Validity { begins: 0, ends: 100 };
-        let at = |now| Standing::new(Vec::new(), Source::File, Some(validity), None, UnixMillis(now));
-        let left = |now| at(now).seconds_left(UnixMillis(now));
-        assert_eq!((left(0), left(99_500), left(101_000)), (Some(100), Some(0), Some(-1)));
-        let none = Standing::new(Vec::new(), Source::Acme, None, None, UnixMillis(5));
-        assert_eq!((none.seconds_left(UnixMillis(5)), none.alarm), (None, Alarm::None));
+    fn one_that_is_not_there_yet_is_no_alarm() {
+        assert_eq!(Standing::new(Vec::new(), Source::Acme, None, None, UnixMillis(5)).alarm, Alarm::None);
     }
 
     #[test]

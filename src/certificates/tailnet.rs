@@ -16,6 +16,7 @@ use crate::base::clock::{Clock, UnixMillis};
 use crate::base::limits::{TAILNET_ASK_PERIOD, TAILNET_LOOK_PERIOD, TAILNET_RETRY_WAIT, TAILNET_RETRY_WAIT_MAX};
 use crate::base::secret::Secret;
 use crate::certificates::Certificates;
+use crate::certificates::alarm::Alarm;
 use crate::certificates::files::{self, FileError, Loaded};
 use crate::net::host::Host;
 use crate::tailscale::{Tailscale, TailscaleError};
@@ -30,8 +31,23 @@ pub struct Runner {
     next: Option<UnixMillis>,
     /// How often in a row it was asked in vain.
     failures: u32,
-    /// The last that was said of each name, or of all; said again when it is another.
-    said: BTreeMap<String, String>,
+    said: Said,
+}
+
+/// The last that was said of each name, or of all.
+#[derive(Debug, Default)]
+struct Said(BTreeMap<String, (String, Alarm)>);
+
+impl Said {
+    /// Whether `words` are said of `name` now: when they are others than before, or its end is a step nearer.
+    fn is_news(&mut self, name: String, words: String, alarm: Alarm) -> bool {
+        let told = (words, alarm);
+        self.0.insert(name, told.clone()) != Some(told)
+    }
+
+    fn forget(&mut self, name: &str) {
+        self.0.remove(name);
+    }
 }
 
 /// Why there is no certificate, or no newer one.
@@ -73,7 +89,7 @@ impl TailnetError {
 impl Runner {
     /// Asks `tailscale`, by `clock`.
     pub fn new(certificates: Arc<Certificates>, tailscale: Tailscale, clock: Clock) -> Self {
-        Self { certificates, tailscale, clock, next: None, failures: 0, said: BTreeMap::new() }
+        Self { certificates, tailscale, clock, next: None, failures: 0, said: Said::default() }
     }
 
     /// Works until dropped.
@@ -109,7 +125,7 @@ impl Runner {
             Ok(names) => names,
             Err(error) => return self.failed(None, &error, now),
         };
-        self.said.remove("");
+        self.said.forget("");
         let mut outcome = Ok(());
         for name in names {
             let held = self.certificates.of_tailnet(&name);
@@ -118,7 +134,7 @@ impl Runner {
             }
             match self.ask(&name, now).await {
                 Ok(loaded) => {
-                    self.said.remove(&name.to_string());
+                    self.said.forget(&name.to_string());
                     let is_new = held.is_none_or(|held| held.certified.cert != loaded.certified.cert);
                     if is_new {
                         let ends = loaded.validity.ends_as_text();
@@ -152,20 +168,20 @@ impl Runner {
         judge(&pair, name, now)
     }
 
-    /// One line for each cause, until it is another: what is asked every hour fails every hour.
+    /// One line for each cause, until it is another or the end is nearer: what is asked every hour fails every hour.
     fn failed(&mut self, name: Option<&Host>, error: &TailnetError, now: UnixMillis) -> Result<(), ()> {
         let (key, words) = (name.map(ToString::to_string).unwrap_or_default(), error.to_string());
         let held = name.and_then(|name| self.certificates.of_tailnet(name));
-        let left = held.as_ref().map(|held| held.validity.ends.saturating_sub(now.0.div_euclid(1_000)));
-        let is_urgent = left.is_some_and(|left| left < 7 * 86_400);
-        let is_news = self.said.insert(key, words.clone()) != Some(words);
+        let alarm = held.as_ref().map_or(Alarm::None, |held| Alarm::of(held.validity, None, now));
+        if !self.said.is_news(key, words, alarm) {
+            return Err(());
+        }
         let name = name.map_or_else(|| "all".to_owned(), ToString::to_string);
         match held {
-            Some(held) if is_urgent => {
+            Some(held) if alarm >= Alarm::Week => {
                 let ends = held.validity.ends_as_text();
                 error!(name, %error, hint = error.hint(), %ends, "tailnet certificate not renewed, and it ends soon");
             }
-            _ if !is_news => {}
             Some(_) => {
                 warn!(name, %error, hint = error.hint(), "tailnet certificate not renewed; the old one is shown")
             }
@@ -190,4 +206,28 @@ pub(super) fn is_tailnets(name: &Host) -> bool {
 
 fn millis(wait: Duration) -> i64 {
     i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once_and_once_more_at_each_step_to_the_end() {
+        let mut said = Said::default();
+        let mut is_news = |words: &str, alarm| said.is_news("a.ts.net".to_owned(), words.to_owned(), alarm);
+        for (words, alarm, expected) in [
+            ("refused", Alarm::Third, true),
+            ("refused", Alarm::Third, false),
+            ("refused", Alarm::Week, true),
+            ("refused", Alarm::Week, false),
+            ("silent", Alarm::Week, true),
+            ("silent", Alarm::Day, true),
+            ("silent", Alarm::Day, false),
+        ] {
+            assert_eq!(is_news(words, alarm), expected, "{words}, {alarm:?}");
+        }
+        said.forget("a.ts.net");
+        assert!(said.is_news("a.ts.net".to_owned(), "silent".to_owned(), Alarm::Day), "after it went well");
+    }
 }

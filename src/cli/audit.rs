@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use clap::Args;
 use serde_json::{Value, json};
-use time::{Date, Month, OffsetDateTime};
+use time::{Date, Month};
 
 use crate::admin::client::CallError;
 use crate::admin::request::Request;
@@ -16,6 +16,7 @@ use crate::store::{Act, FILE_NAME, Filter, Line, Store};
 
 use super::ask::call;
 use super::failure::Failure;
+use super::status::utc;
 use super::store::{lock, wait};
 use super::{Context, Form, print, print_json};
 
@@ -133,9 +134,7 @@ fn day(text: &str) -> Option<UnixMillis> {
 fn line(entry: &Value) -> String {
     let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or("-");
     let at = entry.get("at").and_then(Value::as_i64).unwrap_or_default();
-    let at = OffsetDateTime::from_unix_timestamp(at.div_euclid(1_000)).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    let (hour, minute, second) = at.to_hms();
-    let mut line = format!("{} {hour:02}:{minute:02}:{second:02} UTC  {}", at.date(), text("act"));
+    let mut line = format!("{}  {}", utc(at), text("act"));
     if text("change") != text("act") {
         let _ = write!(line, "  {}", text("change"));
     }

@@ -117,6 +117,7 @@ impl Shared {
         std::mem::swap(lines, &mut gathered.lines);
         let told = (gathered.state, std::mem::take(&mut gathered.dropped));
         drop(gathered);
+        // Nobody is left to tell that the log cannot be written.
         let _ = end.write_all(lines);
         told
     }

@@ -80,10 +80,14 @@ pub const DNS_FUDGE_SECONDS: u16 = 300;
 pub const DNS_LEFT_MAX: usize = 1_000;
 /// A value that cannot be removed for so long is left to people.
 pub const DNS_LEFT_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Where name servers answer (RFC 1035 §4.2).
+pub const DNS_PORT: u16 = 53;
 /// What a hook takes for one value.
 pub const ACME_HOOK_WAIT: Duration = Duration::from_secs(120);
 /// What is kept of a hook's output.
 pub const ACME_HOOK_OUTPUT_BYTES_MAX: usize = 4096;
+/// And read of it at once.
+pub const ACME_HOOK_READ_BYTES: usize = 1_024;
 /// A hook and its words.
 pub const ACME_HOOK_WORDS_MAX: usize = 32;
 /// A clock further from the CA's than this orders nothing.
@@ -96,5 +100,7 @@ pub const ACME_PATIENCE_MAX: Duration = Duration::from_secs(24 * 3600);
 pub const ACME_SHOWN_CHARS_MAX: usize = 300;
 /// Stored certificates of CAs that are looked at.
 pub const ACME_PAIRS_MAX: usize = 200;
+/// Characters of a certificate's first name that its files are called by.
+pub const ACME_FILE_NAME_CHARS_MAX: usize = 100;
 /// Names in one order; the limit of the CAs that people use.
 pub const ACME_NAMES_MAX: usize = 100;

@@ -38,5 +38,7 @@ pub const CERTIFICATE_BACKDATE: Duration = Duration::from_secs(3600);
 pub const ROOTS_MAX: usize = 300;
 /// Certificates in one chain.
 pub const CHAIN_CERTIFICATES_MAX: usize = 10;
+/// Local CAs that are kept aside from one second.
+pub const AUTHORITIES_ASIDE_MAX: u8 = 255;
 /// Names one local leaf carries.
 pub const LEAF_NAMES_MAX: usize = 100;

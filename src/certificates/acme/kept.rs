@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use crate::base::limits::ACME_PAIRS_MAX;
+use crate::base::limits::{ACME_FILE_NAME_CHARS_MAX, ACME_PAIRS_MAX};
 use crate::base::private_file::{self, Fault, PrivateFileError};
 use crate::base::secret::Secret;
 use crate::certificates::acme::backoff::Record;
@@ -44,7 +44,8 @@ impl Id {
         let first = all.first().map(String::as_str).unwrap_or_default();
         // Without its `*.` a subject has no character that means anything in a path; a long name is cut.
         let first = first.trim_start_matches("*.").trim_matches(['[', ']']);
-        let shown: String = first.chars().take(100).map(|char| if char == ':' { '_' } else { char }).collect();
+        let shown: String =
+            first.chars().take(ACME_FILE_NAME_CHARS_MAX).map(|char| if char == ':' { '_' } else { char }).collect();
         Self(format!("{shown}-{}", digest(&all.join("\n"))))
     }
 }

@@ -18,7 +18,7 @@ pub struct Facts<'a> {
     /// Whether an owner wants a new one now.
     pub demand: Demand,
     /// Whether this process has made or looked at the order under way before.
-    pub is_known: Acquaintance,
+    pub acquaintance: Acquaintance,
 }
 
 /// A certificate that is there.
@@ -113,7 +113,7 @@ fn next(facts: &Facts<'_>, now: UnixMillis) -> Step {
     let record = facts.record;
     if let Some(order) = &record.order {
         // One that a crash left is looked at at once: that makes no order and proves nothing anew.
-        let next = if facts.is_known == Acquaintance::Found { 0 } else { order.next_ms };
+        let next = if facts.acquaintance == Acquaintance::Found { 0 } else { order.next_ms };
         return match next <= now.0 {
             true => Step::Resume,
             false => Step::Wait { until: UnixMillis(next), reason: Waiting::Backoff },
@@ -157,7 +157,7 @@ mod tests {
                     record: &record,
                     clock: Trust::Checked,
                     demand: Demand::InTime,
-                    is_known: Acquaintance::Found,
+                    acquaintance: Acquaintance::Found,
                 };
                 assert!(matches!(plan(&facts, early), Step::Wait { reason: Waiting::Clock, .. }));
             }
@@ -187,8 +187,13 @@ mod tests {
     #[test]
     fn an_order_under_way_comes_first_and_one_of_a_crash_at_once() {
         let record = Record { next_ms: NOW.0 + DAY, order: Some(open(NOW.0 + 5)), ..Record::default() };
-        let facts =
-            |is_known| Facts { held: None, record: &record, clock: Trust::Checked, demand: Demand::InTime, is_known };
+        let facts = |acquaintance| Facts {
+            held: None,
+            record: &record,
+            clock: Trust::Checked,
+            demand: Demand::InTime,
+            acquaintance,
+        };
         assert_eq!(plan(&facts(Acquaintance::Found), NOW), Step::Resume);
         assert!(matches!(plan(&facts(Acquaintance::Own), NOW), Step::Wait { .. }));
         assert_eq!(plan(&facts(Acquaintance::Own), NOW.plus(5)), Step::Resume);
@@ -220,7 +225,13 @@ mod tests {
     fn before_an_order_and_in_any_doubt_somebody_is_asked_for_the_time() {
         let unchecked = |held, record: &Record, now| {
             plan(
-                &Facts { held, record, clock: Trust::Unchecked, demand: Demand::InTime, is_known: Acquaintance::Own },
+                &Facts {
+                    held,
+                    record,
+                    clock: Trust::Unchecked,
+                    demand: Demand::InTime,
+                    acquaintance: Acquaintance::Own,
+                },
                 now,
             )
         };
@@ -242,7 +253,7 @@ mod tests {
         let step = |demand, failures, next_ms| {
             let record = Record { failures, next_ms, ..Record::default() };
             let held = Some(held(-1, 89));
-            plan(&Facts { held, record: &record, clock: Trust::Checked, demand, is_known: Acquaintance::Own }, NOW)
+            plan(&Facts { held, record: &record, clock: Trust::Checked, demand, acquaintance: Acquaintance::Own }, NOW)
         };
         let wait = Step::Wait { until: NOW.plus(1), reason: Waiting::Backoff };
         for (demand, failures, next_ms, expected) in [
@@ -258,7 +269,10 @@ mod tests {
     }
 
     fn step(held: Option<Held>, record: &Record) -> Step {
-        plan(&Facts { held, record, clock: Trust::Checked, demand: Demand::InTime, is_known: Acquaintance::Own }, NOW)
+        plan(
+            &Facts { held, record, clock: Trust::Checked, demand: Demand::InTime, acquaintance: Acquaintance::Own },
+            NOW,
+        )
     }
 
     /// From so many days after now to so many.

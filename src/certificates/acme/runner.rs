@@ -26,6 +26,7 @@ use crate::certificates::acme::order::{Job, Names};
 use crate::certificates::acme::plan::{Acquaintance, Demand, Facts, Held, Step, Trust, Waiting, plan};
 use crate::certificates::acme::renewal::due;
 use crate::certificates::acme::suggestion;
+use crate::certificates::alarm::Alarm;
 use crate::certificates::files::Loaded;
 use crate::certificates::watch::Watch;
 use crate::certificates::x509::{CertificateId, seed};
@@ -169,7 +170,7 @@ impl Runner {
         clock: Trust,
         known: &Known,
     ) -> Facts<'a> {
-        let is_known = match &record.order {
+        let acquaintance = match &record.order {
             Some(order) if known.order.as_ref() != Some(&order.url) => Acquaintance::Found,
             _ => Acquaintance::Own,
         };
@@ -180,7 +181,7 @@ impl Runner {
             true => Demand::Now,
             false => Demand::InTime,
         };
-        Facts { held: held.map(held_of), record, clock, demand, is_known }
+        Facts { held: held.map(held_of), record, clock, demand, acquaintance }
     }
 
     /// The clock is wrong: nothing is ordered, written or thrown away, and it is looked at again soon.
@@ -311,7 +312,7 @@ impl Runner {
         self.post(id, record, held, Step::Wait { until: UnixMillis(next), reason: Waiting::Backoff });
         let (next, hint) = (UnixMillis(next).date(), error.hint());
         match held {
-            Some(held) if is_urgent(held, now) => {
+            Some(held) if is_urgent(held, record, now) => {
                 let ends = end_of(held).date();
                 error!(%names, %error, hint, %next, %ends, "certificate not renewed, and it ends soon");
             }
@@ -345,11 +346,11 @@ fn end_of(loaded: &Loaded) -> UnixMillis {
     UnixMillis(loaded.validity.ends.saturating_mul(1_000))
 }
 
-/// Whether its end is near: seven days, or the last ninth of a life that is shorter than nine weeks.
-fn is_urgent(loaded: &Loaded, now: UnixMillis) -> bool {
-    let left = loaded.validity.ends.saturating_sub(now.0.div_euclid(1_000));
-    let ninth = i64::try_from(loaded.validity.life().as_secs() / 9).unwrap_or(i64::MAX);
-    left < ninth.min(7 * 86_400)
+/// Whether its end is near, by the same steps as the lists have.
+fn is_urgent(loaded: &Loaded, record: &Record, now: UnixMillis) -> bool {
+    let held = held_of(loaded);
+    let due = due(held.validity, held.seed, record.renewal.as_ref());
+    Alarm::of(held.validity, Some(due), now) >= Alarm::Week
 }
 
 fn first_wait() -> i64 {

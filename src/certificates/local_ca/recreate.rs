@@ -10,6 +10,7 @@ use time::macros::format_description;
 
 use super::{FILE, FOLDER, LEAF, LocalCa, LocalCaError};
 use crate::base::clock::UnixMillis;
+use crate::base::limits::AUTHORITIES_ASIDE_MAX;
 use crate::base::private_file::{self, Fault, PrivateFileError};
 use crate::net::host::Host;
 
@@ -44,7 +45,7 @@ fn put_aside(folder: &Path, now: UnixMillis) -> Result<Option<PathBuf>, LocalCaE
     let at = OffsetDateTime::from_unix_timestamp(now.0.div_euclid(1000)).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     // Never: every date has these parts.
     let date = at.format(&format).unwrap_or_default();
-    for number in 0..u8::MAX {
+    for number in 0..AUTHORITIES_ASIDE_MAX {
         let number = if number == 0 { String::new() } else { format!("-{number}") };
         let kept = folder.join(format!("ca-{date}{number}.pem"));
         match renameat_with(CWD, &path, CWD, &kept, RenameFlags::NOREPLACE) {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use crate::base::limits::{ACME_HOOK_WORDS_MAX, DNS_ADDRESSES_MAX};
+use crate::base::limits::{ACME_HOOK_WORDS_MAX, DNS_ADDRESSES_MAX, DNS_PORT};
 use crate::certificates::acme::ChallengeKind;
 use crate::certificates::acme::dns::{Settings, Update, Way};
 use crate::net::host::{Authority, Host, HostError};
@@ -14,8 +14,6 @@ use crate::config::section::{Keys, Problems, Section};
 
 const KEYS: Keys = Keys { known: &["exec", "resolvers", "update"], later: &[] };
 const UPDATE: Keys = Keys { known: &["server", "zone", "key_file"], later: &[] };
-/// Where name servers answer.
-const PORT: u16 = 53;
 
 /// The table of `section`, which is there exactly if dns-01 is among `challenges`.
 pub(super) fn read(
@@ -54,7 +52,7 @@ fn read_resolvers(dns: &Section<'_>, problems: &mut Problems) -> Vec<SocketAddr>
     }
     let mut resolvers = Vec::new();
     for entry in list.map(|list| list.value).unwrap_or_default() {
-        let alone = entry.value.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, PORT));
+        let alone = entry.value.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, DNS_PORT));
         match alone.or_else(|_| entry.value.parse::<SocketAddr>()) {
             Ok(address) => resolvers.push(address),
             Err(_) => problems.add(Fault::Acme(AcmeFault::Resolver(entry.value.to_owned())), &entry.span),
@@ -73,7 +71,7 @@ fn read_update(dns: &Section<'_>, folder: &Path, problems: &mut Problems) -> Opt
     };
     let (server, key_file) = (required("server"), required("key_file"));
     let server = server.and_then(|text| match Authority::parse(text.value) {
-        Ok(server) => Some(format!("{}:{}", server.host, server.port.unwrap_or(PORT))),
+        Ok(server) => Some(format!("{}:{}", server.host, server.port.unwrap_or(DNS_PORT))),
         Err(_) => {
             problems.add(Fault::Acme(AcmeFault::Server(text.value.to_owned())), &text.span);
             None

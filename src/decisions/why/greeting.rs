@@ -17,6 +17,12 @@ pub(super) const GREETING: &[Why] = &[
         owner: "A program sends something else than a host name as SNI: fix it there.",
     },
     Why {
+        reason: "client-certificate-refused",
+        what: "The certificate that callers of this listener show was absent, or is not one of those that are taken.",
+        caller: "Choose the certificate that the owner gave you, or ask for a new one if its time is over.",
+        owner: "Callers show one that a CA in client_ca of this listener signed, that holds now, and that client_crl does not take back; a list out of date refuses everybody.",
+    },
+    Why {
         reason: "greeting-too-slow",
         what: "The PROXY header or the TLS handshake was not whole in time.",
         caller: "Try again over a better connection.",
@@ -63,11 +69,5 @@ pub(super) const GREETING: &[Why] = &[
         what: "TLS asked for a name that is not served here.",
         caller: "Use the address that the owner gave you.",
         owner: "If the name in the cause is yours, add it to edge.names.",
-    },
-    Why {
-        reason: "client-certificate-refused",
-        what: "The certificate that callers of this listener show was absent, or is not one of those that are taken.",
-        caller: "Choose the certificate that the owner gave you, or ask for a new one if its time is over.",
-        owner: "Callers show one that a CA in client_ca of this listener signed, that holds now, and that client_crl does not take back; a list out of date refuses everybody.",
     },
 ];

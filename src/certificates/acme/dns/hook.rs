@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::base::limits::{ACME_HOOK_OUTPUT_BYTES_MAX, ACME_HOOK_WAIT, ACME_SHOWN_CHARS_MAX};
+use crate::base::limits::{ACME_HOOK_OUTPUT_BYTES_MAX, ACME_HOOK_READ_BYTES, ACME_HOOK_WAIT, ACME_SHOWN_CHARS_MAX};
 use crate::base::printable::printable;
 use crate::base::private_file::{self, Owners, STICKY};
 use crate::certificates::acme::dns::fault::{DnsError, Unfit};
@@ -108,7 +108,7 @@ pub async fn run(words: &[String], told: Told<'_>) -> Result<(), DnsError> {
 /// Keeps the end of what comes out of `pipe`, until it is closed by everybody who has it.
 async fn last(pipe: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
     let Some(mut pipe) = pipe else { return };
-    let mut buffer = [0; 1024];
+    let mut buffer = [0; ACME_HOOK_READ_BYTES];
     while let Ok(length @ 1..) = pipe.read(&mut buffer).await {
         kept.extend_from_slice(buffer.get(..length).unwrap_or_default());
         let over = kept.len().saturating_sub(ACME_HOOK_OUTPUT_BYTES_MAX);
@@ -140,6 +140,8 @@ mod tests {
 
     const TOLD: Told<'static> =
         Told { change: Change::Add, host: "a.example", place: "_acme-challenge.a.example", text: "-value" };
+    /// A minute of looks.
+    const LOOKS: u32 = 12_000;
 
     #[tokio::test]
     async fn a_hook_gets_its_words_as_they_are_and_nothing_of_ours() {
@@ -171,7 +173,11 @@ mod tests {
         let words = vec![hook.display().to_string()];
         let running = tokio::spawn(async move { run(&words, TOLD).await });
         let child = folder.path().join("child");
-        while fs::read_to_string(&child).unwrap_or_default().trim().is_empty() {
+        for look in 0.. {
+            if !fs::read_to_string(&child).unwrap_or_default().trim().is_empty() {
+                break;
+            }
+            assert!(look < LOOKS, "the hook has not begun");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         tokio::time::pause();
@@ -180,7 +186,11 @@ mod tests {
         assert!(matches!(error, DnsError::HookStuck { .. }), "{error}");
         let child = PathBuf::from(format!("/proc/{}/stat", fs::read_to_string(child).unwrap().trim()));
         // Gone, or dead and not yet collected by whoever inherits it.
-        while fs::read_to_string(&child).is_ok_and(|stat| !stat.contains(") Z")) {
+        for look in 0.. {
+            if fs::read_to_string(&child).map_or(true, |stat| stat.contains(") Z")) {
+                break;
+            }
+            assert!(look < LOOKS, "what the hook has started lives on");
             std::thread::sleep(Duration::from_millis(5));
         }
     }

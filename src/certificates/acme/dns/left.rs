@@ -2,8 +2,8 @@
 //! removed. So a crash leaves nothing behind that the next start does not find.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -144,9 +144,38 @@ fn read(path: &Path) -> Option<Left> {
     None
 }
 
+/// All that is noted; a folder that cannot be read is told, for values may stand in the DNS meanwhile.
 fn notes(kept: &Kept) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(kept.folder()) else { return Vec::new() };
+    find(kept.folder()).unwrap_or_else(|error| {
+        let file = kept.folder().display();
+        warn!(%file, %error, "what orders have left in the dns is not known: see that doorward can read it");
+        Vec::new()
+    })
+}
+
+fn find(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
     let paths = entries.flatten().map(|entry| entry.path());
     let notes = paths.filter(|path| path.extension().is_some_and(|extension| extension == ENDING));
-    notes.take(DNS_LEFT_MAX).collect()
+    Ok(notes.take(DNS_LEFT_MAX).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_cannot_be_read_is_not_taken_for_an_empty_one() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(find(&folder.path().join("absent")).unwrap().is_empty());
+        let path = folder.path().join("a.dns");
+        fs::write(&path, "").unwrap();
+        fs::write(folder.path().join("a.pem"), "").unwrap();
+        assert_eq!(find(folder.path()).unwrap(), [path.clone()]);
+        find(&path).unwrap_err();
+        assert!(notes(&Kept::of(folder.path())).is_empty());
+    }
 }

@@ -8,12 +8,10 @@ use std::path::Path;
 use hickory_proto::op::{Message, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
-use crate::base::limits::{DNS_ADDRESSES_MAX, DNS_ALIAS_HOPS_MAX, DNS_SERVERS_MAX, KEY_FILE_BYTES_MAX};
+use crate::base::limits::{DNS_ADDRESSES_MAX, DNS_ALIAS_HOPS_MAX, DNS_PORT, DNS_SERVERS_MAX, KEY_FILE_BYTES_MAX};
 use crate::certificates::acme::dns::exchange::exchange;
 use crate::certificates::acme::dns::fault::DnsError;
 
-/// Where names are asked.
-const PORT: u16 = 53;
 /// Where this machine's resolvers stand.
 const RESOLVERS_FILE: &str = "/etc/resolv.conf";
 
@@ -78,7 +76,7 @@ impl Asked {
             let mut addresses = Vec::new();
             for kind in [RecordType::A, RecordType::AAAA] {
                 let Ok(Some(answer)) = self.ask(&name, kind).await else { continue };
-                addresses.extend(answer.answers.iter().filter_map(address).map(|ip| SocketAddr::new(ip, PORT)));
+                addresses.extend(answer.answers.iter().filter_map(address).map(|ip| SocketAddr::new(ip, DNS_PORT)));
             }
             addresses.truncate(DNS_ADDRESSES_MAX);
             servers.push(NameServer { name: shown(&name), addresses });
@@ -188,7 +186,7 @@ fn resolvers(text: &str) -> Vec<SocketAddr> {
     let address = |line: &str| {
         let mut words = line.split_whitespace();
         let address = words.next().filter(|word| *word == "nameserver").and_then(|_| words.next())?;
-        Some(SocketAddr::new(address.parse().ok()?, PORT))
+        Some(SocketAddr::new(address.parse().ok()?, DNS_PORT))
     };
     text.lines().filter_map(address).take(DNS_ADDRESSES_MAX).collect()
 }

@@ -40,6 +40,15 @@ pub struct Publisher<'a> {
     pub clock: &'a Clock,
 }
 
+/// What is known of a value that was written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Sight {
+    /// Every name server shows it that can be asked.
+    Shown,
+    /// None can be asked.
+    Unknown,
+}
+
 impl Publisher<'_> {
     /// Writes all of `values`, and returns when every name server shows them that can be asked.
     ///
@@ -61,7 +70,12 @@ impl Publisher<'_> {
             places.entry(place).or_default().push(value.text.clone());
         }
         for (place, texts) in &places {
-            self.wait(place, texts, &asked).await?;
+            if self.wait(place, texts, &asked).await? == Sight::Unknown {
+                info!(
+                    place = shown(place),
+                    "no name server can be asked whether it shows the value; the ca is told at once"
+                );
+            }
         }
         Ok(())
     }
@@ -89,35 +103,30 @@ impl Publisher<'_> {
     }
 
     /// Waits until `place` shows `texts` at every name server of its zone.
-    async fn wait(&self, place: &Name, texts: &[String], asked: &Asked) -> Result<(), DnsError> {
+    async fn wait(&self, place: &Name, texts: &[String], asked: &Asked) -> Result<Sight, DnsError> {
         let mut servers = match asked.zone(place).await {
             Ok(Some(zone)) => asked.name_servers(&zone).await,
             _ => Vec::new(),
         };
         let begun = Instant::now();
-        let mut has_answered = false;
+        let (mut has_answered, mut last_resort_asked) = (false, false);
         loop {
-            let (mut behind, mut silent) = (Vec::new(), Vec::new());
+            let mut behind = Vec::new();
             for server in servers {
                 match server.texts(place).await {
                     Some(shown) if texts.iter().all(|text| shown.contains(text)) => has_answered = true,
                     Some(_) => behind.push(server),
-                    None => silent.push(server),
+                    None => {}
                 }
             }
             let Some(waited_for) = behind.first() else {
                 if has_answered {
-                    return Ok(());
+                    return Ok(Sight::Shown);
                 }
-                let Some(server) = self.last_resort().await? else {
-                    info!(
-                        place = shown(place),
-                        "no name server can be asked whether it shows the value; the ca is told at once"
-                    );
-                    return Ok(());
-                };
+                let last_resort = if last_resort_asked { None } else { self.last_resort().await? };
+                let Some(server) = last_resort else { return Ok(Sight::Unknown) };
                 servers = vec![server];
-                has_answered = true;
+                last_resort_asked = true;
                 continue;
             };
             if begun.elapsed() > DNS_VISIBLE_WAIT {
@@ -137,5 +146,55 @@ impl Publisher<'_> {
                 Some(NameServer { name: update.server.clone(), addresses: update.addresses().await? })
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::path::Path;
+
+    use hickory_proto::op::Message;
+    use hickory_proto::rr::rdata::TXT;
+    use hickory_proto::rr::{RData, Record};
+    use tokio::net::UdpSocket;
+
+    use super::*;
+    use crate::certificates::acme::subject::Subject;
+
+    #[tokio::test]
+    async fn a_last_resort_that_is_silent_has_shown_nothing() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let nobody = taken.local_addr().unwrap();
+        drop(taken);
+        assert_eq!(seen(nobody).await.unwrap(), Sight::Unknown);
+    }
+
+    #[tokio::test]
+    async fn a_last_resort_that_shows_the_value_is_believed() {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let server = socket.local_addr().unwrap();
+        tokio::spawn(async move {
+            let mut buffer = [0; 512];
+            let (length, from) = socket.recv_from(&mut buffer).await.unwrap();
+            let request = Message::from_vec(&buffer[..length]).unwrap();
+            let mut answer = Message::response(request.metadata.id, request.metadata.op_code);
+            let name = request.queries[0].name().clone();
+            answer.add_query(request.queries[0].clone());
+            answer.add_answer(Record::from_rdata(name, 1, RData::TXT(TXT::new(vec!["value".to_owned()]))));
+            socket.send_to(&answer.to_vec().unwrap(), from).await.unwrap();
+        });
+        assert_eq!(seen(server).await.unwrap(), Sight::Shown);
+    }
+
+    /// What is known of a value whose zone's name servers nobody knows, and which `server` has taken.
+    async fn seen(server: SocketAddr) -> Result<Sight, DnsError> {
+        let update = Update { key_file: "unread".into(), server: server.to_string(), zone: None };
+        let settings = Settings { resolvers: Vec::new(), way: Way::Update(update) };
+        let (id, kept) = (Id::of(&[Subject::parse("a.example").unwrap()]), Kept::of(Path::new("unread")));
+        let clock = Clock::system();
+        let publisher = Publisher { settings: &settings, id: &id, kept: &kept, clock: &clock };
+        let place = named("_acme-challenge.a.example").unwrap();
+        publisher.wait(&place, &["value".to_owned()], &Asked(Vec::new())).await
     }
 }
