@@ -25,6 +25,7 @@ use crate::base::clock::Clock;
 use crate::base::limits::IDLE_WAIT;
 use crate::certificates::server_tls::ServerTls;
 use crate::certificates::{self, Certificates};
+use crate::net::host::Host;
 use crate::origin;
 
 /// Longer than anything here may take, on a clock that stands too.
@@ -49,7 +50,8 @@ impl Rig {
     ) -> Self {
         let state = tempfile::tempdir().unwrap();
         let dir = state.path().join("certs");
-        let files = certificates::Settings { state_dir: state.path().into(), dir, ..Default::default() };
+        let names = ["claw.example.com", "claw.local"].map(|name| Host::parse(name).unwrap()).into();
+        let files = certificates::Settings { names, state_dir: state.path().into(), dir, ..Default::default() };
         let certificates = Certificates::open(files, Clock::system().now()).unwrap();
         let tls = Some(ServerTls::new(certificates.resolver(), &["h2", "http/1.1", "acme-tls/1"]).unwrap());
         let authority = CertificateDer::from_pem_slice(certificates.ca_pem().as_bytes()).unwrap();

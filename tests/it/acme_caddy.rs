@@ -4,13 +4,12 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use crate::support::acme_rig::standing;
 use crate::support::caddy::Caddy;
 use crate::support::instance::Instance;
 use crate::support::namespace::Namespace;
 use crate::support::pebble::handshake;
 use crate::support::wait::until;
-
-use super::acme_faults::standing;
 
 const NAME: &str = "claw.example";
 

@@ -6,14 +6,13 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
 use std::path::PathBuf;
 
+use crate::support::acme_rig::{Wanted, configuration, standing};
 use crate::support::fake_acme::{FakeAcme, Said};
 use crate::support::instance::Instance;
 use crate::support::namespace::Namespace;
 use crate::support::pebble::handshake;
 use crate::support::program;
 use crate::support::wait::until;
-
-use super::acme_faults::{Wanted, configuration, standing};
 
 #[test]
 fn a_clock_that_is_wrong_orders_and_throws_away_nothing_and_is_told() {

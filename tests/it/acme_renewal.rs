@@ -1,12 +1,11 @@
 //! When a certificate is renewed: when its CA says so, by its age whatever else the CA says, and never so often that a CA
 //! has us order for ever.
 
+use crate::support::acme_rig::{Wanted, configuration, standing};
 use crate::support::fake_acme::{FakeAcme, Said};
 use crate::support::instance::Instance;
 use crate::support::namespace::Namespace;
 use crate::support::wait::until;
-
-use super::acme_faults::{Wanted, configuration, standing};
 
 /// Short enough to be seen through: the first order after a certificate waits a quarter of it.
 const LIFE: i64 = 80;

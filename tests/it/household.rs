@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::support::browser::Person;
 use crate::support::caller::{Answer, Caller};
 use crate::support::instance::{Instance, OWNERS, owners_and};
 use crate::support::lan::Household;
@@ -74,25 +75,18 @@ fn the_page_turns_green_in_a_browser_that_trusts_the_ca_and_in_no_other() {
     let ca = doorward.folder.path().join("ca.pem");
     let exported = doorward.command(&["certs", "export", "--ca", "--out", ca.to_str().unwrap()]);
     assert!(exported.status.success(), "{exported:?}");
-    let verdict = |home: &Path| {
+    let verdict = |person: &Person| {
         let mut chromium = house.lan.command(&installed("chromium", "chromium"));
         chromium.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]);
         chromium.args(["--virtual-time-budget=15000", "--dump-dom", "http://10.77.0.1/doorward/ca"]);
-        let output = chromium.env("HOME", home).stdin(Stdio::null()).output().unwrap();
+        let output = chromium.env("HOME", person.home()).stdin(Stdio::null()).output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
-    let (stranger, trusting) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let page = verdict(stranger.path());
+    let (stranger, trusting) = (Person::new(), Person::new());
+    let page = verdict(&stranger);
     assert!(page.contains("This device does not trust this house yet") && !page.contains("\"trusted\""), "{page}");
-    let database = trusting.path().join(".pki/nssdb");
-    fs::create_dir_all(&database).unwrap();
-    let certutil = |arguments: &[&str]| {
-        let mut command = Command::new(installed("certutil", "libnss3-tools"));
-        run(command.arg("-d").arg(format!("sql:{}", database.display())).args(arguments));
-    };
-    certutil(&["-N", "--empty-password"]);
-    certutil(&["-A", "-t", "C,,", "-n", "doorward", "-i", ca.to_str().unwrap()]);
-    let page = verdict(trusting.path());
+    trusting.trust(&ca);
+    let page = verdict(&trusting);
     assert!(page.contains("data-state=\"trusted\"") && page.contains("This device trusts this house"), "{page}");
 }
 

@@ -1,7 +1,9 @@
 //! What the promises stand on: the binary as a process, machines as network namespaces, real peers, and callers.
 
+pub(crate) mod acme_rig;
 pub(crate) mod authority;
 pub(crate) mod bind;
+pub(crate) mod browser;
 pub(crate) mod caddy;
 pub(crate) mod caller;
 pub(crate) mod core_rig;

@@ -8,7 +8,7 @@
 //! | 103 | old versions, weak ciphers | here; `certificates.rs`, `tls_scanners.rs` |
 //! | 104 | HTTP on the TLS port, TLS on the HTTP port | here |
 //! | 105 | redirects | here; `edge::route` |
-//! | 106 | HSTS | here for its absence; `edge::host`, `src/certificates/tests/names.rs` for where it is right |
+//! | 106 | HSTS | here for its absence; `edge::host`, `src/edge/tests/catalogue/held.rs` for where it is right |
 //! | 108 | scanners | `tls_scanners.rs` |
 
 use std::io::{self, Read, Write};

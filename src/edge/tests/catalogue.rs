@@ -33,6 +33,7 @@ use crate::store::Store;
 use crate::store::keys::token::TokenSource;
 
 mod callers;
+mod held;
 mod rows;
 
 type Lines<'l> = &'l [(&'l str, &'l str)];
@@ -249,6 +250,11 @@ struct Arrival {
 
 impl Bench {
     async fn start(origin: origin::Settings) -> Self {
+        Self::with(origin, |_| ()).await
+    }
+
+    /// The same with an edge that `prepare` was given first.
+    async fn with(origin: origin::Settings, prepare: impl FnOnce(&Edge)) -> Self {
         let (state, clock) = (tempfile::tempdir().unwrap(), Clock::system());
         let (key, _) = SigningKey::generate().unwrap();
         let keys = JwkSet::new(vec![key.public().clone()]);
@@ -273,6 +279,7 @@ impl Bench {
         let signer = Arc::new(Signer::new(Arc::new(key), "edge", "core", clock.clone()).unwrap());
         let (network, identities) = (LiveNetwork::default(), Identities::new(Vec::new(), clock.clone()));
         let edge = Edge::new(settings, signer, &keys, core.clone(), network, identities, clock);
+        prepare(&edge);
         let service = |closing| {
             let service = Service { proxy: Arc::new(proxy::build(edge.clone())), closing };
             Remembering { service, edge }
