@@ -29,6 +29,8 @@ pub const PROXY_V2_BYTES_MAX: usize = 536;
 pub const PROXY_V1_BYTES_MAX: usize = 107;
 /// TLVs in one version 2 PROXY header.
 pub const PROXY_TLVS_MAX: usize = 64;
+/// How long a browser that came by https comes by nothing else (RFC 6797 §6.1.1): a year, in seconds.
+pub const HTTPS_HELD: &str = "max-age=31536000";
 /// The kernel's queue of connections not yet accepted, for each listening socket.
 pub const ACCEPT_BACKLOG: i32 = 4096;
 /// Open connections in total; further ones are closed at once.

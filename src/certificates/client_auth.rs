@@ -4,7 +4,6 @@
 //! A certificate that is bad, over, foreign or taken back ends the handshake. Where callers show one, nothing is resumed: a
 //! ticket would outlive what was checked.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -111,11 +110,6 @@ fn read(path: &Path) -> Result<Vec<u8>, ClientAuthError> {
     let bytes = private_file::read_bytes(file);
     let bytes = bytes.map_err(|fault| ClientAuthError::File(PrivateFileError::new(path, fault)))?;
     Ok(bytes.expose().clone())
-}
-
-/// When each file was last written, as the file system says it; none of those that are not there.
-pub(super) fn written(files: &[PathBuf]) -> Vec<Option<std::time::SystemTime>> {
-    files.iter().map(|file| fs::metadata(file).and_then(|found| found.modified()).ok()).collect()
 }
 
 /// What a verified certificate says about its holder, in bounded and printable words.

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use super::CertificateError;
-use super::client_auth::{ClientAuth, ClientAuthError, ClientCertificates, written};
+use super::client_auth::{ClientAuth, ClientAuthError, ClientCertificates};
 use super::files::pairs::News;
+use super::files::stamp::Stamp;
 use super::resolver::Resolver;
 use super::server_tls::ServerTls;
 
@@ -22,14 +22,14 @@ pub(super) struct Doors {
 struct Asked {
     settings: ClientCertificates,
     auth: Option<ClientAuth>,
-    written: Vec<Option<SystemTime>>,
+    stamps: Vec<Stamp>,
 }
 
 impl Asked {
     fn open(settings: &ClientCertificates) -> Result<Self, ClientAuthError> {
         // Before it is read: what changes in between is seen by the next look.
-        let written = written(&settings.files());
-        Ok(Self { auth: settings.open()?, settings: settings.clone(), written })
+        let stamps = stamps(settings);
+        Ok(Self { auth: settings.open()?, settings: settings.clone(), stamps })
     }
 }
 
@@ -46,26 +46,32 @@ impl Doors {
         alpn: &[&str],
         resolver: &Arc<Resolver>,
     ) -> Result<ServerTls, CertificateError> {
-        let end = ServerTls::asking(Arc::clone(resolver), alpn, self.auth(name))?;
+        let end = ServerTls::asking(Arc::clone(resolver), alpn, auth(&self.asked, name))?;
         self.ends.push((name.to_owned(), end.clone()));
         Ok(end)
     }
 
-    /// Asks for this from the next handshake on.
+    /// Asks for this from the next handshake on, at every listener, or after an error at none.
     pub(super) fn replace(&mut self, settings: &BTreeMap<String, ClientCertificates>) -> Result<(), CertificateError> {
-        self.asked = open(settings)?;
-        self.ends.iter().try_for_each(|(name, end)| end.ask(self.auth(name)))
+        let asked = open(settings)?;
+        let prepared = self.ends.iter().map(|(name, end)| Ok((end, end.prepare(auth(&asked, name))?)));
+        // All that can fail comes before the first that is taken.
+        for (end, next) in prepared.collect::<Result<Vec<_>, CertificateError>>()? {
+            next.into_iter().for_each(|next| end.take(next));
+        }
+        self.asked = asked;
+        Ok(())
     }
 
     /// Reads the files that have changed; what cannot be read is told once, and what was read before holds.
     pub(super) fn look(&mut self) -> Vec<News> {
         let mut news = Vec::new();
         for (name, asked) in &mut self.asked {
-            let written = written(&asked.settings.files());
-            if written == asked.written {
+            let stamps = stamps(&asked.settings);
+            if stamps == asked.stamps {
                 continue;
             }
-            asked.written = written;
+            asked.stamps = stamps;
             match asked.settings.open() {
                 Ok(auth) => {
                     let is_new = auth.as_ref().map(|auth| auth.digest) != asked.auth.as_ref().map(|auth| auth.digest);
@@ -76,8 +82,9 @@ impl Doors {
             }
         }
         for (name, end) in &self.ends {
-            if let Err(error) = end.ask(self.auth(name)) {
-                tracing::error!(listener = name, %error, "what callers are asked for is as it was");
+            match end.prepare(auth(&self.asked, name)) {
+                Ok(next) => next.into_iter().for_each(|next| end.take(next)),
+                Err(error) => tracing::error!(listener = name, %error, "what callers are asked for is as it was"),
             }
         }
         news
@@ -88,12 +95,99 @@ impl Doors {
         let files = self.asked.values().flat_map(|asked| asked.settings.files());
         files.filter_map(|file| file.parent().map(Path::to_owned)).collect()
     }
+}
 
-    fn auth(&self, name: &str) -> Option<ClientAuth> {
-        self.asked.get(name).and_then(|asked| asked.auth.clone())
-    }
+fn auth(asked: &BTreeMap<String, Asked>, name: &str) -> Option<ClientAuth> {
+    asked.get(name).and_then(|asked| asked.auth.clone())
+}
+
+fn stamps(settings: &ClientCertificates) -> Vec<Stamp> {
+    settings.files().iter().map(|file| Stamp::of(file)).collect()
 }
 
 fn open(settings: &BTreeMap<String, ClientCertificates>) -> Result<BTreeMap<String, Asked>, ClientAuthError> {
     settings.iter().map(|(name, settings)| Ok((name.clone(), Asked::open(settings)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::base::clock::Clock;
+    use crate::certificates::client_auth::Authorities;
+    use crate::certificates::{Certificates, Settings};
+
+    #[test]
+    fn all_listeners_ask_anew_or_none_does() {
+        let house = House::new();
+        let mut doors = Doors::default();
+        let ends = ["a", "b"].map(|name| doors.end_of_tls(name, &[], &house.resolver).unwrap());
+        let configs = || ends.each_ref().map(ServerTls::forwarded);
+        let is_same = |before: &[Arc<_>; 2], after: &[Arc<_>; 2]| {
+            before.iter().zip(after).map(|(before, after)| Arc::ptr_eq(before, after)).collect::<Vec<_>>()
+        };
+        let before = configs();
+        house.write("a.pem");
+        let wanted = ["a", "b"].map(|name| (name.to_owned(), house.required(name))).into();
+        let error = doors.replace(&wanted).unwrap_err();
+        assert!(matches!(error, CertificateError::ClientAuth(ClientAuthError::File(_))), "{error}");
+        assert_eq!(is_same(&before, &configs()), [true, true]);
+        assert!(auth(&doors.asked, "a").is_none());
+        house.write("b.pem");
+        doors.replace(&wanted).unwrap();
+        assert_eq!(is_same(&before, &configs()), [false, false]);
+        let before = configs();
+        doors.replace(&wanted).unwrap();
+        assert_eq!(is_same(&before, &configs()), [true, true], "nothing else is asked: tickets are resumed");
+    }
+
+    #[test]
+    fn a_file_that_is_put_in_place_with_the_old_time_is_seen() {
+        let house = House::new();
+        let path = house.write("a.pem");
+        let time = fs::metadata(&path).unwrap().modified().unwrap();
+        let mut doors = Doors::open(&[("a".to_owned(), house.required("a"))].into()).unwrap();
+        assert!(doors.look().is_empty(), "nothing has changed");
+        house.write("a.pem");
+        File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+        let news = doors.look();
+        assert!(matches!(news.as_slice(), [News::ClientsTaken(name)] if name == "a"), "{news:?}");
+        assert!(doors.look().is_empty(), "told once");
+    }
+
+    struct House {
+        folder: TempDir,
+        resolver: Arc<Resolver>,
+    }
+
+    impl House {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let (state_dir, dir) = (folder.path().join("state"), folder.path().join("certs"));
+            fs::create_dir(&state_dir).unwrap();
+            let settings = Settings { state_dir, dir, ..Settings::default() };
+            let resolver = Certificates::open(settings, Clock::system().now()).unwrap().resolver();
+            Self { folder, resolver }
+        }
+
+        /// A new CA's certificate.
+        fn write(&self, name: &str) -> PathBuf {
+            let mut params = rcgen::CertificateParams::default();
+            params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+            let pem = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem();
+            let path = self.folder.path().join(name);
+            fs::write(&path, pem).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+            path
+        }
+
+        fn required(&self, name: &str) -> ClientCertificates {
+            let ca = self.folder.path().join(format!("{name}.pem"));
+            ClientCertificates::Required(Authorities { ca, crl: None })
+        }
+    }
 }

@@ -3,6 +3,7 @@
 
 pub mod dropped;
 pub mod pairs;
+pub mod stamp;
 pub mod watch;
 
 use std::fs::{self, File};

@@ -20,8 +20,9 @@ pub struct ServerTls {
     resolver: Arc<Resolver>,
 }
 
+/// What its next handshakes go by.
 #[derive(Debug)]
-struct End {
+pub(super) struct End {
     config: Arc<ServerConfig>,
     /// Of what callers are asked for, where they are.
     asks: Option<[u8; 32]>,
@@ -48,14 +49,19 @@ impl ServerTls {
         Ok(Self { end, resolver })
     }
 
-    /// Asks callers for a certificate from the next handshake on as `asks` says. What was agreed with callers before is not
-    /// resumed: the tickets are new too.
-    pub(super) fn ask(&self, asks: Option<ClientAuth>) -> Result<(), CertificateError> {
+    /// An end that asks callers for a certificate as `asks` says; none where that is asked already. What was agreed with
+    /// callers before is not resumed: the tickets are new too.
+    pub(super) fn prepare(&self, asks: Option<ClientAuth>) -> Result<Option<Arc<End>>, CertificateError> {
         let end = self.end.load();
-        if end.asks != asks.as_ref().map(|asks| asks.digest) {
-            self.end.store(Arc::new(End::new(&self.resolver, end.config.alpn_protocols.clone(), asks)?));
+        if end.asks == asks.as_ref().map(|asks| asks.digest) {
+            return Ok(None);
         }
-        Ok(())
+        End::new(&self.resolver, end.config.alpn_protocols.clone(), asks).map(|end| Some(Arc::new(end)))
+    }
+
+    /// Goes by `end` from the next handshake on.
+    pub(super) fn take(&self, end: Arc<End>) {
+        self.end.store(end);
     }
 
     /// Who picks its certificates.

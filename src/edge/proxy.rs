@@ -27,7 +27,7 @@ use super::route::{Route, https_location};
 use super::upgrade::{self, Handshake};
 use super::{assertion, body, host, why};
 use crate::base::code::Code;
-use crate::base::limits::{HEAD_LINES_MAX, IDLE_WAIT, REQUESTS_PER_CONNECTION_MAX};
+use crate::base::limits::{HEAD_LINES_MAX, HTTPS_HELD, IDLE_WAIT, REQUESTS_PER_CONNECTION_MAX};
 use crate::certificates::acme::challenge;
 use crate::core;
 use crate::core::Admission;
@@ -39,9 +39,6 @@ use crate::listener::head::HeadFault;
 use crate::net::host::Authority;
 use crate::origin::request::{check_web_origin, read_authority, read_scheme, speaker};
 use crate::origin::{Network, resolve};
-
-/// For a year.
-const HELD_TO_HTTPS: &str = "max-age=31536000";
 
 /// Our half of pingora's proxy.
 #[derive(Debug)]
@@ -254,7 +251,7 @@ impl Edge {
     ) -> Response<Bytes> {
         let (Some(authority), Some(resolver)) = (&record.authority, self.0.resolver.get()) else { return response };
         if host::holds_to_https(authority, facts.tls.as_ref(), &self.settings(), |host| resolver.is_public(host)) {
-            response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HELD_TO_HTTPS));
+            response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HTTPS_HELD));
         }
         response
     }

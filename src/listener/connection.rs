@@ -62,15 +62,15 @@ pub enum ConnectionError {
     /// The socket failed, or the peer went away.
     #[error("connection lost: {0}")]
     Io(#[from] io::Error),
+    /// Our own probe: the published port leads here from beyond the host's loopback.
+    #[error("our own probe")]
+    Knock,
     /// Plain HTTP on a TLS port.
     #[error("plain http on a tls port")]
     PlainHttp,
     /// Text on a TLS port that is no HTTP either.
     #[error("neither tls nor http on a tls port")]
     PlainText,
-    /// Our own probe: the published port leads here from beyond the host's loopback.
-    #[error("our own probe")]
-    Knock,
     /// Not a PROXY header as this listener requires it.
     #[error("bad proxy header: {0}")]
     ProxyHeader(#[from] ProxyProtocolError),
@@ -92,12 +92,12 @@ pub enum ConnectionError {
     /// TLS on a listener that has no certificates.
     #[error("tls is not set up on this listener")]
     Unconfigured,
-    /// A server name that nobody configured.
-    #[error("no such server name here: {0}")]
-    UnknownName(String),
     /// ALPN chose what is not HTTP.
     #[error("not http by alpn")]
     UnknownAlpn,
+    /// A server name that nobody configured.
+    #[error("no such server name here: {0}")]
+    UnknownName(String),
 }
 
 impl ConnectionError {

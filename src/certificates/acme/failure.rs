@@ -21,6 +21,14 @@ pub enum AcmeError {
     /// We stumbled over an answer.
     #[error("the attempt broke off at an answer of the ca")]
     Broken,
+    /// The CA and we do not agree on the time.
+    #[error("the clock of this machine says {}, {}", ours.date(), other_time(*ours, *theirs))]
+    Clock {
+        /// By this machine.
+        ours: UnixMillis,
+        /// By the CA, if it could say so.
+        theirs: Option<UnixMillis>,
+    },
     /// A value in the DNS.
     #[error("dns: {0}")]
     Dns(#[from] DnsError),
@@ -30,23 +38,12 @@ pub enum AcmeError {
     /// A file of ours.
     #[error("{0}")]
     File(#[from] PrivateFileError),
-    /// The CA and we do not agree on the time.
-    #[error("the clock of this machine says {}, {}", ours.date(), other_time(*ours, *theirs))]
-    Clock {
-        /// By this machine.
-        ours: UnixMillis,
-        /// By the CA, if it could say so.
-        theirs: Option<UnixMillis>,
-    },
     /// A key or a signing request could not be made.
     #[error("cannot make a key: {0}")]
     Key(#[from] rcgen::Error),
     /// None of the configured challenges is offered.
     #[error("the ca offers none of the configured challenges for {0}")]
     NoChallenge(Host),
-    /// It does not speak of renewals, so that no order can name what it replaces.
-    #[error("the ca does not speak of renewals")]
-    NoRenewalInfo,
     /// No such profile.
     #[error("the ca has no profile of this name: {}; {}", printable(wanted, ACME_SHOWN_CHARS_MAX), profiles(offered))]
     NoProfile {
@@ -55,6 +52,9 @@ pub enum AcmeError {
         /// Those that the CA has.
         offered: Vec<String>,
     },
+    /// It does not speak of renewals, so that no order can name what it replaces.
+    #[error("the ca does not speak of renewals")]
+    NoRenewalInfo,
     /// The CA, or what it saw, says no.
     #[error("{reason}: {detail}")]
     Refused {

@@ -12,15 +12,15 @@ use crate::base::printable::printable;
 /// Why there was no answer.
 #[derive(Clone, Debug, Error)]
 pub enum Unreachable {
-    /// By our clock, the certificate that it shows is over or has not begun.
-    #[error("its own certificate does not hold at this time")]
-    Outdated(UnixMillis),
     /// An answer of which the end did not come, or that is too long.
     #[error("its answer broke off")]
     BrokenOff,
     /// No connection; its words are the system's.
     #[error("{0}")]
     NoConnection(String),
+    /// By our clock, the certificate that it shows is over or has not begun.
+    #[error("its own certificate does not hold at this time")]
+    Outdated(UnixMillis),
     /// Too slow.
     #[error("no answer in time")]
     Silent,

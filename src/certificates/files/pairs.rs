@@ -2,11 +2,10 @@
 //! of it is shown on: nothing that is written here takes a certificate down.
 
 use std::cmp::Reverse;
-use std::fs::{self, Metadata};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::stamp::Stamp;
 use super::{FileError, FilePair, Loaded, dropped, load};
 use crate::base::clock::UnixMillis;
 use crate::certificates::client_auth::ClientAuthError;
@@ -49,7 +48,7 @@ pub enum Shows {
 struct Known {
     pair: FilePair,
     place: Place,
-    stamp: Stamp,
+    stamp: [Stamp; 2],
     loaded: Option<Arc<Loaded>>,
     /// It only waits for its time.
     early: bool,
@@ -60,10 +59,6 @@ enum Place {
     Configured,
     Dropped,
 }
-
-/// What tells a file from the one that stood there before: of what is behind a link, and of the link.
-type FileStamp = [Option<(u64, u64, u64, i64, i64, i64, i64)>; 2];
-type Stamp = [FileStamp; 2];
 
 impl Pairs {
     /// Reads `configured`, which must be sound, and what lies in `dir`, of which what is not is left out and told.
@@ -127,7 +122,7 @@ impl Pairs {
         for pair in dropped {
             let is_known = self.configured.contains(&pair) || self.known.iter().any(|known| known.pair == pair);
             if !is_known {
-                let (stamp, place) = (Stamp::default(), Place::Dropped);
+                let (stamp, place) = (<[Stamp; 2]>::default(), Place::Dropped);
                 self.known.push(Known { pair, place, stamp, loaded: None, early: false });
             }
         }
@@ -187,18 +182,6 @@ impl Known {
     }
 }
 
-fn stamp_of(pair: &FilePair) -> Stamp {
-    let of = |found: Metadata| {
-        let length_and_mode = found.size() << 16 | u64::from(found.mode() & 0xffff);
-        (
-            found.dev(),
-            found.ino(),
-            length_and_mode,
-            found.mtime(),
-            found.mtime_nsec(),
-            found.ctime(),
-            found.ctime_nsec(),
-        )
-    };
-    [&pair.cert, &pair.key].map(|path| [fs::metadata(path).ok().map(of), fs::symlink_metadata(path).ok().map(of)])
+fn stamp_of(pair: &FilePair) -> [Stamp; 2] {
+    [Stamp::of(&pair.cert), Stamp::of(&pair.key)]
 }

@@ -55,7 +55,7 @@ pub(super) fn recreate(arguments: &Arguments, context: &Context) -> Result<(), F
 /// Asks whoever sits there; nobody else is asked.
 fn agreed(config: &Config) -> Result<bool, Failure> {
     if !io::stdin().is_terminal() {
-        return Err(Failure::failed("this is asked on a terminal only", "add --yes"));
+        return Err(Failure::usage("this is asked on a terminal only", "add --yes"));
     }
     print(&format!(
         "This replaces the local CA in {}. Every device that trusts it, and every program that was given its file, will \

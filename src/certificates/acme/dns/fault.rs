@@ -14,20 +14,15 @@ use crate::base::private_file::PrivateFileError;
 /// Why DNS-01 cannot be answered.
 #[derive(Debug, Error)]
 pub enum DnsError {
-    /// An alias of an alias of an alias.
-    #[error("more than {DNS_ALIAS_HOPS_MAX} aliases lead on from {0}")]
-    Aliases(String),
     /// A key of a kind that is broken or unknown.
     #[error("tsig key: no such algorithm here: {}", printable(.0, ACME_SHOWN_CHARS_MAX))]
     Algorithm(String),
-    /// The file of the operator's program.
-    #[error("hook: {cause}: {}", path.display())]
-    HookUnfit {
-        /// It, or the folder that it is in.
-        path: PathBuf,
-        /// What is wrong with it.
-        cause: Unfit,
-    },
+    /// An alias of an alias of an alias.
+    #[error("more than {DNS_ALIAS_HOPS_MAX} aliases lead on from {0}")]
+    Aliases(String),
+    /// What is written on disk before anything is written in the DNS.
+    #[error("{0}")]
+    File(#[from] PrivateFileError),
     /// The program says that it failed.
     #[error("the hook failed with {status}: {output}")]
     HookFailed {
@@ -44,15 +39,20 @@ pub enum DnsError {
         /// How long it was waited for.
         waited: Duration,
     },
+    /// The file of the operator's program.
+    #[error("hook: {cause}: {}", path.display())]
+    HookUnfit {
+        /// It, or the folder that it is in.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: Unfit,
+    },
     /// The program does not begin.
     #[error("the hook cannot be started: {0}")]
     HookUnstarted(std::io::Error),
     /// The key.
     #[error("tsig key: {0}")]
     KeyFile(PrivateFileError),
-    /// What is written on disk before anything is written in the DNS.
-    #[error("{0}")]
-    File(#[from] PrivateFileError),
     /// The place to write to is elsewhere.
     #[error("{name} is not in the zone {zone}")]
     NotInZone {
