@@ -52,6 +52,8 @@ pub struct Settings {
     pub id: String,
     /// The only Hosts that are answered, loopback names on local listeners apart.
     pub names: Vec<Host>,
+    /// This machine's own names and addresses of now, answered by TLS alone and where the household dials them.
+    pub own: Vec<Host>,
     /// Further pages that may open WebSockets and change things.
     pub origins: Vec<WebOrigin>,
     /// Where redirects lead.
@@ -65,9 +67,9 @@ pub struct Settings {
 pub struct Edge(Arc<Shared>);
 
 struct Shared {
-    /// As configured, and this machine's own names that are answered too: what `settings` is made of.
-    parts: Mutex<(Settings, Vec<Host>)>,
     settings: ArcSwap<Settings>,
+    /// Held while they are replaced: a half of them each is kept.
+    changing: Mutex<()>,
     signer: Arc<Signer>,
     core: Core,
     network: LiveNetwork,
@@ -94,7 +96,7 @@ impl Edge {
         clock: Clock,
     ) -> Self {
         Self(Arc::new(Shared {
-            parts: Mutex::new((settings.clone(), Vec::new())),
+            changing: Mutex::new(()),
             settings: ArcSwap::from_pointee(settings),
             signer,
             core,
@@ -136,23 +138,20 @@ impl Edge {
         &self.0.core
     }
 
-    /// Judges later requests by `settings`; the name that assertions are issued by stays what the signer has.
+    /// Judges later requests by `settings`, our own names apart; the name that assertions are issued by stays what the signer
+    /// has.
     pub fn replace_settings(&self, settings: Settings) {
-        self.change(|parts| parts.0 = settings);
+        self.change(|before| Settings { own: before.own.clone(), ..settings });
     }
 
     /// Answers to `own` too from now on, the names and addresses that this machine has now.
     pub fn replace_own_names(&self, own: Vec<Host>) {
-        self.change(|parts| parts.1 = own);
+        self.change(|before| Settings { own, ..before.clone() });
     }
 
-    fn change(&self, change: impl FnOnce(&mut (Settings, Vec<Host>))) {
-        let mut parts = self.0.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut parts);
-        let (configured, own) = &*parts;
-        let further = own.iter().filter(|name| !configured.names.contains(name));
-        let names = configured.names.iter().chain(further).cloned().collect();
-        self.0.settings.store(Arc::new(Settings { names, ..configured.clone() }));
+    fn change(&self, change: impl FnOnce(&Settings) -> Settings) {
+        let _alone = self.0.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.settings.store(Arc::new(change(&self.settings())));
     }
 
     /// What is known of this machine's network.

@@ -82,7 +82,8 @@ impl Owner {
     pub fn url(&self) -> Option<String> {
         let listeners: Vec<_> = self.facts.listeners.iter().map(|listener| listener.settings.load()).collect();
         let settings = self.edge.settings();
-        address::dashboard(listeners.iter().map(AsRef::as_ref), &settings.names, settings.https_port)
+        let names: Vec<_> = settings.names.iter().chain(&settings.own).cloned().collect();
+        address::dashboard(listeners.iter().map(AsRef::as_ref), &names, settings.https_port)
     }
 
     async fn reload(&self) -> Reply {

@@ -42,6 +42,7 @@ pub(super) fn read_edge(root: &Section<'_>, problems: &mut Problems) -> edge::Se
     let mut settings = edge::Settings {
         id: "edge".into(),
         names: Vec::new(),
+        own: Vec::new(),
         origins: Vec::new(),
         https_port: 443,
         drain_seconds: DRAIN_SECONDS,

@@ -1,5 +1,7 @@
 //! Which Hosts are answered, on which connection. Pure.
 
+use std::net::IpAddr;
+
 use crate::listener;
 use crate::listener::facts::TlsFacts;
 use crate::net::host::{Authority, Host};
@@ -7,6 +9,15 @@ use crate::origin::LocalRule;
 
 use super::Settings;
 use super::respond::Refusal;
+
+/// What a request may be answered with.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Offer {
+    /// All that is behind the edge.
+    Everything,
+    /// A redirect or the CA's page: how to come by https, and nothing else.
+    Guidance,
+}
 
 /// Judges the Host of a request, without its port, by the configured names, the listener and TLS.
 ///
@@ -19,10 +30,15 @@ pub fn check(
     tls: Option<&TlsFacts>,
     listener: &listener::Settings,
     settings: &Settings,
+    offer: Offer,
 ) -> Result<(), Refusal> {
     let host = &authority.host;
     let loopback_here = host.is_loopback() && !matches!(listener.origin.local, LocalRule::Never);
-    if !loopback_here && !settings.names.contains(host) {
+    // Whoever answers multicast DNS chooses where `.local` leads, our loopback door too: only a certificate tells such a
+    // page from ours.
+    let is_proven = tls.is_some() || offer == Offer::Guidance;
+    let own_here = || is_proven && settings.own.contains(host) && is_of_the_house(listener, &settings.own);
+    if !loopback_here && !settings.names.contains(host) && !own_here() {
         return Err(Refusal::Misdirected);
     }
     let opened_for = match tls.map(|tls| tls.sni.as_ref()) {
@@ -31,6 +47,17 @@ pub fn check(
         Some(None) => matches!(host, Host::Address(_)) || loopback_here,
     };
     if opened_for { Ok(()) } else { Err(Refusal::MisdirectedByTls) }
+}
+
+/// Whether `listener` is reached at one of our `own` addresses: they are the household's, never loopback.
+fn is_of_the_house(listener: &listener::Settings, own: &[Host]) -> bool {
+    let is_own = |bound: IpAddr| {
+        own.iter().any(|host| match host {
+            Host::Address(ip) => bound == *ip || (bound.is_unspecified() && bound.is_ipv4() == ip.is_ipv4()),
+            Host::Name(_) => false,
+        })
+    };
+    listener.bind.iter().any(|address| is_own(address.ip()))
 }
 
 /// Whether a browser that asked for `authority` is told to come by https alone from now on (RFC 6797): where the name is
@@ -57,15 +84,8 @@ mod tests {
 
     #[test]
     fn only_a_public_name_with_a_public_certificate_is_held_to_https() {
-        let mut settings = Settings {
-            id: "edge".to_owned(),
-            names: ["claw.example.com", "edge.local", "192.168.1.10", "localhost"]
-                .map(|name| Host::parse(name).unwrap())
-                .into(),
-            origins: Vec::new(),
-            https_port: 443,
-            drain_seconds: 1,
-        };
+        let names = ["claw.example.com", "edge.local", "192.168.1.10", "localhost"];
+        let mut settings = settings(names.map(|name| Host::parse(name).unwrap()).into());
         let is_public = |host: &Host| host.to_string() == "claw.example.com";
         let held = |settings: &Settings, host: &str, sni: Option<&str>| {
             let sni = sni.map(|name| Host::parse(name).unwrap());
@@ -140,22 +160,63 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_own_name_is_answered_by_tls_and_never_at_loopback() {
+        let parsed = |hosts: &[&str]| hosts.iter().map(|host| Host::parse(host).unwrap()).collect();
+        let mut settings = settings(parsed(&["claw.example.com"]));
+        settings.own = parsed(&["vm.local", "192.168.7.7"]);
+        let served = |host: &str, bind: &str, by_tls: bool, offer| {
+            let authority = Authority::parse(host).unwrap();
+            let sni = Some(authority.host.clone()).filter(|host| matches!(host, Host::Name(_)));
+            let tls = by_tls.then_some(TlsFacts { version: TlsVersion::V1_3, sni, alpn: None, client: None });
+            let mut listener = listener(LocalRule::Loopback { uids: Vec::new() });
+            listener.bind = vec![bind.parse().unwrap()];
+            check(&authority, tls.as_ref(), &listener, &settings, offer).is_ok()
+        };
+        for host in ["vm.local", "vm.local:8443", "192.168.7.7"] {
+            for bind in ["192.168.7.7:8443", "0.0.0.0:8443"] {
+                assert!(served(host, bind, true, Offer::Everything), "{host} {bind}");
+                assert!(!served(host, bind, false, Offer::Everything), "{host} {bind}: a page of anybody's");
+                assert!(served(host, bind, false, Offer::Guidance), "{host} {bind}");
+            }
+            for bind in ["127.0.0.1:8443", "[::1]:8443", "203.0.113.7:8443", "[::]:8443"] {
+                for (by_tls, offer) in [(true, Offer::Everything), (false, Offer::Everything), (false, Offer::Guidance)]
+                {
+                    assert!(!served(host, bind, by_tls, offer), "{host} {bind} {by_tls} {offer:?}");
+                }
+            }
+        }
+        // What is configured is answered on every listener, and loopback's names where they always were.
+        for host in ["claw.example.com", "127.0.0.1"] {
+            assert!(served(host, "127.0.0.1:8443", false, Offer::Everything), "{host}");
+        }
+        assert!(!served("other.local", "0.0.0.0:8443", true, Offer::Guidance));
+    }
+
     fn judge(host: &str, tls: Option<&TlsFacts>, local: LocalRule) -> Result<(), Refusal> {
         let names = ["claw.example.com", "second.example.com", "192.168.1.10"].map(|name| Host::parse(name).unwrap());
-        let settings = Settings {
+        let (settings, listener) = (settings(names.into()), listener(local));
+        check(&Authority::parse(host).unwrap(), tls, &listener, &settings, Offer::Everything)
+    }
+
+    fn settings(names: Vec<Host>) -> Settings {
+        Settings {
             id: "edge".to_owned(),
-            names: names.into(),
+            names,
+            own: Vec::new(),
             origins: Vec::new(),
             https_port: 443,
             drain_seconds: 1,
-        };
-        let listener = listener::Settings {
+        }
+    }
+
+    fn listener(local: LocalRule) -> listener::Settings {
+        listener::Settings {
             name: "main".to_owned(),
             bind: Vec::new(),
             protocol: listener::Protocol::Auto,
             serve: listener::Serve::All,
             origin: origin::Settings { local, ..Default::default() },
-        };
-        check(&Authority::parse(host).unwrap(), tls, &listener, &settings)
+        }
     }
 }

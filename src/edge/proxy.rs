@@ -21,6 +21,7 @@ use super::Edge;
 use super::access_log::Line;
 use super::assertion::{Caller, tailnet_identity};
 use super::context::Connection;
+use super::host::Offer;
 use super::record::Record;
 use super::respond::{self, Refusal};
 use super::route::{Route, https_location};
@@ -190,7 +191,8 @@ impl Edge {
         }
         let network = record.network.insert(self.network());
         check_way(facts, listener, network)?;
-        host::check(authority, facts.tls.as_ref(), listener, &settings)?;
+        let answers = |offer| host::check(authority, facts.tls.as_ref(), listener, &settings, offer);
+        answers(if route == Route::Ca { Offer::Guidance } else { Offer::Everything })?;
         let (rules, proxy_header) = (&listener.origin, facts.proxy_header.as_ref());
         let scheme = read_scheme(facts.scheme(), &head.headers, facts.peer, proxy_header, rules, network);
         record.scheme = Some(scheme);
@@ -211,6 +213,8 @@ impl Edge {
             let location = https_location(authority, &head.uri, &settings)?;
             return Ok(Outcome::Answer(respond::redirect(location)));
         }
+        // No page for this caller: it is the core's, as all else.
+        answers(Offer::Everything)?;
         let speaker = speaker(facts.peer, proxy_header);
         let named = self.0.identities.read(&head.headers, speaker, listener, network).await?;
         record.identity = named.or_else(|| tailnet_identity(origin, word));
@@ -226,10 +230,8 @@ impl Edge {
             return Err(Refusal::Draining);
         }
         let head = seal(head)?;
-        Ok(match self.core().admit_socket(&head) {
-            Ok(admission) => Outcome::Socket(handshake, admission),
-            Err(response) => Outcome::Answer(response),
-        })
+        let admitted = self.core().admit_socket(&head);
+        Ok(admitted.map_or_else(Outcome::Answer, |admission| Outcome::Socket(handshake, admission)))
     }
 
     /// What we answer ourselves, whoever asks.

@@ -74,7 +74,7 @@ fn is_read(method: &Method) -> bool {
 /// # Errors
 /// [`Refusal::Misdirected`] for any other name: we never lead anybody to a place we do not own.
 pub fn https_location(authority: &Authority, uri: &Uri, settings: &Settings) -> Result<HeaderValue, Refusal> {
-    if !settings.names.contains(&authority.host) {
+    if !settings.names.contains(&authority.host) && !settings.own.contains(&authority.host) {
         return Err(Refusal::Misdirected);
     }
     if !uri.path().starts_with('/') {
@@ -160,6 +160,7 @@ mod tests {
             let settings = Settings {
                 id: "edge".to_owned(),
                 names: names.into(),
+                own: Vec::new(),
                 origins: Vec::new(),
                 https_port: port,
                 drain_seconds: 1,

@@ -272,6 +272,7 @@ impl Bench {
         let settings = Settings {
             id: "edge".to_owned(),
             names: vec![Host::parse("localhost").unwrap()],
+            own: Vec::new(),
             origins: Vec::new(),
             https_port: 443,
             drain_seconds: 1,
