@@ -12,7 +12,7 @@ pub fn printable(text: &str, chars_max: usize) -> String {
         .take(chars_max)
         .flat_map(|char| {
             // Format characters (bidi overrides, zero width) forge what a person reads.
-            let plain = !char.is_control() && !is_format(char) && !is_syntax(char);
+            let plain = is_plain(char) && !is_syntax(char);
             let escaped = (!plain).then(|| char.escape_unicode());
             let kept = plain.then_some(char);
             kept.into_iter().chain(escaped.into_iter().flatten())
@@ -27,8 +27,12 @@ pub fn printable(text: &str, chars_max: usize) -> String {
 /// Whether `text` can stand for a person or a thing: of 1 to `chars_max` characters, none of which forges what a person
 /// reads or what a rule compares: no control or format character, no space at either end.
 pub fn is_label(text: &str, chars_max: usize) -> bool {
-    let is_plain = |char: char| !char.is_control() && !is_format(char);
     !text.is_empty() && text.trim() == text && text.chars().count() <= chars_max && text.chars().all(is_plain)
+}
+
+/// Whether a person sees `char` as what it is: no control or format character.
+pub fn is_plain(char: char) -> bool {
+    !char.is_control() && !is_format(char)
 }
 
 /// What quotes and escapes in the lines that show it.

@@ -7,17 +7,19 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use rustls::{CertificateError, RootCertStore};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use x509_parser::extensions::GeneralName;
+use x509_parser::objects::{oid_registry, oid2abbrev};
+use x509_parser::x509::{AttributeTypeAndValue, RelativeDistinguishedName, X509Name};
 
 use crate::base::limits::{CLIENT_AUTHORITIES_MAX, CLIENT_CERT_NAMES_MAX, CLIENT_CERT_WORD_CHARS_MAX};
-use crate::base::printable::printable;
+use crate::base::printable::{is_plain, printable};
 use crate::base::private_file::{self, PrivateFileError};
 use crate::certificates::{provider, x509};
 use crate::identity::claims::ClientCertClaim;
@@ -115,7 +117,8 @@ fn read(path: &Path) -> Result<Vec<u8>, ClientAuthError> {
 /// What a verified certificate says about its holder, in bounded and printable words.
 pub fn claim(certificate: &CertificateDer<'_>) -> Option<ClientCertClaim> {
     let parsed = x509::parse(certificate)?;
-    let word = |text: &str| printable(text, CLIENT_CERT_WORD_CHARS_MAX);
+    let is_word = |text: &String| text.chars().count() <= CLIENT_CERT_WORD_CHARS_MAX;
+    let word = |text: String| Some(printable(&text, usize::MAX)).filter(is_word);
     let names = parsed.subject_alternative_name().ok().flatten();
     let names = names.iter().flat_map(|names| &names.value.general_names).filter_map(|name| match name {
         GeneralName::DNSName(name) => Some(format!("dns:{name}")),
@@ -126,9 +129,87 @@ pub fn claim(certificate: &CertificateDer<'_>) -> Option<ClientCertClaim> {
     });
     Some(ClientCertClaim {
         sha256: jose::encode(Sha256::digest(certificate)),
-        subject: word(&parsed.subject().to_string()),
-        san: names.map(|name| word(&name)).take(CLIENT_CERT_NAMES_MAX).collect(),
+        subject: Some(distinguished(parsed.subject())).filter(is_word).unwrap_or_default(),
+        san: names.take(CLIENT_CERT_NAMES_MAX).filter_map(word).collect(),
     })
+}
+
+/// A distinguished name as text that has one reading (RFC 4514 §2.4, in the certificate's own order): no value can pass for
+/// a second attribute.
+fn distinguished(name: &X509Name<'_>) -> String {
+    let attribute = |attribute: &AttributeTypeAndValue<'_>| {
+        let oid = attribute.attr_type();
+        let kind = oid2abbrev(oid, oid_registry()).map_or_else(|_| oid.to_id_string(), str::to_owned);
+        let value = attribute.as_str().map_or_else(|_| "#".to_owned(), escaped);
+        format!("{kind}={value}")
+    };
+    let relative =
+        |relative: &RelativeDistinguishedName<'_>| relative.iter().map(attribute).collect::<Vec<_>>().join("+");
+    name.iter_rdn().map(relative).collect::<Vec<_>>().join(",")
+}
+
+fn escaped(value: &str) -> String {
+    let last = value.chars().count().saturating_sub(1);
+    let shown = value.chars().enumerate().map(|(at, char)| match char {
+        '"' | '+' | ',' | ';' | '<' | '=' | '>' | '\\' => format!("\\{char}"),
+        '#' if at == 0 => "\\#".to_owned(),
+        ' ' if at == 0 || at == last => "\\ ".to_owned(),
+        plain if is_plain(plain) => plain.to_string(),
+        // By the bytes of its UTF-8, as the standard writes what cannot be shown.
+        other => other.to_string().bytes().map(|byte| format!("\\{byte:02x}")).collect(),
+    });
+    shown.collect()
+}
+
+/// Why a caller's certificate does not let it in, in our own words: what it holds would write the log.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum ClientCertificateFault {
+    /// None was shown.
+    #[error("none shown")]
+    Absent,
+    /// Its time is over.
+    #[error("expired")]
+    Expired,
+    /// Not one that can be read, or not its holder's.
+    #[error("bad")]
+    Malformed,
+    /// Its time has not come.
+    #[error("not yet valid")]
+    NotYet,
+    /// Made for something else.
+    #[error("not for clients")]
+    Purpose,
+    /// Its CA has taken it back.
+    #[error("revoked")]
+    Revoked,
+    /// No list of its CA says whether it was taken back, or the list is out of date.
+    #[error("nothing says whether it is revoked")]
+    RevocationUnknown,
+    /// By a CA that is not taken.
+    #[error("by another ca")]
+    UnknownIssuer,
+}
+
+impl ClientCertificateFault {
+    /// What `error` says of a caller's certificate; nothing where it says something else.
+    pub fn of(error: &rustls::Error) -> Option<Self> {
+        match error {
+            rustls::Error::NoCertificatesPresented => Some(Self::Absent),
+            rustls::Error::InvalidCertRevocationList(_) => Some(Self::RevocationUnknown),
+            rustls::Error::InvalidCertificate(cause) => Some(match cause {
+                CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
+                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Self::NotYet,
+                CertificateError::Revoked => Self::Revoked,
+                CertificateError::UnknownRevocationStatus
+                | CertificateError::ExpiredRevocationList
+                | CertificateError::ExpiredRevocationListContext { .. } => Self::RevocationUnknown,
+                CertificateError::UnknownIssuer => Self::UnknownIssuer,
+                CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => Self::Purpose,
+                _ => Self::Malformed,
+            }),
+            _ => None,
+        }
+    }
 }
 
 /// Why callers' certificates cannot be checked. The operator's to mend.
@@ -157,5 +238,66 @@ impl ClientAuthError {
                 format!("openssl crl -inform der -in {0} -out {0}.pem, if it is der, and name that", path.display())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
+
+    use super::*;
+
+    fn said_of(subject: &[(DnType, &str)], san: Vec<SanType>) -> ClientCertClaim {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        for (kind, value) in subject {
+            params.distinguished_name.push(kind.clone(), *value);
+        }
+        params.subject_alt_names = san;
+        claim(params.self_signed(&KeyPair::generate().unwrap()).unwrap().der()).unwrap()
+    }
+
+    #[test]
+    fn no_value_of_a_subject_passes_for_a_second_attribute() {
+        let honest = said_of(&[(DnType::CommonName, "eve"), (DnType::OrganizationalUnitName, "Admins")], Vec::new());
+        assert_eq!(honest.subject, "CN=eve,OU=Admins");
+        for (value, shown) in [
+            ("eve,OU=Admins", r"CN=eve\,OU\=Admins"),
+            ("eve, OU=Admins", r"CN=eve\, OU\=Admins"),
+            ("eve+OU=Admins", r"CN=eve\+OU\=Admins"),
+            (r"eve\", r"CN=eve\\"),
+            ("#05", r"CN=\#05"),
+            (" eve ", r"CN=\ eve\ "),
+            ("e\nve\u{202e}", r"CN=e\0ave\e2\80\ae"),
+        ] {
+            assert_eq!(said_of(&[(DnType::CommonName, value)], Vec::new()).subject, shown, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_to_be_told_whole_is_not_told() {
+        let long = "x".repeat(CLIENT_CERT_WORD_CHARS_MAX);
+        let mail = |text: &str| SanType::Rfc822Name(text.to_owned().try_into().unwrap());
+        let told = said_of(&[(DnType::CommonName, &long)], vec![mail(&long), mail("a@b.example")]);
+        assert_eq!((&*told.subject, &*told.san), ("", &["email:a@b.example".to_owned()][..]));
+    }
+
+    #[test]
+    fn what_a_certificate_holds_is_no_part_of_the_words_on_it() {
+        let purposes = CertificateError::InvalidPurposeContext {
+            required: rustls::ExtendedKeyPurpose::ClientAuth,
+            presented: vec![rustls::ExtendedKeyPurpose::Other(vec![usize::MAX; 10_000])],
+        };
+        for (cause, fault) in [
+            (purposes, ClientCertificateFault::Purpose),
+            (CertificateError::UnknownIssuer, ClientCertificateFault::UnknownIssuer),
+            (CertificateError::Revoked, ClientCertificateFault::Revoked),
+            (CertificateError::BadEncoding, ClientCertificateFault::Malformed),
+        ] {
+            let found = ClientCertificateFault::of(&rustls::Error::InvalidCertificate(cause)).unwrap();
+            assert_eq!(found, fault);
+            assert!(found.to_string().len() < 50, "{found}");
+        }
+        assert_eq!(ClientCertificateFault::of(&rustls::Error::DecryptError), None, "no word on a certificate");
     }
 }

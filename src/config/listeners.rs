@@ -281,7 +281,8 @@ fn read_clients(
     let ca = section.text("client_ca", problems);
     let crl = section.text("client_crl", problems);
     match asked {
-        Some(Placed { value: Ask::Optional | Ask::Required, span }) if protocol == Protocol::Http => {
+        Some(Placed { value: Ask::Optional | Ask::Required, span }) if protocol != Protocol::Https => {
+            // Where plain HTTP is taken too, whoever has no certificate would come in by that.
             let needs = "protocol = \"https\"";
             problems.add(Fault::Useless { key: "client_certificates", needs }, &span);
         }

@@ -176,7 +176,7 @@ pub struct TlsClaim {
 pub struct ClientCertClaim {
     /// SHA-256 of the certificate, base64url.
     pub sha256: String,
-    /// Its subject.
+    /// Its subject as RFC 4514 writes it, in the certificate's order; empty where that is longer than we take.
     pub subject: String,
     /// Its subject alternative names, each with its kind: `dns:`, `ip:`, `email:` or `uri:`.
     pub san: Vec<String>,

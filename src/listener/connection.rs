@@ -22,7 +22,7 @@ use super::transport::Transport;
 use super::{Protocol, Serve, Settings, owner, plain_http};
 use crate::base::limits::{HANDSHAKE_WAIT, LABEL_CHARS_MAX, PROXY_HEADER_WAIT, PROXY_V2_BYTES_MAX};
 use crate::base::printable::printable;
-use crate::certificates::client_auth;
+use crate::certificates::client_auth::{self, ClientCertificateFault};
 use crate::certificates::server_tls::ServerTls;
 use crate::identity::claims::TlsVersion;
 use crate::net::addr::PeerAddr;
@@ -55,7 +55,7 @@ pub enum ConnectionError {
     Cap(#[from] CapError),
     /// The certificate that a caller has to show is absent, or not one of those that are taken.
     #[error("client certificate: {0}")]
-    ClientCertificate(rustls::Error),
+    ClientCertificate(ClientCertificateFault),
     /// Handshake or PROXY header not whole in time.
     #[error("handshake too slow")]
     Deadline,
@@ -301,14 +301,10 @@ const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
 fn handshake_fault(error: io::Error) -> ConnectionError {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
-    match cause {
-        // Only a caller's own certificate is judged here.
-        Some(
-            cause @ (rustls::Error::NoCertificatesPresented
-            | rustls::Error::InvalidCertificate(_)
-            | rustls::Error::InvalidCertRevocationList(_)),
-        ) => ConnectionError::ClientCertificate(cause.clone()),
-        _ => ConnectionError::Tls(error),
+    // Only a caller's own certificate is judged here.
+    match cause.and_then(ClientCertificateFault::of) {
+        Some(unfit) => ConnectionError::ClientCertificate(unfit),
+        None => ConnectionError::Tls(error),
     }
 }
 

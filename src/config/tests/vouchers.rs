@@ -25,6 +25,11 @@ pub(super) fn refusals() -> Vec<(String, Expected)> {
             "[[listener]]\nbind = [\"10.0.0.5:80\"]\nprotocol = \"http\"\nclient_certificates = «\"optional\"»\nclient_ca = \"c\"",
             |f| matches!(f, Fault::Useless { key: "client_certificates", .. }),
         ),
+        (
+            // By plain http, which `auto` takes too, everybody would come in.
+            "[[listener]]\nbind = [\"127.0.0.1:80\"]\nprotocol = \"auto\"\nclient_certificates = «\"required\"»\nclient_ca = \"c\"",
+            |f| matches!(f, Fault::Useless { key: "client_certificates", .. }),
+        ),
     ];
     all.into_iter().map(|(text, expected)| (text.to_owned(), expected)).collect()
 }

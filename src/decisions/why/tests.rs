@@ -10,6 +10,7 @@ use crate::base::limits::HEAD_LINES_MAX;
 use crate::base::limits::LOCKOUT;
 use crate::base::limits::PENDING_LIFE_SECONDS;
 use crate::base::limits::SIGNED_AT_SKEW_MS;
+use crate::certificates::client_auth::ClientCertificateFault;
 use crate::listener::caps::CapError;
 use crate::listener::connection::ConnectionError;
 use crate::net::host::HostError;
@@ -46,7 +47,7 @@ fn every_way_to_come_to_no_request_has_its_text() {
     let mut words = Vec::new();
     for error in [
         ConnectionError::Cap(CapError::Client),
-        ConnectionError::ClientCertificate(rustls::Error::NoCertificatesPresented),
+        ConnectionError::ClientCertificate(ClientCertificateFault::Absent),
         ConnectionError::Deadline,
         ConnectionError::PlainHttp,
         ConnectionError::PlainText,
