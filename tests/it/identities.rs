@@ -294,7 +294,7 @@ fn check_names_the_file_of_keys_that_cannot_be_read_and_what_to_do() {
     let told = house.doorward.words(&["check"]);
     for (provider, cause, file, hint) in [
         ("pomerium", "not a jwk set", &keys, "the issuer must show an RS256, ES256 or Ed25519 key"),
-        ("cloudflare-access", "no certificate in it", &root, "name a PEM file with the root certificate"),
+        ("cloudflare-access", "file has other content than the certificates of", &root, "anew"),
     ] {
         let of = |line: &&str| line.contains(&format!("identity {provider}: its tokens will be refused"));
         let line = told.lines().find(of).unwrap_or_else(|| panic!("{provider} is not in\n{told}"));
