@@ -28,7 +28,7 @@ use super::section::{Keys, Problems, Section};
 pub(super) const KEYS: Keys = Keys {
     known: &["state_dir", "edge", "listener", "certificates", "core", "identity", "tailscale", "log", "ranges"],
     later: &[
-        ("limits", "remove this table: the limits are built in, and documented in the readme"),
+        ("limits", "remove this table: the limits are built in; src/base/limits.rs says each with its reason"),
         ("admin", "remove this table: the admin socket lies in the state folder, and there are no metrics yet"),
         ("store", "remove this table: the store is SQLite in the state folder"),
     ],
