@@ -174,7 +174,7 @@ mod tests {
         let path = folder.path().join("a.dns");
         fs::write(&path, "").unwrap();
         fs::write(folder.path().join("a.pem"), "").unwrap();
-        assert_eq!(find(folder.path()).unwrap(), [path.clone()]);
+        assert_eq!(find(folder.path()).unwrap(), std::slice::from_ref(&path));
         find(&path).unwrap_err();
         assert!(notes(&Kept::of(folder.path())).is_empty());
     }
