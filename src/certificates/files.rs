@@ -192,7 +192,7 @@ pub enum FileError {
     #[error("certificate has expired: {}", .0.display())]
     Expired(PathBuf),
     /// A folder that is looked through for pairs, and that others can put something into.
-    #[error("certificates' folder: {0}")]
+    #[error("certificates' folder: {}", folder_words(.0))]
     Folder(PrivateFileError),
     /// The key asks for a passphrase.
     #[error("private key is encrypted: {}", .0.display())]
@@ -244,7 +244,7 @@ impl FileError {
             Self::Expired(path) => {
                 format!("renew {} at its issuer, or take the pair out of `[[certificates.file]]`", path.display())
             }
-            Self::Folder(error) => format!("chmod go-w {}", quoted(&error.path.display().to_string())),
+            Self::Folder(error) => folder_hint(error),
             Self::CertFile(error) | Self::KeyFile(error) => error.operators_hint(),
             Self::KeyEncrypted(path) => {
                 format!("umask 077; openssl pkey -in {0} -out {0}.plain, and name that file", path.display())
@@ -274,5 +274,26 @@ impl FileError {
             ),
             Self::TooLong(path) => format!("leave only the certificate and its chain in {}", path.display()),
         }
+    }
+}
+
+fn folder_words(error: &PrivateFileError) -> String {
+    match &error.fault {
+        Fault::Mode { found, .. } => {
+            format!("mode is {found:o}, only its owner may write to it: {}", error.path.display())
+        }
+        _ => error.to_string(),
+    }
+}
+
+fn folder_hint(error: &PrivateFileError) -> String {
+    let path = quoted(&error.path.display().to_string());
+    match &error.fault {
+        Fault::Io(cause) if cause.kind() == std::io::ErrorKind::PermissionDenied => {
+            let own = rustix::process::geteuid().as_raw();
+            format!("chown {own} {path} && chmod 700 {path}, and let uid {own} pass through the folders above it")
+        }
+        Fault::Mode { .. } => format!("chmod go-w {path}"),
+        _ => error.operators_hint(),
     }
 }

@@ -64,7 +64,7 @@ impl Certificates {
         let mut files =
             settings.files.iter().map(|pair| files::read(pair).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
         // What lies about and cannot be read is not shown either.
-        let dropped = files::dropped::find(&settings.dir).unwrap_or_default();
+        let dropped = files::dropped::find(&settings.dir).pairs;
         files.extend(dropped.iter().filter_map(|pair| files::load(pair, now).ok().map(Arc::new)));
         let ca = LocalCa::find(&settings.state_dir, now)?;
         let local = ca.and_then(|ca| ca.last_leaf());

@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{FileError, FilePair};
+use super::FilePair;
 use crate::base::limits::{DROPPED_PAIRS_MAX, FOLDER_ENTRIES_MAX};
 use crate::base::private_file::{Fault, PrivateFileError, check_unwritable};
 
@@ -17,25 +17,87 @@ pub const CA_COPY_FILE: &str = "local-ca.crt";
 /// How a certificate's file may end, the best first.
 const ENDINGS: [&str; 4] = ["crt", "pem", "cer", "cert"];
 
-/// The pairs in `folder` and in the folders right below it, in the order of their names; none where it is absent.
-///
-/// # Errors
-/// [`FileError::Folder`] where others could put something there.
-pub fn find(folder: &Path) -> Result<Vec<FilePair>, FileError> {
-    let Ok(names) = names_in(folder) else { return Ok(Vec::new()) };
-    let mut pairs = pairs_of(folder, &names);
+/// What a look through the folders has brought.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// In the order of their names.
+    pub pairs: Vec<FilePair>,
+    /// Folders of which nothing is taken.
+    pub bad: Vec<BadFolder>,
+}
+
+/// A folder that cannot be read, or into which others could put something.
+#[derive(Debug)]
+pub struct BadFolder {
+    /// What is wrong with it.
+    pub fault: PrivateFileError,
+    /// How many pairs there would be in it and below; none where it cannot be read.
+    pub pairs: usize,
+}
+
+impl BadFolder {
+    /// Whether it is anybody's loss: one without pairs may be for whatever else.
+    pub fn costs_pairs(&self) -> bool {
+        self.pairs > 0 || matches!(self.fault.fault, Fault::Io(_))
+    }
+
+    /// Whether `pair` lies in it or below: who can write to a folder can swap those below it.
+    pub fn holds(&self, pair: &FilePair) -> bool {
+        pair.key.starts_with(&self.fault.path)
+    }
+}
+
+impl Found {
+    /// Whether nothing that was seen of `pair`, or not seen, can be relied on.
+    pub fn leaves_open(&self, pair: &FilePair) -> bool {
+        self.bad.iter().any(|folder| folder.holds(pair))
+    }
+
+    /// Whether `pair`, which was seen before, is none any more for sure: a file of it is not there, or its key is another
+    /// certificate's now. That it was not found is no proof: there may be more than a look takes.
+    pub fn lets_go(&self, pair: &FilePair) -> bool {
+        let is_swapped = || self.pairs.iter().any(|found| found.key == pair.key && found.cert != pair.cert);
+        !self.leaves_open(pair) && (is_gone(&pair.cert) || is_gone(&pair.key) || is_swapped())
+    }
+}
+
+/// Whether there is no such file for sure: one that cannot be looked at may well be there.
+pub fn is_gone(path: &Path) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    fs::metadata(path).is_err_and(|error| matches!(error.kind(), NotFound | NotADirectory))
+}
+
+/// The pairs in `folder` and in the folders right below it; none where it is absent. A bad folder costs what is in it.
+pub fn find(folder: &Path) -> Found {
+    let names = match names_in(folder) {
+        Ok(names) => names,
+        Err(_) if is_gone(folder) => return Found::default(),
+        Err(cause) => return Found { pairs: Vec::new(), bad: vec![unreadable(folder, cause)] },
+    };
+    let (mut found, mut withheld) = (Found { pairs: pairs_of(folder, &names), bad: Vec::new() }, 0);
     for below in folders(folder, &names) {
-        let found = names_in(&below).map(|names| pairs_of(&below, &names)).unwrap_or_default();
-        if !found.is_empty() {
-            check(&below)?;
+        match names_in(&below).map(|names| pairs_of(&below, &names)) {
+            Ok(pairs) => match check(&below) {
+                Ok(()) => found.pairs.extend(pairs),
+                Err(fault) => {
+                    withheld += pairs.len();
+                    found.bad.push(BadFolder { fault, pairs: pairs.len() });
+                }
+            },
+            Err(_) if is_gone(&below) => {}
+            Err(cause) => found.bad.push(unreadable(&below, cause)),
         }
-        pairs.extend(found);
     }
-    if !pairs.is_empty() {
-        check(folder)?;
+    if let Err(fault) = check(folder) {
+        found.bad.insert(0, BadFolder { fault, pairs: found.pairs.len() + withheld });
+        found.pairs.clear();
     }
-    pairs.truncate(DROPPED_PAIRS_MAX);
-    Ok(pairs)
+    found.pairs.truncate(DROPPED_PAIRS_MAX);
+    found
+}
+
+fn unreadable(folder: &Path, cause: io::Error) -> BadFolder {
+    BadFolder { fault: PrivateFileError::new(folder, Fault::Io(cause)), pairs: 0 }
 }
 
 /// Where pairs may lie: `folder` and those right below it.
@@ -44,9 +106,9 @@ pub fn folders_of(folder: &Path) -> Vec<PathBuf> {
     [vec![folder.to_owned()], below].concat()
 }
 
-fn check(folder: &Path) -> Result<(), FileError> {
+fn check(folder: &Path) -> Result<(), PrivateFileError> {
     let judged = fs::metadata(folder).map_err(Fault::Io).and_then(|found| check_unwritable(&found));
-    judged.map_err(|fault| FileError::Folder(PrivateFileError::new(folder, fault)))
+    judged.map_err(|fault| PrivateFileError::new(folder, fault))
 }
 
 fn folders<'a>(folder: &'a Path, names: &'a BTreeSet<String>) -> impl Iterator<Item = PathBuf> + 'a {
@@ -86,6 +148,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::certificates::files::FileError;
 
     #[test]
     fn pairs_are_found_as_tools_name_them() {
@@ -118,7 +181,7 @@ mod tests {
             }
         }
         let short = |path: &Path| path.strip_prefix(folder).unwrap().display().to_string();
-        let found: Vec<_> = find(folder).unwrap().iter().map(|pair| (short(&pair.cert), short(&pair.key))).collect();
+        let found: Vec<_> = find(folder).pairs.iter().map(|pair| (short(&pair.cert), short(&pair.key))).collect();
         let expected = [
             ("claw.crt", "claw.key"),
             ("mk.example+1.pem", "mk.example+1-key.pem"),
@@ -127,7 +190,7 @@ mod tests {
         ];
         assert_eq!(found, expected.map(|(cert, key)| (cert.to_owned(), key.to_owned())));
         assert_eq!(folders_of(folder).len(), 4, "itself, live, secret, deep");
-        assert!(find(&folder.join("absent")).unwrap().is_empty());
+        assert!(find(&folder.join("absent")).pairs.is_empty());
     }
 
     #[test]
@@ -138,12 +201,36 @@ mod tests {
         }
         for mode in [0o777, 0o770, 0o1777] {
             fs::set_permissions(house.path(), fs::Permissions::from_mode(mode)).unwrap();
-            let error = find(house.path()).unwrap_err();
-            assert!(matches!(error, FileError::Folder(_)), "{error}");
-            assert!(error.hint().starts_with("chmod "), "{}", error.hint());
+            let mut found = find(house.path());
+            let bad = found.bad.pop().unwrap();
+            assert!(found.pairs.is_empty() && found.bad.is_empty() && bad.costs_pairs(), "{found:?}");
+            let error = FileError::Folder(bad.fault);
+            assert!(error.hint().starts_with("chmod go-w "), "{}", error.hint());
+            let words = error.to_string();
+            assert!(words.contains("only its owner may write") && !words.contains("700"), "{words}");
         }
         fs::set_permissions(house.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        assert_eq!(find(house.path()).unwrap().len(), 1);
+        let found = find(house.path());
+        assert!(found.pairs.len() == 1 && found.bad.is_empty(), "{found:?}");
+    }
+
+    #[test]
+    fn a_bad_folder_costs_its_own_pairs_and_no_others() {
+        let house = tempfile::tempdir().unwrap();
+        for below in ["", "bad", "empty", "good"] {
+            fs::create_dir_all(house.path().join(below)).unwrap();
+            for name in ["a.crt", "a.key"].iter().filter(|_| below != "empty") {
+                fs::write(house.path().join(below).join(name), "x").unwrap();
+            }
+        }
+        for below in ["bad", "empty"] {
+            fs::set_permissions(house.path().join(below), fs::Permissions::from_mode(0o775)).unwrap();
+        }
+        let found = find(house.path());
+        let keys: Vec<_> = found.pairs.iter().map(|pair| pair.key.clone()).collect();
+        assert_eq!(keys, ["a.key", "good/a.key"].map(|key| house.path().join(key)));
+        let costly: Vec<_> = found.bad.iter().filter(|bad| bad.costs_pairs()).map(|bad| &bad.fault.path).collect();
+        assert_eq!(costly, [&house.path().join("bad")]);
     }
 
     #[test]
@@ -153,6 +240,6 @@ mod tests {
             fs::write(house.path().join(format!("{n}.crt")), "x").unwrap();
             fs::write(house.path().join(format!("{n}.key")), "x").unwrap();
         }
-        assert_eq!(find(house.path()).unwrap().len(), DROPPED_PAIRS_MAX);
+        assert_eq!(find(house.path()).pairs.len(), DROPPED_PAIRS_MAX);
     }
 }

@@ -2,11 +2,14 @@
 //! of it is shown on: nothing that is written here takes a certificate down.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::dropped::{self, BadFolder, Found};
 use super::stamp::Stamp;
-use super::{FileError, FilePair, Loaded, dropped, load};
+use super::{FileError, FilePair, Loaded, load};
 use crate::base::clock::UnixMillis;
 use crate::certificates::client_auth::ClientAuthError;
 
@@ -16,8 +19,8 @@ pub struct Pairs {
     configured: Vec<FilePair>,
     dir: PathBuf,
     known: Vec<Known>,
-    /// What was said of the folder itself.
-    folder_fault: Option<String>,
+    /// What was said of folders.
+    folder_faults: BTreeSet<String>,
 }
 
 /// What is news about files.
@@ -66,36 +69,42 @@ impl Pairs {
     /// # Errors
     /// [`FileError`] for the first configured pair that is wrong.
     pub fn open(configured: &[FilePair], dir: &Path, now: UnixMillis) -> Result<(Self, Vec<News>), FileError> {
+        Self::default().reopen(configured, dir, now)
+    }
+
+    /// As [`Pairs::open`]; what these have shown of a dropped pair is shown on until it is certain that it lies there no more.
+    ///
+    /// # Errors
+    /// As [`Pairs::open`].
+    pub fn reopen(&self, configured: &[FilePair], dir: &Path, now: UnixMillis) -> Result<(Self, Vec<News>), FileError> {
         let mut pairs = Self { configured: configured.to_vec(), dir: dir.to_owned(), ..Self::default() };
         for pair in configured {
             let stamp = stamp_of(pair);
             let loaded = Some(Arc::new(load(pair, now)?));
             pairs.known.push(Known { pair: pair.clone(), place: Place::Configured, stamp, loaded, early: false });
         }
-        let news = pairs.look(now);
-        Ok((pairs, news))
-    }
-
-    /// As [`Pairs::open`]; what these have shown of a pair that lies there still and is not sound now is shown on.
-    ///
-    /// # Errors
-    /// As [`Pairs::open`].
-    pub fn reopen(&self, configured: &[FilePair], dir: &Path, now: UnixMillis) -> Result<(Self, Vec<News>), FileError> {
-        let (mut pairs, news) = Self::open(configured, dir, now)?;
-        for known in pairs.known.iter_mut().filter(|known| known.loaded.is_none()) {
-            let before = self.known.iter().find(|before| before.pair == known.pair);
-            known.loaded = before.and_then(|before| before.loaded.clone());
-        }
+        let found = dropped::find(dir);
+        let is_kept = |before: &&Known| {
+            let may_be_there = || before.place == Place::Dropped && self.dir == dir && !found.lets_go(&before.pair);
+            !configured.contains(&before.pair) && (found.pairs.contains(&before.pair) || may_be_there())
+        };
+        // Without a stamp: read again, and what is wrong is told again.
+        let kept = self
+            .known
+            .iter()
+            .filter(is_kept)
+            .map(|before| Known { loaded: before.loaded.clone(), ..Known::dropped(before.pair.clone()) });
+        pairs.known.extend(kept);
+        let news = pairs.take(found, now);
         Ok((pairs, news))
     }
 
     /// Everything that [`Pairs::open`] would refuse or leave out.
     pub fn judge(configured: &[FilePair], dir: &Path, now: UnixMillis) -> (Vec<Arc<Loaded>>, Vec<FileError>) {
         let (mut sound, mut faults) = (Vec::new(), Vec::new());
-        let dropped = dropped::find(dir).unwrap_or_else(|error| {
-            faults.push(error);
-            Vec::new()
-        });
+        let Found { pairs: dropped, bad } = dropped::find(dir);
+        let bad = bad.into_iter().filter(BadFolder::costs_pairs);
+        faults.extend(bad.map(|folder| FileError::Folder(folder.fault)));
         for pair in configured.iter().chain(dropped.iter().filter(|pair| !configured.contains(pair))) {
             match load(pair, now) {
                 Ok(loaded) => sound.push(Arc::new(loaded)),
@@ -107,32 +116,47 @@ impl Pairs {
 
     /// Reads what has changed on disk since the last look; each change is told once.
     pub fn look(&mut self, now: UnixMillis) -> Vec<News> {
-        let mut news = Vec::new();
-        let dropped = dropped::find(&self.dir).unwrap_or_else(|error| {
-            let words = error.to_string();
-            if self.folder_fault.as_ref() != Some(&words) {
-                news.push(News::Refused(error, Shows::Nothing));
-            }
-            self.folder_fault = Some(words);
-            Vec::new()
-        });
-        if news.is_empty() && !dropped.is_empty() {
-            self.folder_fault = None;
-        }
-        for pair in dropped {
+        self.take(dropped::find(&self.dir), now)
+    }
+
+    fn take(&mut self, mut found: Found, now: UnixMillis) -> Vec<News> {
+        for pair in mem::take(&mut found.pairs) {
             let is_known = self.configured.contains(&pair) || self.known.iter().any(|known| known.pair == pair);
             if !is_known {
-                let (stamp, place) = (<[Stamp; 2]>::default(), Place::Dropped);
-                self.known.push(Known { pair, place, stamp, loaded: None, early: false });
+                self.known.push(Known::dropped(pair));
             }
         }
-        news.extend(self.known.iter_mut().filter_map(|known| known.look(now)));
+        // What lies in a bad folder is not looked at: whatever is there now, somebody else may have put there.
+        let is_open = |known: &&mut Known| known.place == Place::Dropped && found.leaves_open(&known.pair);
+        let looked_at = self.known.iter_mut().filter(|known| !is_open(known));
+        let mut news: Vec<News> = looked_at.filter_map(|known| known.look(now)).collect();
+        news.extend(self.faults_of(found.bad));
         // What was never shown and is no more is forgotten: the list is as long as the folder, and what is shown.
         self.known.retain(|known| known.place == Place::Configured || known.loaded.is_some() || known.is_there());
         self.known.sort_by_key(|known| {
             let ends = known.loaded.as_ref().map_or(0, |loaded| loaded.validity.ends);
             (known.place, (known.place == Place::Dropped).then_some(Reverse(ends)))
         });
+        news
+    }
+
+    /// What is to be told of `bad` folders, each thing once.
+    fn faults_of(&mut self, bad: Vec<BadFolder>) -> Vec<News> {
+        let (mut faults, mut news) = (BTreeSet::new(), Vec::new());
+        for folder in bad {
+            let of_it = |known: &&Known| known.place == Place::Dropped && folder.holds(&known.pair);
+            let is_shown = self.known.iter().filter(of_it).any(|known| known.loaded.is_some());
+            if !is_shown && !folder.costs_pairs() {
+                continue;
+            }
+            let error = FileError::Folder(folder.fault);
+            let words = error.to_string();
+            if !self.folder_faults.contains(&words) {
+                news.push(News::Refused(error, if is_shown { Shows::Older } else { Shows::Nothing }));
+            }
+            faults.insert(words);
+        }
+        self.folder_faults = faults;
         news
     }
 
@@ -151,6 +175,10 @@ impl Pairs {
 }
 
 impl Known {
+    fn dropped(pair: FilePair) -> Self {
+        Self { pair, place: Place::Dropped, stamp: <[Stamp; 2]>::default(), loaded: None, early: false }
+    }
+
     fn look(&mut self, now: UnixMillis) -> Option<News> {
         // Before it is read: what changes in between is seen by the next look.
         let stamp = stamp_of(&self.pair);
@@ -178,7 +206,7 @@ impl Known {
     }
 
     fn is_there(&self) -> bool {
-        [&self.pair.cert, &self.pair.key].iter().any(|path| path.exists())
+        [&self.pair.cert, &self.pair.key].iter().any(|path| !dropped::is_gone(path))
     }
 }
 

@@ -177,6 +177,59 @@ fn what_is_dropped_into_the_folder_is_found_and_a_reload_takes_nothing_sound_dow
 }
 
 #[test]
+fn a_bad_folder_takes_nothing_down_that_lies_elsewhere_or_was_shown() {
+    let watched = Watched::new();
+    let chmod = |folder: &str, mode: u32| {
+        let folder = watched.house.settings.dir.join(folder);
+        fs::set_permissions(folder, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let drop_pair = |stem: &str, name: &str| {
+        let text = watched.issue(name, now());
+        watched.house.write(&format!("certs/{stem}.crt"), split(&text).1, 0o644);
+        watched.house.write(&format!("certs/{stem}.key"), split(&text).0, 0o600);
+    };
+    let is_fault = |told: &[String], words: &str| {
+        assert!(told.len() == 1 && told[0].contains("certificates' folder") && told[0].starts_with(words), "{told:?}");
+    };
+    let reload = || watched.certificates.replace(&watched.house.settings, now()).unwrap();
+    drop_pair("good", "good.local");
+    assert_eq!(watched.look(), ["good.local"]);
+    let good = watched.serial("good.local").unwrap();
+    // A folder beside it: told once, and only what is in it is not taken.
+    fs::create_dir(watched.house.settings.dir.join("sub")).unwrap();
+    drop_pair("sub/new", "new.local");
+    chmod("sub", 0o775);
+    is_fault(&watched.look(), "certificates' folder");
+    assert!(watched.look().is_empty(), "told once");
+    reload();
+    assert_eq!(watched.serial("good.local").unwrap(), good);
+    assert!(watched.serial("new.local").is_err());
+    let anew = Certificates::open(watched.house.settings.clone(), now()).unwrap();
+    assert_eq!(
+        client::serial_for(&watched.client, &server(&anew, &[]), "good.local").unwrap(),
+        good,
+        "after a restart"
+    );
+    chmod("sub", 0o755);
+    assert_eq!(watched.look(), ["new.local"]);
+    let new = watched.serial("new.local").unwrap();
+    // The folder itself, later: what was shown is shown on, and what others may have put there is not looked at.
+    chmod("", 0o775);
+    drop_pair("good", "good.local");
+    fs::remove_file(watched.house.settings.dir.join("sub/new.key")).unwrap();
+    is_fault(&watched.look(), "old one shown: certificates' folder");
+    reload();
+    assert!(watched.look().is_empty(), "told once, by the reload too");
+    assert_eq!(watched.serial("good.local").unwrap(), good);
+    assert_eq!(watched.serial("new.local").unwrap(), new);
+    // Mended: it is judged, and what is gone for certain is let go.
+    chmod("", 0o755);
+    reload();
+    assert_ne!(watched.serial("good.local").unwrap(), good);
+    assert!(watched.serial("new.local").is_err());
+}
+
+#[test]
 fn a_judgement_names_what_lies_about_and_is_wrong() {
     let watched = Watched::new();
     watched.house.write("certs/bad.crt", "x", 0o644);
