@@ -21,9 +21,8 @@ impl Certificates {
         let mut shown = self.shown();
         let mut news = shown.pairs.look(now);
         news.extend(self.doors().look());
-        if news.iter().any(|news| matches!(news, News::Taken(..))) {
-            self.resolver.replace(shown.served());
-        }
+        // Also without news: what has ended or come back meanwhile has another place.
+        self.resolver.replace(shown.served());
         news
     }
 

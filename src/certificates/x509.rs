@@ -119,6 +119,11 @@ impl Names {
         names
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.wildcards.is_empty()
+    }
+
     /// Whether the certificate is for `host`. A wildcard stands for exactly one label (RFC 6125 §6.4.3).
     pub fn covers(&self, host: &Host) -> bool {
         let by_wildcard = |name: &str| {

@@ -12,6 +12,7 @@ use super::stamp::Stamp;
 use super::{FileError, FilePair, Loaded, load};
 use crate::base::clock::UnixMillis;
 use crate::certificates::client_auth::ClientAuthError;
+use crate::certificates::x509::Names;
 
 /// Configured pairs, and those that lie in `certificates.dir`.
 #[derive(Debug, Default)]
@@ -19,6 +20,7 @@ pub struct Pairs {
     configured: Vec<FilePair>,
     dir: PathBuf,
     known: Vec<Known>,
+    shown: Vec<Arc<Loaded>>,
     /// What was said of folders.
     folder_faults: BTreeSet<String>,
 }
@@ -30,12 +32,12 @@ pub enum News {
     ClientsRefused(String, ClientAuthError),
     /// The callers of this listener are checked anew.
     ClientsTaken(String),
-    /// Nothing lies there any more.
-    Gone(FilePair),
+    /// It does not lie there any more; it is shown on for these names, which no other is for.
+    Gone(FilePair, Names),
     /// It is not taken. Whether an older one of it is shown on.
     Refused(FileError, Shows),
-    /// It is shown from now on.
-    Taken(FilePair, Arc<Loaded>),
+    /// It is shown from now on; for these names before any other.
+    Taken(FilePair, Arc<Loaded>, Names),
 }
 
 /// Whether something is shown of a pair.
@@ -55,6 +57,16 @@ struct Known {
     loaded: Option<Arc<Loaded>>,
     /// It only waits for its time.
     early: bool,
+    /// One of its files is not there: its owner may have withdrawn it.
+    is_gone: bool,
+}
+
+/// What comes first of what is for the same name.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Rank {
+    OnDisk,
+    Gone,
+    Ended,
 }
 
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -81,7 +93,8 @@ impl Pairs {
         for pair in configured {
             let stamp = stamp_of(pair);
             let loaded = Some(Arc::new(load(pair, now)?));
-            pairs.known.push(Known { pair: pair.clone(), place: Place::Configured, stamp, loaded, early: false });
+            let place = Place::Configured;
+            pairs.known.push(Known { place, stamp, loaded, ..Known::dropped(pair.clone()) });
         }
         let found = dropped::find(dir);
         let is_kept = |before: &&Known| {
@@ -89,11 +102,11 @@ impl Pairs {
             !configured.contains(&before.pair) && (found.pairs.contains(&before.pair) || may_be_there())
         };
         // Without a stamp: read again, and what is wrong is told again.
-        let kept = self
-            .known
-            .iter()
-            .filter(is_kept)
-            .map(|before| Known { loaded: before.loaded.clone(), ..Known::dropped(before.pair.clone()) });
+        let kept = self.known.iter().filter(is_kept).map(|before| Known {
+            is_gone: before.is_gone,
+            loaded: before.loaded.clone(),
+            ..Known::dropped(before.pair.clone())
+        });
         pairs.known.extend(kept);
         let news = pairs.take(found, now);
         Ok((pairs, news))
@@ -133,11 +146,28 @@ impl Pairs {
         news.extend(self.faults_of(found.bad));
         // What was never shown and is no more is forgotten: the list is as long as the folder, and what is shown.
         self.known.retain(|known| known.place == Place::Configured || known.loaded.is_some() || known.is_there());
+        let configured = &self.configured;
         self.known.sort_by_key(|known| {
             let ends = known.loaded.as_ref().map_or(0, |loaded| loaded.validity.ends);
-            (known.place, (known.place == Place::Dropped).then_some(Reverse(ends)))
+            let position = configured.iter().position(|pair| *pair == known.pair);
+            (known.rank(now), known.place, position, Reverse(ends))
         });
+        self.shown = shown_of(&self.known, now);
+        news.iter_mut().for_each(|news| self.complete(news));
         news
+    }
+
+    /// Adds the names for which it is so.
+    fn complete(&self, news: &mut News) {
+        match news {
+            News::Gone(pair, names) => {
+                let loaded =
+                    self.known.iter().find(|known| known.pair == *pair).and_then(|known| known.loaded.as_ref());
+                *names = loaded.map(|loaded| names_led_by(loaded, &self.shown)).unwrap_or_default();
+            }
+            News::Taken(_, loaded, names) => *names = names_led_by(loaded, &self.shown),
+            News::ClientsRefused(..) | News::ClientsTaken(_) | News::Refused(..) => {}
+        }
     }
 
     /// What is to be told of `bad` folders, each thing once.
@@ -160,9 +190,10 @@ impl Pairs {
         news
     }
 
-    /// What is shown: the configured ones in their order, then what was dropped, whatever lasts longest first.
+    /// What is shown: the configured ones in their order, then what was dropped, whatever lasts longest first. Of what is
+    /// gone from the disk, behind them, only the names that none of those is for.
     pub fn loaded(&self) -> Vec<Arc<Loaded>> {
-        self.known.iter().filter_map(|known| known.loaded.clone()).collect()
+        self.shown.clone()
     }
 
     /// The folders in which something may change: those of the files, and those of dropped pairs.
@@ -176,10 +207,14 @@ impl Pairs {
 
 impl Known {
     fn dropped(pair: FilePair) -> Self {
-        Self { pair, place: Place::Dropped, stamp: <[Stamp; 2]>::default(), loaded: None, early: false }
+        Self { pair, place: Place::Dropped, stamp: <[Stamp; 2]>::default(), loaded: None, early: false, is_gone: false }
     }
 
     fn look(&mut self, now: UnixMillis) -> Option<News> {
+        let was_gone = mem::replace(
+            &mut self.is_gone,
+            [&self.pair.cert, &self.pair.key].into_iter().any(|file| dropped::is_gone(file)),
+        );
         // Before it is read: what changes in between is seen by the next look.
         let stamp = stamp_of(&self.pair);
         let same = stamp == self.stamp;
@@ -193,10 +228,12 @@ impl Known {
                 let loaded = Arc::new(loaded);
                 let before = self.loaded.replace(Arc::clone(&loaded));
                 let is_new = before.is_none_or(|before| before.certified.cert != loaded.certified.cert);
-                is_new.then(|| News::Taken(self.pair.clone(), loaded))
+                is_new.then(|| News::Taken(self.pair.clone(), loaded, Names::default()))
             }
             Err(FileError::NotYetValid(_)) if same => None,
-            Err(_) if self.loaded.is_some() && !self.is_there() => Some(News::Gone(self.pair.clone())),
+            Err(_) if self.loaded.is_some() && self.is_gone => {
+                (!was_gone).then(|| News::Gone(self.pair.clone(), Names::default()))
+            }
             Err(error) => {
                 self.early = matches!(error, FileError::NotYetValid(_));
                 let shows = if self.loaded.is_some() { Shows::Older } else { Shows::Nothing };
@@ -205,9 +242,51 @@ impl Known {
         }
     }
 
+    fn rank(&self, now: UnixMillis) -> Rank {
+        match self.place {
+            _ if self.is_gone && self.lasts(now) => Rank::Gone,
+            Place::Configured if !self.is_gone => Rank::OnDisk,
+            _ if self.lasts(now) || self.loaded.is_none() => Rank::OnDisk,
+            _ => Rank::Ended,
+        }
+    }
+
+    fn lasts(&self, now: UnixMillis) -> bool {
+        self.loaded.as_ref().is_some_and(|loaded| loaded.validity.ends >= now.0.div_euclid(1000))
+    }
+
     fn is_there(&self) -> bool {
         [&self.pair.cert, &self.pair.key].iter().any(|path| !dropped::is_gone(path))
     }
+}
+
+/// What is shown of `known`, in that order.
+fn shown_of(known: &[Known], now: UnixMillis) -> Vec<Arc<Loaded>> {
+    let on_disk = known.iter().filter(|known| !known.is_gone && known.lasts(now));
+    let on_disk: Vec<_> = on_disk.filter_map(|known| known.loaded.as_ref()).collect();
+    let shown = known.iter().filter_map(|known| {
+        let loaded = known.loaded.as_ref()?;
+        if !known.is_gone {
+            return Some(Arc::clone(loaded));
+        }
+        // All that is left to it, for clients with other kinds of keys too: it may be gone because its key got out.
+        let Names { mut exact, mut wildcards } = loaded.names.clone();
+        exact.retain(|host| !on_disk.iter().any(|other| other.names.covers(host)));
+        wildcards.retain(|parent| !on_disk.iter().any(|other| other.names.wildcards.contains(parent)));
+        let (certified, names) = (Arc::clone(&loaded.certified), Names { exact, wildcards });
+        (!names.is_empty()).then(|| Arc::new(Loaded { certified, names, ..**loaded }))
+    });
+    shown.collect()
+}
+
+/// The names for which `loaded` comes before all others of `shown`.
+fn names_led_by(loaded: &Loaded, shown: &[Arc<Loaded>]) -> Names {
+    let is_it =
+        |first: Option<&Arc<Loaded>>| first.is_some_and(|first| Arc::ptr_eq(&first.certified, &loaded.certified));
+    let Names { mut exact, mut wildcards } = loaded.names.clone();
+    exact.retain(|host| is_it(shown.iter().find(|other| other.names.exact.contains(host))));
+    wildcards.retain(|parent| is_it(shown.iter().find(|other| other.names.wildcards.contains(parent))));
+    Names { exact, wildcards }
 }
 
 fn stamp_of(pair: &FilePair) -> [Stamp; 2] {

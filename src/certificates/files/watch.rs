@@ -140,10 +140,13 @@ pub(crate) fn tell(news: &News) {
             warn!(listener, %error, hint = %error.hint(), "client certificates are checked by what was read before");
         }
         News::ClientsTaken(listener) => info!(listener, "new callers' certificates are checked by what is on disk now"),
-        News::Gone(pair) => {
+        News::Gone(pair, names) if names.is_empty() => {
+            info!(file = %pair.cert.display(), "certificate files are gone; others are shown for all of their names");
+        }
+        News::Gone(pair, names) => {
             let file = pair.cert.display();
             let hint = "put it back, or let it go by `doorward reload`";
-            warn!(%file, hint, "certificate files are gone; what was read from them is shown on");
+            warn!(%file, %names, hint, "certificate files are gone; what was read from them is shown on for these names");
         }
         News::Refused(error, Shows::Older) => {
             warn!(%error, hint = %error.hint(), "certificate files not taken; the old certificate is shown on");
@@ -151,8 +154,12 @@ pub(crate) fn tell(news: &News) {
         News::Refused(error, Shows::Nothing) => {
             warn!(%error, hint = %error.hint(), "certificate files not taken");
         }
-        News::Taken(pair, loaded) => {
-            let (file, names) = (pair.cert.display(), loaded.names.to_string());
+        News::Taken(pair, loaded, shown) if shown.is_empty() => {
+            let (file, names) = (pair.cert.display(), &loaded.names);
+            info!(%file, %names, "certificate read from files; others come before it for all of its names");
+        }
+        News::Taken(pair, loaded, names) => {
+            let file = pair.cert.display();
             let ends = loaded.validity.ends_as_text();
             info!(%file, %names, %ends, "certificate read from files; new connections see it");
         }

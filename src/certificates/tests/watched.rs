@@ -39,11 +39,11 @@ impl Watched {
     /// What a look tells: the words of what it took and refused.
     fn look(&self) -> Vec<String> {
         let words = |news: &News| match news {
-            News::Gone(_) => "gone".to_owned(),
+            News::Gone(..) => "gone".to_owned(),
             News::Refused(error, Shows::Older) => format!("old one shown: {error}"),
             News::Refused(error, Shows::Nothing) => error.to_string(),
             News::ClientsRefused(..) | News::ClientsTaken(_) => unreachable!("no callers are asked"),
-            News::Taken(_, loaded) => loaded.names.to_string(),
+            News::Taken(_, loaded, _) => loaded.names.to_string(),
         };
         self.certificates.look_at_files(now()).iter().map(words).collect()
     }
@@ -227,6 +227,35 @@ fn a_bad_folder_takes_nothing_down_that_lies_elsewhere_or_was_shown() {
     reload();
     assert_ne!(watched.serial("good.local").unwrap(), good);
     assert!(watched.serial("new.local").is_err());
+}
+
+#[test]
+fn a_deleted_certificate_makes_way_for_one_on_disk_that_ends_sooner() {
+    let watched = Watched::new();
+    let ca_pem = fs::read_to_string(watched.other.state().join("local-ca/ca.pem")).unwrap();
+    let drop_pair = |stem: &str, names: &[&str], at: UnixMillis| {
+        let names: Vec<_> = names.iter().map(|name| Host::parse(name).unwrap()).collect();
+        let text = local_ca::tests_leaf(&ca_pem, &names, at);
+        watched.house.write(&format!("certs/{stem}.crt"), split(&text).1, 0o644);
+        watched.house.write(&format!("certs/{stem}.key"), split(&text).0, 0o600);
+    };
+    drop_pair("old", &["a.local", "only.local"], now());
+    let look = || watched.certificates.look_at_files(now());
+    assert!(matches!(&look()[..], [News::Taken(_, _, names)] if names.to_string() == "a.local, only.local"));
+    let old = watched.serial("a.local").unwrap();
+    drop_pair("new", &["a.local"], UnixMillis(now().0 - 5 * 86_400_000));
+    let told = look();
+    assert!(matches!(&told[..], [News::Taken(_, _, names)] if names.is_empty()), "{told:?}");
+    assert_eq!(watched.serial("a.local").unwrap(), old, "both are there: the one that lasts longer");
+    for file in ["certs/old.crt", "certs/old.key"] {
+        fs::rename(watched.house.folder().join(file), watched.house.folder().join(file).with_extension("away"))
+            .unwrap();
+    }
+    let told = look();
+    assert!(matches!(&told[..], [News::Gone(_, names)] if names.to_string() == "only.local"), "{told:?}");
+    assert_ne!(watched.serial("a.local").unwrap(), old);
+    assert_eq!(watched.serial("only.local").unwrap(), old, "no other is for that name");
+    assert!(look().is_empty());
 }
 
 #[test]
