@@ -205,7 +205,7 @@ impl Edge {
         let origin = &*record.origin.insert(resolve(&said, rules, network));
         line.origin(origin);
         self.0.advisor.heed(origin, &head.headers, listener, self.0.clock.now());
-        let ca = || self.ca(head.uri.path(), origin, authority, (facts, listener), &settings);
+        let ca = || self.ca(&head, origin, authority, (facts, listener), &settings);
         if let Some(page) = self.page(route, head.uri.path()).or_else(|| (route == Route::Ca).then(ca).flatten()) {
             return Ok(Outcome::Answer(page));
         }

@@ -7,6 +7,9 @@ use thiserror::Error;
 
 use crate::base::limits::AUTHORITY_BYTES_MAX;
 
+/// The zones that no resolver of the Internet answers for.
+const LOCAL_ZONES: [&str; 5] = ["home.arpa", "internal", "lan", "local", "localhost"];
+
 /// A host: an address, or a DNS name in lower case without a trailing dot.
 ///
 /// Invariant: a name has only letters, digits, `-`, `_` and `.`, and no empty label, so it can stand in a
@@ -59,6 +62,19 @@ impl Host {
         match self {
             Self::Address(ip) => ip.is_loopback(),
             Self::Name(name) => name == "localhost",
+        }
+    }
+
+    /// Whether nothing on the Internet leads here by this: a loopback, private or link-local address, or a name that only
+    /// this machine or a household's own resolver knows (RFC 6761, RFC 6762, RFC 8375).
+    pub fn is_local_only(&self) -> bool {
+        match self {
+            Self::Address(IpAddr::V4(ip)) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+            Self::Address(IpAddr::V6(ip)) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+            Self::Name(name) => {
+                let below = |zone: &str| name.strip_suffix(zone).is_some_and(|front| front.ends_with('.'));
+                name == "localhost" || LOCAL_ZONES.iter().any(|zone| below(zone))
+            }
         }
     }
 }
