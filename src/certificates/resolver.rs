@@ -23,6 +23,9 @@ use crate::certificates::root::Root;
 use crate::certificates::x509::{self, Names};
 use crate::net::host::Host;
 
+/// The name that the local leaf is for beside ours.
+const LOCALHOST: &str = "localhost";
+
 /// One name's certificates; several when it has keys of several kinds.
 type Candidates = Vec<Candidate>;
 
@@ -100,6 +103,7 @@ impl Served {
                 // Every leaf is for loopback too; that serves nobody from elsewhere.
                 Host::Address(ip) if ip.is_loopback() => {}
                 Host::Address(ip) => drop(served.of_leaf.insert(ip.to_canonical())),
+                Host::Name(name) if name == LOCALHOST && !names.is_empty() => {}
                 Host::Name(name) => drop(served.own.insert(name)),
             }
         }
@@ -110,8 +114,11 @@ impl Served {
     }
 
     /// Whether there is a certificate for `name`, or at least a door of that name.
-    fn knows(&self, name: &str) -> bool {
-        self.of_files(Wanted::Name(name)).is_some() || self.own.contains(&plain(name))
+    fn knows(&self, name: &str, dialled: Option<IpAddr>) -> bool {
+        let name = plain(name);
+        // Every leaf is for `localhost` too, which all the world knows: by that it would tell our other names.
+        let at_loopback = || name == LOCALHOST && dialled.is_some_and(|address| address.to_canonical().is_loopback());
+        self.of_files(Wanted::Name(&name)).is_some() || self.own.contains(&name) || at_loopback()
     }
 
     /// Whether every certificate that may be shown for `name` is one that browsers believe.
@@ -159,7 +166,9 @@ impl Served {
     fn leaf_for(&self, wanted: Wanted<'_>) -> Option<Arc<CertifiedKey>> {
         let shows = match wanted {
             Wanted::Name(_) => true,
-            Wanted::Address(address) => address.is_loopback() || !self.of_leaf.is_empty(),
+            Wanted::Address(address) if address.is_loopback() || self.of_leaf.contains(&address) => true,
+            // Behind NAT our own end is a private address; a public one that is not ours is nobody's door.
+            Wanted::Address(address) => Host::Address(address).is_local_only() && !self.of_leaf.is_empty(),
             Wanted::Unknown => !self.of_leaf.is_empty(),
         };
         shows.then(|| Arc::clone(&self.local))
@@ -207,11 +216,12 @@ impl Resolver {
     }
 
     /// Whether a handshake that asks for `hello` can lead anywhere: no name, one that is served here, or a CA's question.
-    /// What nobody configured costs no signature, and tells no name of ours (RFC 6066 §3).
-    pub fn answers(&self, hello: &ClientHello<'_>) -> bool {
+    /// What nobody configured costs no signature, and tells no name of ours (RFC 6066 §3). `dialled` is where the caller came
+    /// to, if that is known.
+    pub fn answers(&self, hello: &ClientHello<'_>, dialled: Option<IpAddr>) -> bool {
         let mut protocols = hello.alpn().into_iter().flatten();
         let is_question = protocols.any(|protocol| protocol == challenge::ALPN.as_bytes());
-        is_question || hello.server_name().is_none_or(|name| self.served.load().knows(name))
+        is_question || hello.server_name().is_none_or(|name| self.served.load().knows(name, dialled))
     }
 
     /// Whether what is shown for `name` is believed by every browser.

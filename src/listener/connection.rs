@@ -1,7 +1,7 @@
 //! From an accepted socket to a stream with its facts: PROXY header, owner, TLS, each within its deadline.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use rustls::ServerConnection;
@@ -29,7 +29,7 @@ use crate::net::addr::PeerAddr;
 use crate::net::host::{Host, HostError};
 use crate::origin::proxy_protocol::{Decoded, Header, ProxyProtocolError, Source, decode};
 use crate::origin::tailnet::is_whois_due;
-use crate::origin::{LocalRule, Network, Owner, ProxyProtocol};
+use crate::origin::{self, LocalRule, Network, Owner, ProxyProtocol};
 use crate::tailscale::{PeerWord, Tailscale};
 
 /// A listener as its connections see it.
@@ -223,7 +223,7 @@ async fn secure(
 ) -> Result<(Transport, Option<TlsFacts>), ConnectionError> {
     match protocol(&stream, settings.protocol).await? {
         Protocol::Https => {
-            let stream = end_tls(stream, &settings.origin.proxy_protocol, door).await?;
+            let stream = end_tls(stream, &settings.origin, door).await?;
             let facts = tls_facts(stream.get_ref().1)?;
             Ok((Transport::Tls(Box::new(stream)), Some(facts)))
         }
@@ -275,17 +275,21 @@ async fn protocol(stream: &TcpStream, configured: Protocol) -> Result<Protocol, 
 
 async fn end_tls(
     stream: TcpStream,
-    proxy_protocol: &ProxyProtocol,
+    rules: &origin::Settings,
     door: &Door,
 ) -> Result<TlsStream<TcpStream>, ConnectionError> {
     let tls = door.tls.as_ref().ok_or(ConnectionError::Unconfigured)?;
-    let config = match proxy_protocol {
-        ProxyProtocol::Off => tls.dialled(stream.local_addr()?.ip()),
-        ProxyProtocol::Required { .. } => tls.forwarded(),
+    let (config, dialled) = match (&rules.proxy_protocol, stream.local_addr()?.ip()) {
+        // A port that is published on the host's loopback was dialled there.
+        (ProxyProtocol::Off, own) if rules.local.published_port().is_some() => {
+            (tls.dialled(own), Some(IpAddr::V4(Ipv4Addr::LOCALHOST)))
+        }
+        (ProxyProtocol::Off, own) => (tls.dialled(own), Some(own)),
+        (ProxyProtocol::Required { .. }, _) => (tls.forwarded(), None),
     };
     let stream = plain_http::refuse(stream).await?;
     let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await.map_err(ConnectionError::Tls)?;
-    if !tls.resolver().answers(&start.client_hello()) {
+    if !tls.resolver().answers(&start.client_hello(), dialled) {
         let name = start.client_hello().server_name().unwrap_or_default().to_owned();
         let mut stream = start.io;
         // It is only to be told: whether it hears is its own affair.

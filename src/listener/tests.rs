@@ -60,14 +60,14 @@ async fn tls_may_stand_behind_a_proxy_header() {
     let mut server = Server::start(Protocol::Https, required("127.0.0.1"));
     let mut stream = server.connect().await;
     stream.write_all(b"PROXY UNKNOWN\r\n").await.unwrap();
-    let mut stream = server.tls(stream, "localhost", b"http/1.1").await.unwrap();
+    let mut stream = server.tls(stream, "claw.local", b"http/1.1").await.unwrap();
     stream.write_all(REQUEST).await.unwrap();
     assert_eq!(echoed(&mut stream).await, REQUEST);
     let facts = server.facts.recv().await.unwrap();
     assert!(facts.proxy_header.is_some());
     let tls = facts.tls.as_ref().unwrap();
     assert_eq!((tls.version, tls.alpn), (TlsVersion::V1_3, Some(Alpn::Http11)));
-    assert_eq!(tls.sni, Some(Host::parse("localhost").unwrap()));
+    assert_eq!(tls.sni, Some(Host::parse("claw.local").unwrap()));
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! What is shown to whoever sends no name, or one that is none of ours.
 
+use std::net::IpAddr;
+
 use rustls::server::Acceptor;
 
 use super::*;
@@ -19,13 +21,25 @@ fn a_name_that_is_not_ours_is_not_answered() {
     house.settings.files.push(FilePair { cert, key });
     assert!(!ca_pem.is_empty());
     let resolver = house.open(now()).unwrap().resolver();
-    for name in ["claw.local", "CLAW.local", "claw.example.com", "localhost", "a.wild.local"] {
+    for name in ["claw.local", "CLAW.local", "claw.example.com", "a.wild.local"] {
         assert!(answers(&resolver, Some(name), &[]), "{name}");
     }
     for name in ["other.local", "wild.local", "a.b.wild.local", "claw.local.evil.example", "example.com"] {
         assert!(!answers(&resolver, Some(name), &[]), "{name}");
         assert!(answers(&resolver, Some(name), &[b"acme-tls/1"]), "a ca's question is judged by its order: {name}");
     }
+    // Every leaf is for it; it is a name of ours only where it leads to us.
+    for (address, known) in
+        [(Some("127.0.0.1"), true), (Some("::1"), true), (Some("203.0.113.7"), false), (None, false)]
+    {
+        let address = address.map(|address| address.parse().unwrap());
+        assert_eq!(answers_at(&resolver, Some("localhost"), &[], address), known, "{address:?}");
+    }
+    house.settings.names.push(Host::parse("localhost").unwrap());
+    assert!(
+        answers(&house.open(now()).unwrap().resolver(), Some("localhost"), &[]),
+        "configured, a proxy may lead there"
+    );
     assert!(answers(&resolver, None, &[]), "whoever dials an address sends none");
 }
 
@@ -52,6 +66,11 @@ fn whoever_dials_what_is_not_served_learns_no_name() {
     for address in [Some("203.0.113.7"), Some("172.18.0.2"), None] {
         assert!(names_shown(&house, address).contains("203.0.113.7"), "{address:?}");
     }
+    assert_eq!(names_shown(&house, Some("198.51.100.9")), "", "no NAT leads to a public address of ours");
+    let mut house = House::new(&["claw.example.com"]);
+    house.settings.own = vec![Host::parse("192.168.7.7").unwrap()];
+    assert!(names_shown(&house, Some("192.168.7.7")).contains("192.168.7.7"));
+    assert_eq!(names_shown(&house, Some("203.0.113.7")), "", "what it calls its own is private");
 }
 
 #[test]
@@ -83,6 +102,11 @@ fn a_name_is_public_when_everything_that_is_shown_for_it_is() {
 
 /// What the resolver says to a real ClientHello.
 fn answers(resolver: &Resolver, name: Option<&str>, alpn: &[&[u8]]) -> bool {
+    answers_at(resolver, name, alpn, None)
+}
+
+/// The same to a caller who dialled `address`.
+fn answers_at(resolver: &Resolver, name: Option<&str>, alpn: &[&[u8]], address: Option<IpAddr>) -> bool {
     let mut config = Arc::unwrap_or_clone(client::trusting_nobody());
     config.enable_sni = name.is_some();
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
@@ -93,5 +117,5 @@ fn answers(resolver: &Resolver, name: Option<&str>, alpn: &[&[u8]]) -> bool {
     let mut acceptor = Acceptor::default();
     acceptor.read_tls(&mut hello.as_slice()).unwrap();
     let accepted = acceptor.accept().map_err(|(error, _)| error).unwrap().unwrap();
-    resolver.answers(&accepted.client_hello())
+    resolver.answers(&accepted.client_hello(), address)
 }
