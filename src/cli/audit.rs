@@ -59,6 +59,7 @@ pub(super) fn audit(arguments: &Arguments, context: &Context) -> Result<(), Fail
     let entries = answer.get("entries").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     match context.form {
         Form::Json => print_json(&json!({ "entries": entries })),
+        Form::Text if entries.is_empty() => print("No entries.\n"),
         Form::Text => print(&entries.iter().map(line).collect::<String>()),
     }
 }

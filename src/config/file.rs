@@ -53,7 +53,8 @@ pub(super) fn read(text: &str, file: Option<PathBuf>, environment: &Environment)
             fault: Fault::Syntax(error.message().replace('\n', ", ")),
             span: error.span().unwrap_or(end..end),
         };
-        return invalid(errors.iter().map(problem).collect());
+        // What the reader says after the first follows from it.
+        return invalid(errors.iter().take(1).map(problem).collect());
     }
     let mut problems = Problems::default();
     let root = Section::new(String::new(), table.get_ref(), 0..0, &KEYS, &mut problems);

@@ -4,6 +4,7 @@
 mod identities;
 mod later;
 mod locals;
+mod slips;
 mod vouchers;
 
 use http::HeaderName;
