@@ -2,12 +2,12 @@
 //! runs on a machine of the test's own, with a private `/etc/hosts`.
 
 use std::fs::{self, File};
-use std::net::TcpStream;
 use std::process::{Child, Stdio};
 
 use serde_json::json;
 use tempfile::TempDir;
 
+use super::caller::Caller;
 use super::namespace::Namespace;
 use super::program;
 use super::wait::until;
@@ -53,8 +53,12 @@ impl Caddy {
         command.arg(path("caddy.json")).env("HOME", folder.path());
         let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         let caddy = Self { folder, child };
-        let answers = || machine.on(|| TcpStream::connect("127.0.0.1:14443").is_ok());
-        until(|| answers() && fs::metadata(caddy.root_file()).is_ok(), || caddy.log());
+        // It listens before it has a certificate of its own: who asks then is refused, and waits before asking again.
+        let answers = |root: String| {
+            let asking = move || Caller::trusting("127.0.0.1:14443", &root).get("/acme/local/directory", &[]);
+            machine.on(asking).is_ok_and(|answer| answer.status == 200)
+        };
+        until(|| fs::read_to_string(caddy.root_file()).is_ok_and(answers), || caddy.log());
         caddy
     }
 
