@@ -43,7 +43,7 @@ use crate::certificates::doors::Doors;
 use crate::certificates::files::dropped::CA_COPY_FILE;
 use crate::certificates::files::pairs::Pairs;
 use crate::certificates::files::watch::tell;
-use crate::certificates::files::{FileError, FilePair};
+use crate::certificates::files::{FileError, FilePair, Loaded};
 use crate::certificates::local_ca::{LocalCa, LocalCaError};
 use crate::certificates::resolver::{Resolver, Served};
 use crate::net::host::Host;
@@ -106,24 +106,37 @@ struct Shown {
 }
 
 impl Shown {
-    /// Files first for the names they cover, then what a CA has issued for the names it is wanted for. A name that was
-    /// taken out of an order keeps its certificate as long as another wants it.
-    fn served(&self) -> Served {
-        let files = self.pairs.loaded();
+    /// Of what holds at `now`: files first for the names they cover, then what a CA has issued for the names it is wanted
+    /// for; between them what was read from files that are gone since, for names that nothing as good is for. What is over
+    /// comes last. A name that was taken out of an order keeps its certificate as long as another wants it.
+    fn served(&self, now: UnixMillis) -> Served {
+        let gone = self.pairs.gone();
+        let is_gone = |file: &Arc<Loaded>| gone.iter().any(|gone| Arc::ptr_eq(gone, file));
+        let files: Vec<_> = self.pairs.loaded().into_iter().filter(|file| !is_gone(file)).collect();
         let own: Vec<Id> = self.wanted.iter().map(|wanted| Id::of(&wanted.names)).collect();
         let mut issued: Vec<_> = self.issued.iter().collect();
         issued.sort_by_key(|(id, loaded)| (!own.contains(id), Reverse(loaded.validity.ends)));
-        let (names, is_wanted) = (&self.names, |name: &Host| is_wanted(&self.wanted, name));
-        let is_free = |name: &Host| !files.iter().any(|file| file.names.covers(name));
-        let only = |loaded: &files::Loaded, is_for: &dyn Fn(&Host) -> bool| {
-            let exact = names.iter().filter(|name| is_for(name) && loaded.names.covers(name)).cloned().collect();
-            let names = x509::Names { exact, wildcards: Vec::new() };
-            Arc::new(files::Loaded { certified: Arc::clone(&loaded.certified), names, ..*loaded })
+        let names = &self.names;
+        let is_free = |name: &Host| !files.iter().any(|file| file.validity.lasts(now) && file.names.covers(name));
+        let only = |loaded: &Loaded, is_for: &dyn Fn(&Host) -> bool| {
+            let is_for = |name: &&Host| is_for(name) && is_free(name) && loaded.names.covers(name);
+            let names = x509::Names { exact: names.iter().filter(is_for).cloned().collect(), wildcards: Vec::new() };
+            Arc::new(Loaded { certified: Arc::clone(&loaded.certified), names, ..*loaded })
         };
-        let issued = issued.into_iter().map(|(_, loaded)| only(loaded, &|name| is_wanted(name) && is_free(name)));
+        let issued = issued.into_iter().map(|(_, loaded)| only(loaded, &|name| is_wanted(&self.wanted, name)));
         // Last, so that a CA's own is the first of a name's.
-        let of_tailnet = self.of_tailnet.iter().map(|(own, loaded)| only(loaded, &|name| name == own && is_free(name)));
-        let pairs: Vec<_> = files.iter().cloned().chain(issued).chain(of_tailnet).collect();
+        let of_tailnet = self.of_tailnet.iter().map(|(own, loaded)| only(loaded, &|name| name == own));
+        let of_cas: Vec<_> = issued.chain(of_tailnet).collect();
+        let left = gone.iter().filter_map(|gone| {
+            // What a rehearsal has brought takes no certificate's place that browsers believe.
+            let is_better = |other: &&Arc<Loaded>| other.validity.lasts(now) && other.root >= gone.root;
+            let better: Vec<_> = of_cas.iter().filter(is_better).cloned().collect();
+            gone.without_names_of(&better).map(Arc::new)
+        });
+        let left: Vec<_> = left.collect();
+        let mut pairs: Vec<_> = files.iter().chain(&left).chain(&of_cas).cloned().collect();
+        // Stable: else the order is as it is.
+        pairs.sort_by_key(|pair| !pair.validity.lasts(now));
         Served::new(&[names.as_slice(), &self.own].concat(), &pairs, Arc::clone(&self.local))
     }
 }
@@ -150,7 +163,7 @@ impl Certificates {
         let Settings { names, acme: wanted, .. } = settings;
         let (issued, of_tailnet) = (stored(&kept, &wanted), BTreeMap::new());
         let shown = Shown { names, own, pairs, wanted, issued, of_tailnet, local: local.certified };
-        let resolver = Arc::new(Resolver::new(shown.served(), challenges.clone()));
+        let resolver = Arc::new(Resolver::new(shown.served(now), challenges.clone()));
         news.iter().for_each(tell);
         let (doors, board) = (Mutex::new(doors), Board::default());
         Ok(Self { board, ca, challenges, kept, resolver, doors, shown: Mutex::new(shown) })
@@ -173,7 +186,7 @@ impl Certificates {
         shown.names.clone_from(&settings.names);
         shown.wanted.clone_from(&settings.acme);
         (shown.pairs, shown.local) = (pairs, local.certified);
-        self.resolver.replace(shown.served());
+        self.resolver.replace(shown.served(now));
         news.iter().for_each(tell);
         Ok(())
     }
@@ -205,7 +218,7 @@ impl Certificates {
         let local = self.ca.leaf(&shown.local_names(&shown.own, &self.ca), now)?;
         if local.issued == local_ca::Issued::Anew {
             shown.local = local.certified;
-            self.resolver.replace(shown.served());
+            self.resolver.replace(shown.served(now));
             return Ok(Renewal::Renewed);
         }
         Ok(Renewal::NotDue)

@@ -1,5 +1,9 @@
 //! What a stranger sent, made fit to be shown: in a log line, on a terminal, in another person's list.
 
+use std::path::Path;
+
+use crate::base::limits::SHOWN_PATH_CHARS_MAX;
+
 /// `text` for a log line or a terminal: control characters, quotes, backslashes and everything
 /// that could forge a line or move a cursor is escaped, and at most `chars_max` characters are kept.
 pub fn printable(text: &str, chars_max: usize) -> String {
@@ -22,6 +26,11 @@ pub fn printable(text: &str, chars_max: usize) -> String {
         shown.push('…');
     }
     shown
+}
+
+/// A path of the operator's own on one line, as far as its system takes paths.
+pub fn printable_path(path: &Path) -> String {
+    printable(&path.display().to_string(), SHOWN_PATH_CHARS_MAX)
 }
 
 /// Whether `text` can stand for a person or a thing: of 1 to `chars_max` characters, none of which forges what a person

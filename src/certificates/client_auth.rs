@@ -19,7 +19,8 @@ use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::x509::{AttributeTypeAndValue, RelativeDistinguishedName, X509Name};
 
 use crate::base::limits::{CLIENT_AUTHORITIES_MAX, CLIENT_CERT_NAMES_MAX, CLIENT_CERT_WORD_CHARS_MAX};
-use crate::base::printable::{is_plain, printable};
+use crate::base::owner_command::quoted_path;
+use crate::base::printable::{is_plain, printable, printable_path};
 use crate::base::private_file::{self, PrivateFileError};
 use crate::certificates::{provider, x509};
 use crate::identity::claims::ClientCertClaim;
@@ -216,13 +217,13 @@ impl ClientCertificateFault {
 #[derive(Debug, Error)]
 pub enum ClientAuthError {
     /// No CA's certificate in the file.
-    #[error("not a ca's certificate in pem: {}", .0.display())]
+    #[error("not a ca's certificate in pem: {}", printable_path(.0))]
     Authority(PathBuf),
     /// A file cannot be read.
     #[error("client certificates: {0}")]
     File(PrivateFileError),
     /// No list in the file.
-    #[error("not a revocation list in pem: {}", .0.display())]
+    #[error("not a revocation list in pem: {}", printable_path(.0))]
     List(PathBuf),
 }
 
@@ -235,7 +236,7 @@ impl ClientAuthError {
             }
             Self::File(error) => error.operators_hint(),
             Self::List(path) => {
-                format!("openssl crl -inform der -in {0} -out {0}.pem, if it is der, and name that", path.display())
+                format!("openssl crl -inform der -in {0} -out {0}.pem, if it is der, and name that", quoted_path(path))
             }
         }
     }

@@ -22,7 +22,7 @@ impl Certificates {
         let mut news = shown.pairs.look(now);
         news.extend(self.doors().look());
         // Also without news: what has ended or come back meanwhile has another place.
-        self.resolver.replace(shown.served());
+        self.resolver.replace(shown.served(now));
         news
     }
 
@@ -34,10 +34,10 @@ impl Certificates {
     }
 
     /// Shows what a CA has issued from the next handshake on, in place of what it had issued for the same names.
-    pub fn show_issued(&self, id: Id, loaded: files::Loaded) {
+    pub fn show_issued(&self, id: Id, loaded: files::Loaded, now: UnixMillis) {
         let mut shown = self.shown();
         shown.issued.insert(id, Arc::new(loaded));
-        self.resolver.replace(shown.served());
+        self.resolver.replace(shown.served(now));
     }
 
     /// What a CA has issued under this name.
@@ -46,10 +46,10 @@ impl Certificates {
     }
 
     /// Shows what tailscaled has given for `name` from the next handshake on, unless a file or a CA's is there for it.
-    pub fn show_of_tailnet(&self, name: &Host, loaded: files::Loaded) {
+    pub fn show_of_tailnet(&self, name: &Host, loaded: files::Loaded, now: UnixMillis) {
         let mut shown = self.shown();
         shown.of_tailnet.insert(name.clone(), Arc::new(loaded));
-        self.resolver.replace(shown.served());
+        self.resolver.replace(shown.served(now));
     }
 
     /// What tailscaled has given for this name.

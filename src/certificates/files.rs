@@ -2,6 +2,8 @@
 //! with the exact way to mend it.
 
 pub mod dropped;
+mod fault;
+pub mod form;
 pub mod pairs;
 pub mod stamp;
 pub mod watch;
@@ -14,15 +16,16 @@ use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SigningKey};
-use thiserror::Error;
 
 use crate::base::clock::UnixMillis;
 use crate::base::limits::CHAIN_CERTIFICATES_MAX;
-use crate::base::owner_command::quoted;
 use crate::base::private_file::{self, Fault, Link, Owners, PrivateFileError, check_closed, check_owner};
 use crate::base::secret::Secret;
 use crate::certificates::root::Root;
 use crate::certificates::x509::{self, Names, Validity};
+
+pub use fault::FileError;
+use form::{Form, Part};
 
 /// `[[certificates.file]]`.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -48,6 +51,17 @@ pub struct Loaded {
 impl std::fmt::Debug for Loaded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Loaded").field(&self.names).finish()
+    }
+}
+
+impl Loaded {
+    /// The same for the names that none of `others` is for; none where there is no such name.
+    pub fn without_names_of(&self, others: &[Arc<Self>]) -> Option<Self> {
+        let Names { mut exact, mut wildcards } = self.names.clone();
+        exact.retain(|host| !others.iter().any(|other| other.names.covers(host)));
+        wildcards.retain(|parent| !others.iter().any(|other| other.names.wildcards.contains(parent)));
+        let names = Names { exact, wildcards };
+        (!names.is_empty()).then(|| Self { certified: Arc::clone(&self.certified), names, ..*self })
     }
 }
 
@@ -84,7 +98,19 @@ fn in_time(loaded: Loaded, cert: &Path, now: UnixMillis) -> Result<Loaded, FileE
 /// # Errors
 /// [`FileError`] for the first thing that is wrong.
 pub fn read(pair: &FilePair) -> Result<Loaded, FileError> {
-    judge(read_chain(&pair.cert)?, read_key(&pair.key)?, &pair.cert, &pair.key)
+    let chain = read_chain(&pair.cert).map_err(|error| if is_swapped(pair) { swapped(pair) } else { error })?;
+    judge(chain, read_key(&pair.key)?, &pair.cert, &pair.key)
+}
+
+/// Whether each file of `pair` holds what the other should.
+fn is_swapped(pair: &FilePair) -> bool {
+    let text = |path: &Path| private_file::open(path, Link::Followed).and_then(|file| read_bytes(path, file)).ok();
+    let (Some(cert), Some(key)) = (text(&pair.cert), text(&pair.key)) else { return false };
+    PrivateKeyDer::from_pem_slice(cert.expose()).is_ok() && CertificateDer::from_pem_slice(key.expose()).is_ok()
+}
+
+fn swapped(pair: &FilePair) -> FileError {
+    FileError::Swapped { cert: pair.cert.clone(), key: pair.key.clone() }
 }
 
 fn judge(
@@ -136,6 +162,8 @@ fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
 }
 
 fn chain_of(text: &Secret<Vec<u8>>, path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
+    // First: behind a mark the first certificate would be passed over, and the rest taken for the chain.
+    check_form(text, Part::Certificate, path)?;
     let chain = CertificateDer::pem_slice_iter(text.expose()).take(CHAIN_CERTIFICATES_MAX + 1);
     let chain = chain.collect::<Result<Vec<_>, _>>().map_err(|_| FileError::NotACertificate(path.to_owned()))?;
     if chain.is_empty() {
@@ -155,7 +183,15 @@ fn read_key(path: &Path) -> Result<Arc<dyn SigningKey>, FileError> {
     key_of(&text.map_err(FileError::KeyFile)?, path)
 }
 
+fn check_form(text: &Secret<Vec<u8>>, part: Part, path: &Path) -> Result<(), FileError> {
+    match Form::of(text.expose(), part) {
+        Some(form) => Err(FileError::Form { form, part, path: path.to_owned() }),
+        None => Ok(()),
+    }
+}
+
 fn key_of(text: &Secret<Vec<u8>>, path: &Path) -> Result<Arc<dyn SigningKey>, FileError> {
+    check_form(text, Part::Key, path)?;
     match PrivateKeyDer::from_pem_slice(text.expose()) {
         Ok(der) => any_supported_type(&der).map_err(|_| FileError::KeyKind(path.to_owned())),
         Err(_) if contains(text.expose(), b"ENCRYPTED") => Err(FileError::KeyEncrypted(path.to_owned())),
@@ -180,120 +216,4 @@ fn check_private(path: &Path, file: &File) -> Result<(), PrivateFileError> {
         check_closed(&target)
     };
     judged().map_err(|fault| PrivateFileError::new(path, fault))
-}
-
-/// A configured pair that is not shown. The operator's to mend.
-#[derive(Debug, Error)]
-pub enum FileError {
-    /// The certificate's file cannot be read.
-    #[error("certificate: {0}")]
-    CertFile(PrivateFileError),
-    /// Its time is over.
-    #[error("certificate has expired: {}", .0.display())]
-    Expired(PathBuf),
-    /// A folder that is looked through for pairs, and that others can put something into.
-    #[error("certificates' folder: {}", folder_words(.0))]
-    Folder(PrivateFileError),
-    /// The key asks for a passphrase.
-    #[error("private key is encrypted: {}", .0.display())]
-    KeyEncrypted(PathBuf),
-    /// The key's file cannot be read, or others can reach it.
-    #[error("private key: {0}")]
-    KeyFile(PrivateFileError),
-    /// A kind of key that TLS here cannot use.
-    #[error("private key is of an unsupported kind: {}", .0.display())]
-    KeyKind(PathBuf),
-    /// The key is not the certificate's.
-    #[error("certificate {} and private key {} do not belong together", cert.display(), key.display())]
-    Mismatch {
-        /// The certificate's file.
-        cert: PathBuf,
-        /// The key's file.
-        key: PathBuf,
-    },
-    /// No certificate in the file.
-    #[error("no certificate in the file: {}", .0.display())]
-    NoCertificate(PathBuf),
-    /// No private key in the file.
-    #[error("no private key in the file: {}", .0.display())]
-    NoKey(PathBuf),
-    /// No client could match a name.
-    #[error("certificate names no host (no subject alternative name): {}", .0.display())]
-    NoNames(PathBuf),
-    /// Not a certificate in PEM.
-    #[error("not a certificate in pem: {}", .0.display())]
-    NotACertificate(PathBuf),
-    /// Its extended key usage forbids servers.
-    #[error("certificate is not for servers: {}", .0.display())]
-    NotForServers(PathBuf),
-    /// Its time has not begun.
-    #[error("certificate is not valid yet: {}", .0.display())]
-    NotYetValid(PathBuf),
-    /// The chain does not start with the key's certificate, or a link is missing.
-    #[error("certificates are in the wrong order, or one is missing: {}", .0.display())]
-    Order(PathBuf),
-    /// Longer than any chain.
-    #[error("file holds more than {CHAIN_CERTIFICATES_MAX} certificates: {}", .0.display())]
-    TooLong(PathBuf),
-}
-
-impl FileError {
-    /// The command or the act that mends it.
-    pub fn hint(&self) -> String {
-        match self {
-            Self::Expired(path) => {
-                format!("renew {} at its issuer, or take the pair out of `[[certificates.file]]`", path.display())
-            }
-            Self::Folder(error) => folder_hint(error),
-            Self::CertFile(error) | Self::KeyFile(error) => error.operators_hint(),
-            Self::KeyEncrypted(path) => {
-                format!("umask 077; openssl pkey -in {0} -out {0}.plain, and name that file", path.display())
-            }
-            Self::KeyKind(_) => "use a P-256, P-384, Ed25519 or RSA (2048 bits and up) key".to_owned(),
-            Self::Mismatch { cert, .. } => {
-                format!(
-                    "compare `openssl x509 -noout -pubkey -in {}` with `openssl pkey -pubout` of the key",
-                    cert.display()
-                )
-            }
-            Self::NoCertificate(path) => {
-                format!("`cert` names the certificate, `key` its key; {} may be the other one", path.display())
-            }
-            Self::NoKey(path) => {
-                format!("`key` names the private key in pem; {} may be the certificate", path.display())
-            }
-            Self::NoNames(_) => "have it issued anew with its names as subject alternative names".to_owned(),
-            Self::NotACertificate(path) => {
-                format!("openssl x509 -inform der -in {0} -out {0}.pem, if it is der", path.display())
-            }
-            Self::NotForServers(_) => "have it issued anew for server authentication".to_owned(),
-            Self::NotYetValid(_) => "see that this machine's clock is right: date".to_owned(),
-            Self::Order(path) => format!(
-                "put the server's certificate first in {}, then each issuer after what it issued",
-                path.display()
-            ),
-            Self::TooLong(path) => format!("leave only the certificate and its chain in {}", path.display()),
-        }
-    }
-}
-
-fn folder_words(error: &PrivateFileError) -> String {
-    match &error.fault {
-        Fault::Mode { found, .. } => {
-            format!("mode is {found:o}, only its owner may write to it: {}", error.path.display())
-        }
-        _ => error.to_string(),
-    }
-}
-
-fn folder_hint(error: &PrivateFileError) -> String {
-    let path = quoted(&error.path.display().to_string());
-    match &error.fault {
-        Fault::Io(cause) if cause.kind() == std::io::ErrorKind::PermissionDenied => {
-            let own = rustix::process::geteuid().as_raw();
-            format!("chown {own} {path} && chmod 700 {path}, and let uid {own} pass through the folders above it")
-        }
-        Fault::Mode { .. } => format!("chmod go-w {path}"),
-        _ => error.operators_hint(),
-    }
 }

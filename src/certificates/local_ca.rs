@@ -22,6 +22,8 @@ use thiserror::Error;
 
 use crate::base::clock::UnixMillis;
 use crate::base::limits::LEAF_NAMES_MAX;
+use crate::base::owner_command::quoted_path;
+use crate::base::printable::printable_path;
 use crate::base::private_file::{self, Fault, PrivateFileError};
 use crate::base::secret::Secret;
 use crate::certificates::files::{self, FilePair, Loaded};
@@ -262,7 +264,7 @@ fn server_name(host: &Host) -> Option<ServerName<'static>> {
 #[derive(Debug, Error)]
 pub enum LocalCaError {
     /// The CA's own time is over.
-    #[error("local ca has expired: {}", .0.display())]
+    #[error("local ca has expired: {}", printable_path(.0))]
     Expired(PathBuf),
     /// A file cannot be read or written.
     #[error("local ca: {0}")]
@@ -294,7 +296,7 @@ impl LocalCaError {
             Self::Expired(path) => {
                 format!(
                     "doorward certs recreate-ca; each device must then install the new one in place of {}",
-                    path.display()
+                    quoted_path(path)
                 )
             }
             Self::File(error) => error.hint(),

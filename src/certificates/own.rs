@@ -47,7 +47,7 @@ impl Certificates {
         }
         let local = self.ca.leaf(&shown.local_names(&own, &self.ca), now)?;
         (shown.own, shown.local) = (own, local.certified);
-        self.resolver.replace(shown.served());
+        self.resolver.replace(shown.served(now));
         Ok(if local.issued == Issued::Anew { Renewal::Renewed } else { Renewal::NotDue })
     }
 
@@ -85,7 +85,7 @@ impl Certificates {
     pub fn reissue_local(&self, now: UnixMillis) -> Result<(), CertificateError> {
         let mut shown = self.shown();
         shown.local = self.ca.issue_leaf(&shown.local_names(&shown.own, &self.ca), now)?;
-        self.resolver.replace(shown.served());
+        self.resolver.replace(shown.served(now));
         Ok(())
     }
 }

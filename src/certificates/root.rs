@@ -15,8 +15,8 @@ use crate::base::limits::ROOTS_MAX;
 use crate::base::private_file::{self, Fault, PrivateFileError};
 use crate::net::host::Host;
 
-/// Whose root a chain leads to.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// Whose root a chain leads to; the later, the more believe it.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Root {
     /// None that browsers have.
     Private,

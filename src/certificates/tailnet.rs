@@ -138,7 +138,7 @@ impl Runner {
                     let is_new = held.is_none_or(|held| held.certified.cert != loaded.certified.cert);
                     if is_new {
                         let ends = loaded.validity.ends_as_text();
-                        self.certificates.show_of_tailnet(&name, loaded);
+                        self.certificates.show_of_tailnet(&name, loaded, now);
                         info!(%name, %ends, "tailnet certificate; new connections see it");
                     }
                 }

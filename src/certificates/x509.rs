@@ -42,6 +42,11 @@ impl Validity {
         Duration::from_secs(u64::try_from(self.ends.saturating_sub(self.begins)).unwrap_or(0))
     }
 
+    /// Whether it is not over at `now`.
+    pub fn lasts(self, now: UnixMillis) -> bool {
+        self.ends >= now.0.div_euclid(1000)
+    }
+
     /// Its end, for people.
     pub fn ends_as_text(self) -> String {
         UnixMillis(self.ends.saturating_mul(1_000)).date()

@@ -5,6 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::Value;
+
+use crate::support::authority::{Authority, Purpose};
 use crate::support::instance::{Instance, OWNERS, owners_and};
 use crate::support::namespace::Namespace;
 use crate::support::program::{installed, run};
@@ -133,6 +136,63 @@ fn certificates_are_listed_with_the_cas_fingerprints_and_renewed_as_far_as_may_b
     let unknown = doorward.command(&["certs", "renew", "other.example"]);
     let says = String::from_utf8_lossy(&unknown.stderr).into_owned();
     assert!(unknown.status.code() == Some(1) && says.contains("doorward certs list"), "{says}");
+}
+
+#[test]
+fn a_check_names_what_is_wrong_with_a_pair_and_its_hint_done_as_it_stands_mends_it() {
+    let host = Namespace::new();
+    let authority = Authority::new("somebody's own");
+    let mut doorward = Instance::stopped(&host, &owners_and(""));
+    // As a person may call a folder and files.
+    let below = doorward.folder().join("certs/Ann's $(id) keys");
+    fs::create_dir_all(&below).unwrap();
+    authority.issue(Purpose::Server, &["claw.example.com"]).write(&below, "my\nclaw");
+    let [cert, key] = ["crt", "key"].map(|ending| below.join(format!("my\nclaw.{ending}")));
+    let sound = [fs::read(&cert).unwrap(), fs::read(&key).unwrap()];
+    let check = || doorward.command(&["check", "--json"]);
+    assert_eq!(check().status.code(), Some(0), "{:?}", check());
+    let convert = |words: &[&str], from: &Path| {
+        run(Command::new(installed(words[0], "openssl")).args(&words[1..]).arg("-in").arg(from)).stdout
+    };
+    let der = [
+        convert(&["openssl", "x509", "-outform", "der"], &cert),
+        convert(&["openssl", "pkey", "-outform", "der"], &key),
+    ];
+    let marked = |bytes: &[u8]| [b"\xef\xbb\xbf", bytes].concat();
+    let wide = |bytes: &[u8]| {
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let units = std::iter::once(0xfeff).chain(text.encode_utf16().collect::<Vec<_>>());
+        units.flat_map(u16::to_le_bytes).collect::<Vec<_>>()
+    };
+    let [cert_bytes, key_bytes] = &sound;
+    for (cert_now, key_now, words) in [
+        (marked(cert_bytes), key_bytes.clone(), "certificate is pem behind a byte order mark"),
+        (cert_bytes.clone(), marked(key_bytes), "private key is pem behind a byte order mark"),
+        (wide(cert_bytes), key_bytes.clone(), "certificate is pem in utf-16"),
+        (cert_bytes.clone(), wide(key_bytes), "private key is pem in utf-16"),
+        (der[0].clone(), key_bytes.clone(), "certificate is in der, not in pem"),
+        (cert_bytes.clone(), der[1].clone(), "private key is in der, not in pem"),
+        (key_bytes.clone(), cert_bytes.clone(), "holds the private key, and the key's file the certificate"),
+    ] {
+        fs::write(&cert, cert_now).unwrap();
+        fs::write(&key, key_now).unwrap();
+        let said = check();
+        let said: Value = serde_json::from_slice(&said.stdout).unwrap();
+        let problems = said["problems"].as_array().unwrap();
+        assert_eq!(problems.len(), 1, "{said}");
+        assert!(problems[0]["error"].as_str().unwrap().contains(words), "{said}");
+        let hint = problems[0]["hint"].as_str().unwrap();
+        assert!(!hint.contains('\n'), "{hint}");
+        run(Command::new(installed("bash", "bash")).args(["-c", hint]));
+        let said = check();
+        assert_eq!(said.status.code(), Some(0), "{hint}: {said:?}");
+    }
+    // Windows' line ends are no fault.
+    let crlf = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap().replace('\n', "\r\n");
+    fs::write(&cert, crlf(cert_bytes)).unwrap();
+    fs::write(&key, crlf(key_bytes)).unwrap();
+    doorward.restart();
+    assert!(doorward.words(&["certs", "list"]).contains("file"));
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+/// Characters of a file's path wherever it is shown: no system takes more.
+pub const SHOWN_PATH_CHARS_MAX: usize = 4_096;
 /// Characters of a path in the access log.
 pub const LOG_PATH_CHARS_MAX: usize = 512;
 /// Characters of a method or another single word in the access log.

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::base::limits::KEY_FILE_BYTES_MAX;
-use crate::base::owner_command::quoted;
+use crate::base::owner_command::quoted_path;
+use crate::base::printable::printable_path;
 
 /// A private file that was not read or not written. The operator's to mend.
 #[derive(Debug, Error)]
-#[error("{fault}: {}", path.display())]
+#[error("{fault}: {}", printable_path(path))]
 pub struct PrivateFileError {
     /// The file or folder.
     pub path: PathBuf,
@@ -31,7 +32,7 @@ impl PrivateFileError {
 
     /// The same for a file of the operator's own, which we never make.
     pub fn operators_hint(&self) -> String {
-        let path = quoted(&self.path.display().to_string());
+        let path = quoted_path(&self.path);
         match &self.fault {
             Fault::Empty | Fault::Garbage(_) | Fault::NotText | Fault::TooLong => format!("write {path} anew"),
             Fault::Io(cause) if cause.kind() == io::ErrorKind::NotFound => {
@@ -47,13 +48,13 @@ impl PrivateFileError {
 
     /// How a file becomes ours to read.
     fn let_us_in(&self) -> String {
-        let (path, own) = (quoted(&self.path.display().to_string()), rustix::process::geteuid().as_raw());
+        let (path, own) = (quoted_path(&self.path), rustix::process::geteuid().as_raw());
         format!("chown {own} {path} && chmod 600 {path}, and let uid {own} pass through the folders above it")
     }
 
     /// The command or the act that mends it.
     pub fn hint(&self) -> String {
-        let path = quoted(&self.path.display().to_string());
+        let path = quoted_path(&self.path);
         match &self.fault {
             Fault::Empty | Fault::Garbage(_) | Fault::NotText | Fault::TooLong => {
                 format!("restore {path} from a backup, or move it away and start again: a new one is made")

@@ -264,9 +264,17 @@ impl Reason {
         };
         match self {
             Self::AccountUnknown => "nothing: a new account is made at the next attempt".to_owned(),
-            Self::Caa => format!(
-                "let this ca sign in the CAA records of {name} or of what is above it: `{name}. CAA 0 issue \"the ca's own name\"` (for Let's Encrypt \"letsencrypt.org\"; `issuewild` for wildcards), or remove them"
-            ),
+            Self::Caa => {
+                let record = "`CAA 0 issue \"the ca's own name\"` (for Let's Encrypt \"letsencrypt.org\"; `issuewild` for wildcards)";
+                match looked {
+                    Some((name, _)) => format!(
+                        "let this ca sign in the CAA records of {name} or of what is above it: {record} there, or remove them"
+                    ),
+                    None => format!(
+                        "let this ca sign in the CAA records of the name that it speaks of, or of what is above that: {record} there, or remove them"
+                    ),
+                }
+            }
             Self::Connection => format!(
                 "port {port} of {name} is not reachable from the ca: open it in every firewall and router, up to a listener with `protocol = \"{listener}\"`"
             ),
@@ -332,6 +340,16 @@ mod tests {
             assert!(matches!(error, AcmeError::Refused { reason: found, .. } if found == reason), "{error}");
             assert_eq!(error.next(), next, "{error}");
             assert!(error.hint().contains(hint), "{error}: {}", error.hint());
+        }
+    }
+
+    #[test]
+    fn a_refusal_by_caa_is_told_with_the_record_to_write_for_the_name_where_it_is_known() {
+        let host = Host::parse("claw.example").unwrap();
+        let of_name = Reason::Caa.hint(Some(&(host, ChallengeKind::Http01)));
+        assert!(of_name.contains("the CAA records of claw.example or of what is above it"), "{of_name}");
+        for hint in [of_name, Reason::Caa.hint(None)] {
+            assert!(hint.contains("`CAA 0 issue \"the ca's own name\"`") && !hint.contains("name."), "{hint}");
         }
     }
 

@@ -280,7 +280,7 @@ impl Runner {
                 let ends = end_of(&loaded).date();
                 self.certificates.board().satisfy(id);
                 self.post(id, record, Some(&loaded), Step::Ask);
-                self.certificates.show_issued(id.clone(), loaded);
+                self.certificates.show_issued(id.clone(), loaded, self.clock.now());
                 info!(%names, %ends, "certificate issued; new connections see it");
             }
             Err(error) => self.failed(settings, id, record, held, &error, known),

@@ -12,6 +12,8 @@ use super::stamp::Stamp;
 use super::{FileError, FilePair, Loaded, load};
 use crate::base::clock::UnixMillis;
 use crate::certificates::client_auth::ClientAuthError;
+#[cfg(test)]
+use crate::certificates::root::Root;
 use crate::certificates::x509::Names;
 
 /// Configured pairs, and those that lie in `certificates.dir`.
@@ -21,6 +23,8 @@ pub struct Pairs {
     dir: PathBuf,
     known: Vec<Known>,
     shown: Vec<Arc<Loaded>>,
+    /// Those of them that are gone from the disk.
+    gone: Vec<Arc<Loaded>>,
     /// What was said of folders.
     folder_faults: BTreeSet<String>,
 }
@@ -32,8 +36,8 @@ pub enum News {
     ClientsRefused(String, ClientAuthError),
     /// The callers of this listener are checked anew.
     ClientsTaken(String),
-    /// It does not lie there any more; it is shown on for these names, which no other is for.
-    Gone(FilePair, Names),
+    /// It does not lie there any more; it is shown on for these names, which no other file is for.
+    Gone(FilePair, Names, Place),
     /// It is not taken. Whether an older one of it is shown on.
     Refused(FileError, Shows),
     /// It is shown from now on; for these names before any other.
@@ -69,9 +73,12 @@ enum Rank {
     Ended,
 }
 
+/// Why a pair is looked at.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum Place {
+pub enum Place {
+    /// The configuration names it.
     Configured,
+    /// It lies in `certificates.dir`.
     Dropped,
 }
 
@@ -152,7 +159,7 @@ impl Pairs {
             let position = configured.iter().position(|pair| *pair == known.pair);
             (known.rank(now), known.place, position, Reverse(ends))
         });
-        self.shown = shown_of(&self.known, now);
+        (self.shown, self.gone) = shown_of(&self.known, now);
         news.iter_mut().for_each(|news| self.complete(news));
         news
     }
@@ -160,7 +167,7 @@ impl Pairs {
     /// Adds the names for which it is so.
     fn complete(&self, news: &mut News) {
         match news {
-            News::Gone(pair, names) => {
+            News::Gone(pair, names, _) => {
                 let loaded =
                     self.known.iter().find(|known| known.pair == *pair).and_then(|known| known.loaded.as_ref());
                 *names = loaded.map(|loaded| names_led_by(loaded, &self.shown)).unwrap_or_default();
@@ -194,6 +201,29 @@ impl Pairs {
     /// gone from the disk, behind them, only the names that none of those is for.
     pub fn loaded(&self) -> Vec<Arc<Loaded>> {
         self.shown.clone()
+    }
+
+    /// Those of [`Pairs::loaded`] that are gone from the disk: their owner may have withdrawn them.
+    pub fn gone(&self) -> &[Arc<Loaded>] {
+        &self.gone
+    }
+
+    /// As if every browser knew the roots of those that are gone.
+    #[cfg(test)]
+    pub(in crate::certificates) fn believe_gone(&mut self) {
+        for gone in &mut self.gone {
+            let public = Loaded {
+                certified: Arc::clone(&gone.certified),
+                names: gone.names.clone(),
+                root: Root::Public,
+                ..**gone
+            };
+            let public = Arc::new(public);
+            for shown in self.shown.iter_mut().filter(|shown| Arc::ptr_eq(shown, gone)) {
+                *shown = Arc::clone(&public);
+            }
+            *gone = public;
+        }
     }
 
     /// The folders in which something may change: those of the files, and those of dropped pairs.
@@ -232,7 +262,7 @@ impl Known {
             }
             Err(FileError::NotYetValid(_)) if same => None,
             Err(_) if self.loaded.is_some() && self.is_gone => {
-                (!was_gone).then(|| News::Gone(self.pair.clone(), Names::default()))
+                (!was_gone).then(|| News::Gone(self.pair.clone(), Names::default(), self.place))
             }
             Err(error) => {
                 self.early = matches!(error, FileError::NotYetValid(_));
@@ -252,7 +282,7 @@ impl Known {
     }
 
     fn lasts(&self, now: UnixMillis) -> bool {
-        self.loaded.as_ref().is_some_and(|loaded| loaded.validity.ends >= now.0.div_euclid(1000))
+        self.loaded.as_ref().is_some_and(|loaded| loaded.validity.lasts(now))
     }
 
     fn is_there(&self) -> bool {
@@ -260,23 +290,22 @@ impl Known {
     }
 }
 
-/// What is shown of `known`, in that order.
-fn shown_of(known: &[Known], now: UnixMillis) -> Vec<Arc<Loaded>> {
+/// What is shown of `known`, in that order, and what of that is gone from the disk.
+fn shown_of(known: &[Known], now: UnixMillis) -> (Vec<Arc<Loaded>>, Vec<Arc<Loaded>>) {
     let on_disk = known.iter().filter(|known| !known.is_gone && known.lasts(now));
-    let on_disk: Vec<_> = on_disk.filter_map(|known| known.loaded.as_ref()).collect();
-    let shown = known.iter().filter_map(|known| {
-        let loaded = known.loaded.as_ref()?;
+    let on_disk: Vec<_> = on_disk.filter_map(|known| known.loaded.clone()).collect();
+    let (mut shown, mut gone) = (Vec::new(), Vec::new());
+    for known in known {
+        let Some(loaded) = &known.loaded else { continue };
         if !known.is_gone {
-            return Some(Arc::clone(loaded));
+            shown.push(Arc::clone(loaded));
+        } else if let Some(left) = loaded.without_names_of(&on_disk) {
+            // All that is left to it, for clients with other kinds of keys too: it may be gone because its key got out.
+            gone.push(Arc::new(left));
+            shown.extend(gone.last().cloned());
         }
-        // All that is left to it, for clients with other kinds of keys too: it may be gone because its key got out.
-        let Names { mut exact, mut wildcards } = loaded.names.clone();
-        exact.retain(|host| !on_disk.iter().any(|other| other.names.covers(host)));
-        wildcards.retain(|parent| !on_disk.iter().any(|other| other.names.wildcards.contains(parent)));
-        let (certified, names) = (Arc::clone(&loaded.certified), Names { exact, wildcards });
-        (!names.is_empty()).then(|| Arc::new(Loaded { certified, names, ..**loaded }))
-    });
-    shown.collect()
+    }
+    (shown, gone)
 }
 
 /// The names for which `loaded` comes before all others of `shown`.

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, error, info, warn};
 
-use super::pairs::{News, Shows};
+use super::pairs::{News, Place, Shows};
 use crate::base::clock::Clock;
 use crate::base::limits::{FILES_LOOK_PERIOD, FILES_QUIET_WAIT, FILES_QUIET_WAIT_MAX, WATCHED_FOLDERS_MAX};
 use crate::certificates::Certificates;
@@ -140,13 +140,21 @@ pub(crate) fn tell(news: &News) {
             warn!(listener, %error, hint = %error.hint(), "client certificates are checked by what was read before");
         }
         News::ClientsTaken(listener) => info!(listener, "new callers' certificates are checked by what is on disk now"),
-        News::Gone(pair, names) if names.is_empty() => {
+        News::Gone(pair, names, _) if names.is_empty() => {
             info!(file = %pair.cert.display(), "certificate files are gone; others are shown for all of their names");
         }
-        News::Gone(pair, names) => {
+        News::Gone(pair, names, place) => {
             let file = pair.cert.display();
-            let hint = "put it back, or let it go by `doorward reload`";
-            warn!(%file, %names, hint, "certificate files are gone; what was read from them is shown on for these names");
+            let hint = match place {
+                Place::Configured => {
+                    "put it back, or take the pair out of `[[certificates.file]]` and `doorward reload`"
+                }
+                Place::Dropped => "put it back, or let it go by `doorward reload`",
+            };
+            warn!(
+                %file, %names, hint,
+                "certificate files are gone; what was read from them is shown on for these names where no ca's holds"
+            );
         }
         News::Refused(error, Shows::Older) => {
             warn!(%error, hint = %error.hint(), "certificate files not taken; the old certificate is shown on");

@@ -41,6 +41,60 @@ fn the_local_ca_serves_a_name_until_a_ca_has_issued_and_a_file_wins_over_both() 
 }
 
 #[test]
+fn a_cas_certificate_that_holds_goes_before_files_that_are_gone_or_over_and_nothing_is_taken_down() {
+    for place in ["", "certs/"] {
+        let mut house = House::new(&[PUBLIC]);
+        house.settings.acme = vec![wanted(&[PUBLIC])];
+        let (of_file, of_ca) = (Ca::new(), Ca::new());
+        fs::create_dir_all(&house.settings.dir).unwrap();
+        let (cert, key) = house.write_pair(&format!("{place}own"), &of_file.pair(PUBLIC));
+        if place.is_empty() {
+            house.settings.files = vec![FilePair { cert: cert.clone(), key: key.clone() }];
+        }
+        let certificates = house.open(now()).unwrap();
+        let server = server(&certificates, &[]);
+        let shows = |ca: &Ca| handshake(&ca.client(), &server, PUBLIC).is_ok();
+        assert!(shows(&of_file), "{place}");
+        fs::rename(&key, key.with_extension("away")).unwrap();
+        certificates.look_at_files(now());
+        assert!(shows(&of_file), "{place}: nothing else holds");
+        of_ca.issue(&house, &certificates, PUBLIC);
+        assert!(shows(&of_ca) && !shows(&of_file), "{place}: its owner may have withdrawn it");
+        fs::rename(key.with_extension("away"), &key).unwrap();
+        certificates.look_at_files(now());
+        assert!(shows(&of_file), "{place}: it is there again");
+        // Over before the CA's is.
+        let mut short = of_file.pair_until(PUBLIC, Duration::from_secs(5 * 86_400));
+        short.push('\n');
+        house.write_pair(&format!("{place}own"), &short);
+        certificates.look_at_files(now());
+        assert!(shows(&of_file), "{place}");
+        certificates.look_at_files(now().plus(6 * DAY));
+        assert!(shows(&of_ca), "{place}: a file that is over is no certificate");
+        certificates.look_at_files(now().plus(100 * DAY));
+        assert!(shows(&of_file), "{place}: where all is over the order is as it was");
+    }
+}
+
+#[test]
+fn what_a_rehearsal_brings_takes_no_place_of_one_that_browsers_believe() {
+    let mut house = House::new(&[PUBLIC]);
+    house.settings.acme = vec![wanted(&[PUBLIC])];
+    let (of_file, of_ca) = (Ca::new(), Ca::new());
+    let (cert, key) = house.write_pair("own", &of_file.pair(PUBLIC));
+    house.settings.files = vec![FilePair { cert, key: key.clone() }];
+    let certificates = house.open(now()).unwrap();
+    fs::remove_file(key).unwrap();
+    {
+        let mut shown = certificates.shown();
+        shown.pairs.look(now());
+        shown.pairs.believe_gone();
+    }
+    of_ca.issue(&house, &certificates, PUBLIC);
+    assert!(handshake(&of_file.client(), &server(&certificates, &[]), PUBLIC).is_ok());
+}
+
+#[test]
 fn a_name_that_the_local_ca_may_not_sign_is_no_obstacle_where_a_ca_will() {
     let mut house = House::new(&["home.local"]);
     drop(house.open(now()).unwrap());
@@ -142,11 +196,15 @@ impl Ca {
 
     /// A key and its certificate for `name`, of ninety days around now.
     fn pair(&self, name: &str) -> String {
+        self.pair_until(name, Duration::from_secs(89 * 86_400))
+    }
+
+    fn pair_until(&self, name: &str, from_now: Duration) -> String {
         let key = rcgen::KeyPair::generate().unwrap();
         let mut params = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
         let now = time::OffsetDateTime::from_unix_timestamp(now().0 / 1_000).unwrap();
         params.not_before = now - Duration::from_secs(86_400);
-        params.not_after = now + Duration::from_secs(89 * 86_400);
+        params.not_after = now + from_now;
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         format!("{}{}", key.serialize_pem(), certificate.pem())
     }
@@ -156,7 +214,7 @@ impl Ca {
         let id = Id::of(&house.settings.acme[0].names);
         let text = Secret::new(self.pair(name));
         let kept = certificates.kept().keep_pair(&id, &text, |read| read.map_err(AcmeError::from));
-        certificates.show_issued(id, kept.unwrap());
+        certificates.show_issued(id, kept.unwrap(), now());
     }
 
     fn client(&self) -> Arc<rustls::ClientConfig> {

@@ -252,7 +252,7 @@ fn a_deleted_certificate_makes_way_for_one_on_disk_that_ends_sooner() {
             .unwrap();
     }
     let told = look();
-    assert!(matches!(&told[..], [News::Gone(_, names)] if names.to_string() == "only.local"), "{told:?}");
+    assert!(matches!(&told[..], [News::Gone(_, names, _)] if names.to_string() == "only.local"), "{told:?}");
     assert_ne!(watched.serial("a.local").unwrap(), old);
     assert_eq!(watched.serial("only.local").unwrap(), old, "no other is for that name");
     assert!(look().is_empty());

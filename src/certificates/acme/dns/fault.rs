@@ -7,8 +7,8 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::base::limits::{ACME_SHOWN_CHARS_MAX, DNS_ALIAS_HOPS_MAX};
-use crate::base::owner_command::quoted;
-use crate::base::printable::printable;
+use crate::base::owner_command::quoted_path;
+use crate::base::printable::{printable, printable_path};
 use crate::base::private_file::PrivateFileError;
 
 /// Why DNS-01 cannot be answered.
@@ -40,7 +40,7 @@ pub enum DnsError {
         waited: Duration,
     },
     /// The file of the operator's program.
-    #[error("hook: {cause}: {}", path.display())]
+    #[error("hook: {cause}: {}", printable_path(path))]
     HookUnfit {
         /// It, or the folder that it is in.
         path: PathBuf,
@@ -174,7 +174,7 @@ impl DnsError {
             Self::Aliases(name) => format!("let the CNAME of {name} lead straight to the place to write to"),
             Self::Algorithm(_) => "make a key with `tsig-keygen -a hmac-sha256`, or hmac-sha384 or hmac-sha512".into(),
             Self::KeyFile(error) | Self::File(error) => error.hint(),
-            Self::HookUnfit { path, cause } => cause.hint(&quoted(&path.display().to_string())),
+            Self::HookUnfit { path, cause } => cause.hint(&quoted_path(path)),
             Self::HookFailed { .. } => {
                 "run it by hand with the words `present`, the name and a value, and mend what it says".into()
             }
