@@ -1,5 +1,5 @@
 //! What was acknowledged is there after kill -9: approvals, revocations and removals of two clients at once, over 200
-//! deaths; `tests/bench/run` takes 1,000.
+//! deaths; `tests/bench/faults` takes 1,000.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

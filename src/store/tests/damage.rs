@@ -9,7 +9,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use super::super::testing::*;
 use super::super::*;
 
-/// Bits that are flipped, one after the other; `tests/bench/run` takes 10,000.
+/// Bits that are flipped, one after the other; `tests/bench/faults` takes 10,000.
 fn rounds() -> usize {
     std::env::var("DOORWARD_DAMAGE_ROUNDS").map_or(400, |rounds| rounds.parse().unwrap())
 }

@@ -55,6 +55,18 @@ pub(super) struct Caller {
     pub(super) platform: &'static str,
     pub(super) page: Page,
     pub(super) locked: bool,
+    pub(super) mask: Mask,
+}
+
+/// Whom a device says it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Mask {
+    /// Another: its id, beside its own key.
+    Id(u8),
+    /// Another: its id and its key, and its own signature.
+    Key(u8),
+    /// Itself.
+    None,
 }
 
 /// Device 1 from the internet, with the secret, asking for `operator.read`.
@@ -73,6 +85,7 @@ pub(super) fn stranger() -> Caller {
         platform: "linux",
         page: Page::Absent,
         locked: false,
+        mask: Mask::None,
     }
 }
 
@@ -109,12 +122,16 @@ impl Caller {
             params["auth"]["bootstrapToken"] = json!(code);
         }
         if let Some(device) = self.device {
-            let (key, public) = (key(device), public(device));
+            let (key, own) = (key(device), public(device));
+            let (claimed, shown) = match self.mask {
+                Mask::Id(other) => (public(other).id(), own),
+                Mask::Key(other) => (public(other).id(), public(other)),
+                Mask::None => (own.id(), own),
+            };
             let signed = self.token.as_deref().or(self.device_token.as_deref()).or(self.setup_code).unwrap_or_default();
             let scopes = self.scopes.join(",");
             let text = format!(
-                "v3|{}|{id}|{mode}|{}|{scopes}|{}|{signed}|nonce|{}|",
-                public.id(),
+                "v3|{claimed}|{id}|{mode}|{}|{scopes}|{}|{signed}|nonce|{}|",
                 self.role,
                 START.0,
                 self.platform.to_ascii_lowercase()
@@ -123,7 +140,7 @@ impl Caller {
                 &base64::engine::general_purpose::URL_SAFE_NO_PAD,
                 key.sign(text.as_bytes()).to_bytes(),
             );
-            params["device"] = json!({ "id": public.id(), "publicKey": public, "signature": signature,
+            params["device"] = json!({ "id": claimed, "publicKey": shown, "signature": signature,
                                        "signedAt": START.0, "nonce": "nonce" });
         }
         let frame = json!({ "type": "req", "id": "1", "method": "connect", "params": params });
@@ -137,15 +154,17 @@ fn key(device: u8) -> SigningKey {
 
 thread_local! {
     /// Signing is slow, and the model repeats itself.
-    static PROVEN: RefCell<BTreeMap<String, (Connect, Proof)>> = const { RefCell::new(BTreeMap::new()) };
+    static PROVEN: RefCell<BTreeMap<String, (Connect, Proof, OriginClaim)>> = const { RefCell::new(BTreeMap::new()) };
+    static PUBLIC: RefCell<BTreeMap<u8, DevicePublicKey>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 pub(super) fn public(device: u8) -> DevicePublicKey {
-    DevicePublicKey::from_bytes(key(device).verifying_key().to_bytes()).unwrap()
+    let make = || DevicePublicKey::from_bytes(key(device).verifying_key().to_bytes()).unwrap();
+    PUBLIC.with_borrow_mut(|public| *public.entry(device).or_insert_with(make))
 }
 
 /// A store that applies changes as the real one must.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Memory {
     pub(super) devices: BTreeMap<DeviceId, PairedDevice>,
     pub(super) requests: BTreeMap<RequestId, PendingRequest>,
@@ -158,9 +177,9 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    pub(super) fn known(&self, device: DeviceId, caller: Option<&Caller>, now: UnixMillis) -> Known {
+    pub(super) fn known(&self, device: DeviceId, caller: Option<&OriginClaim>, now: UnixMillis) -> Known {
         let waits = |request: &&PendingRequest| !request.is_expired(now);
-        let caller = caller.map(|caller| CallerKey::of(&caller.origin()));
+        let caller = caller.map(CallerKey::of);
         let here = |request: &&PendingRequest| Some(request.caller()) == caller;
         Known {
             device: self.devices.get(&device).cloned(),
@@ -186,32 +205,39 @@ impl Memory {
 
     /// Connects at `now` and keeps what changed.
     pub(super) fn connect(&mut self, caller: &Caller, now: UnixMillis) -> Step<Connected> {
-        let (connect_params, proof) = PROVEN.with_borrow_mut(|proven| {
+        let step = self.decide(caller, Fresh::random().unwrap(), now);
+        self.apply(&step.changes);
+        step
+    }
+
+    /// What a `connect` at `now` comes to, with these values where something new is needed; nothing is kept yet.
+    pub(super) fn decide(&self, caller: &Caller, fresh: Fresh, now: UnixMillis) -> Step<Connected> {
+        let (connect_params, proof, origin) = PROVEN.with_borrow_mut(|proven| {
             let prove = || {
                 let connect = caller.connect();
                 // The proof's own age is another test's concern.
                 let proof = prove(&connect, Challenge::new("nonce".to_owned()), START);
-                (connect, proof)
+                (connect, proof, caller.origin())
             };
             proven.entry(format!("{caller:?}")).or_insert_with(prove).clone()
         });
-        let origin = caller.origin();
-        let known = caller.device.map(|device| self.known(public(device).id(), Some(caller), now)).unwrap_or_default();
+        let claimed = match caller.mask {
+            Mask::Id(other) | Mask::Key(other) => Some(other),
+            Mask::None => caller.device,
+        };
+        let known = claimed.map(|device| self.known(public(device).id(), Some(&origin), now)).unwrap_or_default();
         let gateway = Fingerprint::of(self.secret.unwrap_or(SECRET).as_bytes());
         let shared = if caller.locked {
             Shared::Locked { retry_after_ms: 1_000 }
         } else {
             Shared::judge(&connect_params.auth, &gateway)
         };
-        let fresh = Fresh::random().unwrap();
         let (page, generation) = (caller.page, Generation::of(&gateway));
         let offer = if connect_params.auth.bootstrap_token.is_some() { self.offer.clone() } else { Offer::Absent };
         let connect_params = &connect_params;
         let attempt =
             Attempt { connect: connect_params, origin: &origin, page, proof, shared, offer, generation, fresh };
-        let step = connect(&known, attempt, now);
-        self.apply(&step.changes);
-        step
+        connect(&known, attempt, now)
     }
 }
 
