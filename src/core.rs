@@ -63,6 +63,7 @@ use crate::decisions::Decisions;
 use crate::identity::jwks::JwkSet;
 use crate::identity::verifier::Verifier;
 use crate::pairing::paired::Issuer;
+use crate::pairing::rule::Rules;
 use crate::pairing::throttle::Throttle;
 use crate::protocol::refusal::Failure;
 use crate::store::Act;
@@ -136,6 +137,7 @@ struct Inner {
     timing: Timing,
     owner: OwnerCommand,
     refusal_log: Gate,
+    rules: ArcSwap<Rules>,
     throttle: Mutex<Throttle>,
     desk: tokio::sync::Mutex<()>,
     /// Where visits to the desk and the upkeep run.
@@ -169,6 +171,7 @@ impl Core {
             timing,
             owner,
             refusal_log: Gate::default(),
+            rules: ArcSwap::default(),
             throttle: Mutex::default(),
             desk: tokio::sync::Mutex::new(()),
             runtime: tokio::runtime::Handle::current(),
@@ -293,6 +296,11 @@ impl Core {
     /// Believes what `keys` sign from now on, and nothing that a dropped key signed.
     pub fn replace_keys(&self, keys: JwkSet) {
         self.inner.verifier.replace_keys(keys);
+    }
+
+    /// Judges every connect that comes from now on by `rules`. What waits already waits on.
+    pub fn replace_rules(&self, rules: Rules) {
+        self.inner.rules.store(Arc::new(rules));
     }
 
     /// Closes every WebSocket with 1012 `service restart`, spread over `window`, and takes no new ones. Done when the

@@ -25,6 +25,7 @@ use crate::origin::Class;
 use crate::origin::Network;
 use crate::origin::Origin;
 use crate::origin::Whois;
+use crate::pairing::rule::Ruled;
 
 pub use request::Asked;
 pub use request::Kept;
@@ -107,7 +108,9 @@ pub struct Connect {
     /// What it got.
     pub granted: Vec<String>,
     /// What approved the device, if that happened at this moment.
-    pub approved_via: Option<&'static str>,
+    pub approved_via: Option<String>,
+    /// What the rules of pairing had to say, where they were asked.
+    pub ruled: Option<Ruled>,
     /// The pairing request that waits.
     pub request_id: Option<String>,
 }
@@ -119,6 +122,8 @@ pub enum Credential {
     Device,
     /// It was not looked at: too many wrong ones came from there.
     Locked,
+    /// A verified identity, which a rule takes in place of the gateway's secret.
+    Identity,
     /// None was sent, or none that is judged.
     Missing,
     /// It is a setup code that counts.
@@ -132,7 +137,7 @@ pub enum Credential {
 impl Credential {
     /// Whether the caller showed something that no stranger has.
     pub fn vouches(self) -> bool {
-        matches!(self, Self::Device | Self::Setup | Self::Shared)
+        matches!(self, Self::Device | Self::Identity | Self::Setup | Self::Shared)
     }
 }
 

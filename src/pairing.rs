@@ -11,6 +11,7 @@ pub mod device;
 pub mod metadata;
 pub mod paired;
 pub mod request;
+pub mod rule;
 pub mod setup;
 pub mod shown;
 pub mod step;

@@ -46,6 +46,7 @@ use crate::pairing::step::Known;
 use crate::pairing::step::Waiting;
 use crate::protocol::scope::Role;
 use crate::store::head::HeadFile;
+use crate::store::revoked::Revoked;
 use crate::store::whole::End;
 
 pub use audit::Act;
@@ -105,9 +106,20 @@ impl Store {
                 device: devices::load(&mut connection, device).await?,
                 requests: requests::of_device(&mut connection, device, &moment).await?,
                 waiting: requests::waiting(&mut connection, caller, now, &moment).await?,
+                removed: false,
             })
         };
         found.await.map_err(|fault: StoreError| fault.at(&self.path))
+    }
+
+    /// Whether `device` was removed once; the latest of them are remembered, whatever became of the store since.
+    ///
+    /// # Errors
+    /// As [`Store::known`].
+    pub async fn was_removed(&self, device: &DeviceId) -> Result<bool, StoreError> {
+        let (path, device) = (Arc::clone(&self.path), *device);
+        let asked = tokio::task::spawn_blocking(move || Ok(Revoked::read(&path)?.has_removed(&device)));
+        asked.await.unwrap_or_else(|_| Err(StoreError::Query(sqlx::Error::WorkerCrashed)))
     }
 
     /// What is known of `device`, to whoever decides about it.
@@ -122,6 +134,7 @@ impl Store {
                 device: devices::load(&mut connection, device).await?,
                 requests: requests::of_device(&mut connection, device, &moment).await?,
                 waiting: Waiting::default(),
+                removed: false,
             })
         };
         found.await.map_err(|fault: StoreError| fault.at(&self.path))

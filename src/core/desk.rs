@@ -32,6 +32,7 @@ use crate::pairing::credential::Shared;
 use crate::pairing::device::DeviceId;
 use crate::pairing::device::Proof;
 use crate::pairing::paired::Generation;
+use crate::pairing::rule::Rules;
 use crate::pairing::setup::Offer;
 use crate::pairing::step;
 use crate::pairing::step::Admitted;
@@ -138,25 +139,28 @@ impl Inner {
             Proof::Proven(device) => Some(device.id()),
             Proof::Absent | Proof::Refused(_) => None,
         };
+        let rules = self.rules.load_full();
         let known = match proof {
-            Proof::Proven(device) => self.store.known(&device.id(), &CallerKey::of(&claims.origin), now).await?,
+            Proof::Proven(device) => self.known_by(&device.id(), &claims.origin, &rules, now).await?,
             Proof::Absent | Proof::Refused(_) => Known::default(),
         };
         let subject = Subject::of(&claims.origin, &proof, known.device.as_ref());
         let (fresh, gateway) = (Fresh::random()?, self.secret.load());
         let (shared, reservation) = self.throttle().judge(subject, &connect.auth, &gateway, Instant::now());
         let offer = self.offer(&connect, device, shared);
-        let (origin, generation) = (&claims.origin, Generation::of(&gateway));
-        let attempt = Attempt { connect: &connect, origin, page, proof, shared, offer, generation, fresh };
+        let (origin, identity, generation) = (&claims.origin, claims.idn.as_ref(), Generation::of(&gateway));
+        let rules = &*rules;
+        let attempt =
+            Attempt { connect: &connect, origin, identity, rules, page, proof, shared, offer, generation, fresh };
         let Step { changes, notices, outcome } = step::connect(&known, attempt, now);
         if let Some(reservation) = reservation {
             self.throttle().settle(reservation, outcome.verdict, Instant::now());
         }
-        let act = Act { name: "connect", actor: actor(&claims.origin), connection: Some(claims.cid.clone()), at: now };
+        let act = Act { name: "connect", actor: actor(claims), connection: Some(claims.cid.clone()), at: now };
         self.commit(&changes, &act).await?;
         self.tell(&notices, claims, code);
         let handover = self.redeemed(&connect, &outcome, now);
-        let judged = judged(&connect, device, shared, &outcome);
+        let judged = judged(&connect, device, shared, &outcome, rules, now);
         let admitted = match outcome.outcome {
             Ok(admitted) => admitted,
             Err(failure) => return Ok(Err((failure, Some(judged)))),
@@ -173,6 +177,19 @@ impl Inner {
             presence: presence::entry(&connect, claims, &admitted, now),
         });
         Ok(Ok(Welcome { registered, admitted, connect, judged, handover }))
+    }
+
+    /// What is known of `device`; whether it was removed once, if that could make a difference.
+    async fn known_by(
+        &self,
+        device: &DeviceId,
+        origin: &OriginClaim,
+        rules: &Rules,
+        now: UnixMillis,
+    ) -> Result<Known, StoreError> {
+        let known = self.store.known(device, &CallerKey::of(origin), now).await?;
+        let removed = !rules.is_empty() && known.device.is_none() && self.store.was_removed(device).await?;
+        Ok(Known { removed, ..known })
     }
 
     /// What came of the setup code in `connect`. One that may not be tried now is not looked at.
@@ -246,11 +263,19 @@ fn url(claims: &Assertion) -> String {
     format!("{scheme}://{authority}")
 }
 
-/// Who did it, for the audit log: the client where it is known, else the peer that did not say for whom it calls.
-fn actor(origin: &OriginClaim) -> String {
-    match origin.ip {
+/// Who did it, for the audit log: the client where it is known, else the peer that did not say for whom it calls; and
+/// whom somebody we trust named.
+fn actor(claims: &Assertion) -> String {
+    let origin = &claims.origin;
+    let caller = match origin.ip {
         Some(client) => format!("client:{client}"),
         None => format!("unattributed:{}", origin.peer),
+    };
+    match &claims.idn {
+        Some(identity) => {
+            format!("{caller} as {} of {}", printable(&identity.login, LABEL_CHARS_MAX), identity.provider)
+        }
+        None => caller,
     }
 }
 

@@ -190,7 +190,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
         info!(
             conn = %claims.cid, client = %claims.origin.client_shown(), peer = %claims.origin.peer, role = %admitted.role,
             device = %admitted.device.map_or_else(|| "-".to_owned(), |device| device.to_string()),
-            via = admitted.approved_via.map_or("-", |via| via.as_str()), protocol = connect.version.number(),
+            via = admitted.approved_via.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string), protocol = connect.version.number(),
             "connected"
         );
         // Never: the payload is a plain map.

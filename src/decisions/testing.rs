@@ -70,6 +70,7 @@ pub(crate) fn pending(peer: &str, request_id: &str) -> Decision {
         asked: vec!["operator.read".to_owned()],
         granted: Vec::new(),
         approved_via: None,
+        ruled: None,
         request_id: Some(request_id.to_owned()),
     };
     let connect = Some(Box::new(connect));

@@ -116,7 +116,7 @@ struct Connected {
     role: &'static str,
     asked: Vec<String>,
     granted: Vec<String>,
-    approved_via: Option<&'static str>,
+    approved_via: Option<String>,
     request_id: Option<String>,
 }
 
@@ -273,6 +273,7 @@ fn connected(connect: &Connect) -> Connected {
         version: connect.version,
         credential: match connect.credential {
             Credential::Device => "its own device token, which is valid",
+            Credential::Identity => "a verified identity, which a rule takes in place of the gateway token",
             Credential::Locked => "not looked at: too many wrong ones came from there",
             Credential::Missing => "none",
             Credential::Setup => "a setup code, which is right",
@@ -283,7 +284,7 @@ fn connected(connect: &Connect) -> Connected {
         role: connect.role,
         asked: connect.asked.clone(),
         granted: connect.granted.clone(),
-        approved_via: connect.approved_via,
+        approved_via: connect.approved_via.clone(),
         request_id: connect.request_id.clone(),
     }
 }

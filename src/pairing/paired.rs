@@ -1,9 +1,11 @@
 //! A paired device: what a person approved, and the token that stands for it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Deserialize;
 use serde::Serialize;
+use serde::Serializer;
 
 use crate::base::clock::UnixMillis;
 use crate::base::limits::LABEL_CHARS_MAX;
@@ -11,6 +13,7 @@ use crate::base::printable::printable;
 use crate::base::secret::Fingerprint;
 use crate::pairing::device::DeviceId;
 use crate::pairing::device::DevicePublicKey;
+use crate::pairing::rule::RuleName;
 use crate::protocol::connect::Client;
 use crate::protocol::connect::ClientId;
 use crate::protocol::connect::ClientMode;
@@ -50,25 +53,47 @@ impl Profile {
 }
 
 /// Who or what let a device in, last.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum ApprovedVia {
     /// A setup code that a person made.
     Bootstrap,
     /// A person, who named the request.
     Owner,
+    /// A rule of the configuration, by its name then.
+    Rule(RuleName),
     /// Local and in possession of the gateway's secret.
     Silent,
 }
 
-impl ApprovedVia {
-    /// The wire's word.
-    pub fn as_str(self) -> &'static str {
+/// What stands before a rule's name.
+const RULE: &str = "rule:";
+
+impl fmt::Display for ApprovedVia {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bootstrap => "bootstrap",
-            Self::Owner => "owner",
-            Self::Silent => "silent",
+            Self::Bootstrap => f.write_str("bootstrap"),
+            Self::Owner => f.write_str("owner"),
+            Self::Rule(name) => write!(f, "{RULE}{name}"),
+            Self::Silent => f.write_str("silent"),
         }
+    }
+}
+
+impl ApprovedVia {
+    /// Reads what it is written as.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "bootstrap" => Some(Self::Bootstrap),
+            "owner" => Some(Self::Owner),
+            "silent" => Some(Self::Silent),
+            _ => word.strip_prefix(RULE).and_then(RuleName::parse).map(Self::Rule),
+        }
+    }
+}
+
+impl Serialize for ApprovedVia {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -134,6 +159,8 @@ pub struct Grant {
 pub enum Issuer {
     /// Who knew the gateway's secret of this generation: it is void with that secret.
     Gateway(Generation),
+    /// Whom somebody we trust had verified, by a rule: it never knew the gateway's secret.
+    Identity,
     /// Who held a setup code: it never knew the gateway's secret.
     Setup,
 }
@@ -155,7 +182,7 @@ impl Issuer {
     pub fn holds(&self, now: Generation) -> bool {
         match self {
             Self::Gateway(then) => *then == now,
-            Self::Setup => true,
+            Self::Identity | Self::Setup => true,
         }
     }
 
@@ -163,6 +190,7 @@ impl Issuer {
     pub fn to_text(self) -> String {
         match self {
             Self::Gateway(Generation(generation)) => format!("gateway:{}", generation.to_hex()),
+            Self::Identity => "identity".to_owned(),
             Self::Setup => "setup".to_owned(),
         }
     }
@@ -171,6 +199,7 @@ impl Issuer {
     pub fn parse(text: &str) -> Option<Self> {
         match text.strip_prefix("gateway:") {
             Some(generation) => Fingerprint::from_hex(generation).map(|hash| Self::Gateway(Generation(hash))),
+            None if text == "identity" => Some(Self::Identity),
             None => (text == "setup").then_some(Self::Setup),
         }
     }

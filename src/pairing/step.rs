@@ -4,6 +4,7 @@
 mod admit;
 mod connect;
 mod decide;
+mod pair;
 mod redeem;
 mod token;
 mod upgrade;
@@ -24,6 +25,7 @@ pub use upgrade::request_upgrade;
 
 use crate::base::clock::UnixMillis;
 use crate::base::secret::Secret;
+use crate::identity::claims::IdentityClaim;
 use crate::identity::claims::OriginClaim;
 use crate::pairing::credential::Shared;
 use crate::pairing::device::DeviceId;
@@ -34,6 +36,9 @@ use crate::pairing::paired::Issuer;
 use crate::pairing::paired::PairedDevice;
 use crate::pairing::request::PendingRequest;
 use crate::pairing::request::RequestId;
+use crate::pairing::rule::Effect;
+use crate::pairing::rule::Facts;
+use crate::pairing::rule::Rules;
 use crate::pairing::setup::Offer;
 use crate::protocol::connect::Connect;
 use crate::protocol::event::Decision;
@@ -51,6 +56,8 @@ pub struct Known {
     pub requests: Vec<PendingRequest>,
     /// How many wait that are not expired: of all devices, and from this caller's client address.
     pub waiting: Waiting,
+    /// Whether it was removed once. Asked for only where a rule could approve it.
+    pub removed: bool,
 }
 
 /// Numbers of pending requests.
@@ -69,6 +76,10 @@ pub struct Attempt<'a> {
     pub connect: &'a Connect,
     /// Where it comes from, as the verified assertion says.
     pub origin: &'a OriginClaim,
+    /// Whom somebody we trust named, as the verified assertion says.
+    pub identity: Option<&'a IdentityClaim>,
+    /// The operator's rules.
+    pub rules: &'a Rules,
     /// Whether it came with an `Origin` header: from a page.
     pub page: Page,
     /// What came of its device.
@@ -81,6 +92,13 @@ pub struct Attempt<'a> {
     pub generation: Generation,
     /// Random values, should they be needed.
     pub fresh: Fresh,
+}
+
+impl Attempt<'_> {
+    /// What rules go by.
+    pub(super) fn facts(&self) -> Facts<'_> {
+        Facts { origin: self.origin, identity: self.identity, role: self.connect.role, client: self.connect.client.id }
+    }
 }
 
 /// Whether a request says that a page in a browser sent it.
@@ -203,6 +221,8 @@ pub struct Connected {
     pub outcome: Result<Admitted, Failure>,
     /// How the failures of its client are to be counted.
     pub verdict: Verdict,
+    /// What the rules came to, if they were asked.
+    pub effect: Option<Effect>,
 }
 
 /// How a credential counts against its sender.

@@ -28,6 +28,8 @@ pub enum AuthMethod {
     Password,
     /// The gateway's secret.
     Token,
+    /// Somebody in front of us whom we trust has verified who it is.
+    TrustedProxy,
 }
 
 /// Everything `hello-ok` says. The numbers of `policy` come from the limits.

@@ -53,6 +53,8 @@ pub enum Failure {
     },
     /// A frame larger than anybody may send before `hello-ok`.
     PayloadTooLarge,
+    /// The owner's rules pair nobody like this.
+    PairingRefused,
     /// A person must approve this device first.
     PairingRequired(Box<PairingRequired>),
     /// No further request can wait for approval now.

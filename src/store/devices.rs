@@ -7,6 +7,7 @@ use crate::base::clock::UnixMillis;
 use crate::base::secret::Fingerprint;
 use crate::pairing::device::DeviceId;
 use crate::pairing::device::DevicePublicKey;
+use crate::pairing::paired::ApprovedVia;
 use crate::pairing::paired::DeviceToken;
 use crate::pairing::paired::Grant;
 use crate::pairing::paired::Issuer;
@@ -87,7 +88,7 @@ pub(super) async fn put(connection: &mut SqliteConnection, device: &PairedDevice
     .bind(device.key.to_string())
     .bind(row::write(&device.profile)?)
     .bind(&device.label)
-    .bind(device.approved_via.as_str())
+    .bind(device.approved_via.to_string())
     .bind(device.created_at.0)
     .bind(device.approved_at.0)
     .bind(device.last_seen_at.map(|at| at.0))
@@ -173,7 +174,7 @@ fn read(device: DeviceRow, grants: Vec<GrantRow>) -> Result<PairedDevice, StoreE
         profile: row::read(&device.profile).ok_or(bad("profile"))?,
         label: device.label,
         grants: grants.into_iter().map(read_grant).collect::<Result<_, _>>()?,
-        approved_via: row::word(&device.approved_via).ok_or(bad("approved_via"))?,
+        approved_via: ApprovedVia::parse(&device.approved_via).ok_or(bad("approved_via"))?,
         created_at: UnixMillis(device.created_at),
         approved_at: UnixMillis(device.approved_at),
         last_seen_at: device.last_seen_at.map(UnixMillis),

@@ -86,6 +86,12 @@ impl Revoked {
         self.taken.iter().map(|taken| taken.sequence).fold(self.floor, i64::max)
     }
 
+    /// Whether `device` was removed once, as far back as this goes.
+    pub(super) fn has_removed(&self, device: &DeviceId) -> bool {
+        let id = device.to_string();
+        self.taken.iter().any(|taken| taken.device == id && taken.role.is_none())
+    }
+
     /// What becomes of `device`, as a copy has it whose audit log ends with entry `end`.
     pub(super) fn fate(&self, device: &PairedDevice, end: i64) -> Fate {
         let id = device.id().to_string();

@@ -1,8 +1,7 @@
-//! Values inside a row: JSON text and closed sets of words.
+//! Values inside a row: JSON text.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 /// A record or list as JSON text.
 pub(super) fn write<T: Serialize>(value: &T) -> Result<String, sqlx::Error> {
@@ -12,9 +11,4 @@ pub(super) fn write<T: Serialize>(value: &T) -> Result<String, sqlx::Error> {
 /// A record or list from JSON text.
 pub(super) fn read<T: DeserializeOwned>(text: &str) -> Option<T> {
     serde_json::from_str(text).ok()
-}
-
-/// One word of a closed set.
-pub(super) fn word<T: DeserializeOwned>(word: &str) -> Option<T> {
-    serde_json::from_value(Value::String(word.to_owned())).ok()
 }

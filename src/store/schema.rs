@@ -16,7 +16,7 @@ pub(super) const CHAINED: i64 = 3;
 
 /// The statements that take a store from schema `n` to `n + 1`, from 0. One that has been released is never changed: a
 /// further column or table is one more entry. [`super::migration`] runs them, and seals every record anew after each.
-pub(super) const MIGRATIONS: &[&[&str]] = &[FIRST, SEALS, CHAIN, ISSUERS];
+pub(super) const MIGRATIONS: &[&[&str]] = &[FIRST, SEALS, CHAIN, ISSUERS, RULES];
 
 /// Seals; and how long this machine was up when a request was last seen, which no setting of the clock moves.
 const SEALS: &[&str] = &[
@@ -43,6 +43,10 @@ const CHAIN: &[&str] = &["CREATE TABLE audit_log (
 
 /// On whose word a device token was handed out; one of before this is void.
 const ISSUERS: &[&str] = &["ALTER TABLE grants ADD COLUMN token_issuer TEXT"];
+
+/// Devices that a rule approved, and tokens that stand on a verified identity: words that an older program would take for
+/// damage. It refuses a newer schema with a clear answer instead.
+const RULES: &[&str] = &[];
 
 const FIRST: &[&str] = &[
     "CREATE TABLE devices (

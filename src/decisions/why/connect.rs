@@ -126,6 +126,13 @@ pub(super) const CONNECT: &[Why] = &[
         owner: "A program or proxy in front breaks the stream.",
     },
     Why {
+        reason: "pairing_refused",
+        what: "The owner's rules pair no device like this one, from where it calls.",
+        caller: "Ask the owner.",
+        owner: "The rule is named here. To let the device ask, change that rule, or put one before it with `then = \"ask\"`, \
+                and run doorward reload.",
+    },
+    Why {
         reason: "pairing_required",
         what: "This device is new here, or asks for more than it was approved for. It waits for the owner.",
         caller: "Ask the owner to approve this device, then connect again. The request waits for five minutes.",

@@ -35,7 +35,7 @@ fn every_way_to_refuse_a_socket_has_its_text() {
         assert_eq!(of(failure.reason()).reason, failure.reason());
         words.push(failure.reason());
     }
-    assert_eq!(words.len(), 32);
+    assert_eq!(words.len(), 33);
     for why in connect::CONNECT {
         assert!(words.contains(&why.reason), "no refusal says {}", why.reason);
     }
@@ -144,7 +144,8 @@ fn after(failure: &Failure) -> Option<Failure> {
         Failure::Internal => Failure::MessageTooLarge,
         Failure::MessageTooLarge => Failure::NotWebSocket { code: 1002 },
         Failure::NotWebSocket { .. } => Failure::PayloadTooLarge,
-        Failure::PayloadTooLarge => pairing_required(),
+        Failure::PayloadTooLarge => Failure::PairingRefused,
+        Failure::PairingRefused => pairing_required(),
         Failure::PairingRequired(_) => Failure::PendingFull(PendingLimit::All),
         Failure::PendingFull(_) => Failure::PongLate,
         Failure::PongLate => Failure::Proof(ProofFault::IdMismatch),

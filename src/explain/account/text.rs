@@ -127,7 +127,7 @@ fn connect(account: &Account) -> Vec<(&'static str, String)> {
         ("asked for", format!("{}: {}", connect.role, or_none(&connect.asked))),
         ("granted", or_none(&connect.granted)),
     ];
-    lines.extend(connect.approved_via.map(|via| ("approved by", via.to_owned())));
+    lines.extend(connect.approved_via.clone().map(|via| ("approved by", via)));
     lines.extend(connect.request_id.clone().map(|id| ("request id", id)));
     lines
 }

@@ -73,6 +73,7 @@ pub(super) fn issuer(method: AuthMethod, grant: &Grant, attempt: &Attempt<'_>) -
     match (method, grant.token) {
         (AuthMethod::BootstrapToken, _) => Issuer::Setup,
         (AuthMethod::DeviceToken, Some(token)) => token.issuer,
+        (AuthMethod::TrustedProxy, _) => Issuer::Identity,
         _ => Issuer::Gateway(attempt.generation),
     }
 }
@@ -113,19 +114,24 @@ pub(super) fn is_silent(attempt: &Attempt<'_>, paired: Option<&PairedDevice>, me
     attempt.origin.local && secret && attempt.connect.role == Role::Operator && known
 }
 
-pub(super) fn approve_silently(
+/// Approves exactly what was asked for, at this moment, and lets it in. What the device asked for before is settled by it.
+pub(super) fn approve_at_once(
     known: &Known,
     proven: &ProvenDevice,
     paired: Option<&PairedDevice>,
     method: AuthMethod,
+    via: ApprovedVia,
     attempt: &Attempt<'_>,
     now: UnixMillis,
 ) -> Step<Result<Admitted, Failure>> {
     let (role, asked) = (attempt.connect.role, attempt.connect.scopes.set());
     let profile = Profile::of(&attempt.connect.client);
-    let mut device = granted(proven.key(), paired, profile, role, &asked, ApprovedVia::Silent, now);
+    let mut device = granted(proven.key(), paired, profile, role, &asked, via.clone(), now);
     let scopes = device.living_grant(role).map(|grant| grant.scopes.clone()).unwrap_or_default();
-    let issuer = Issuer::Gateway(attempt.generation);
+    let issuer = match method {
+        AuthMethod::TrustedProxy => Issuer::Identity,
+        _ => Issuer::Gateway(attempt.generation),
+    };
     let held = device.living_grant(role).and_then(|grant| grant.token);
     let unissued = held.is_none_or(|token| !token.issuer.holds(attempt.generation));
     let token = unissued.then(|| issue(&mut device, role, issuer, &attempt.fresh.token, now));
@@ -137,7 +143,7 @@ pub(super) fn approve_silently(
         token,
         other_tokens: Vec::new(),
         issuer,
-        approved_via: Some(ApprovedVia::Silent),
+        approved_via: Some(via),
     }));
     for request in known.requests.iter().filter(|request| request.role == role) {
         replace(&mut step.changes, &mut step.notices, request, now);
@@ -163,7 +169,7 @@ pub(super) fn granted(
         profile: profile.clone(),
         label: None,
         grants: BTreeMap::new(),
-        approved_via: via,
+        approved_via: via.clone(),
         created_at: now,
         approved_at: now,
         last_seen_at: None,

@@ -10,6 +10,7 @@ use crate::pairing::paired::Issuer;
 use crate::pairing::paired::PairedDevice;
 use crate::pairing::paired::Profile;
 use crate::pairing::request::PendingRequest;
+use crate::pairing::rule::Effect;
 use crate::pairing::setup::Offer;
 use crate::pairing::step::Admitted;
 use crate::pairing::step::Attempt;
@@ -19,9 +20,8 @@ use crate::pairing::step::Page;
 use crate::pairing::step::Step;
 use crate::pairing::step::Verdict;
 use crate::pairing::step::admit::admit;
-use crate::pairing::step::admit::approve_silently;
-use crate::pairing::step::admit::is_silent;
-use crate::pairing::step::redeem::redeem;
+use crate::pairing::step::pair::pair;
+use crate::pairing::step::pair::vouches;
 use crate::pairing::step::redeem::repeat;
 use crate::pairing::step::wait::Wish;
 use crate::pairing::step::wait::wait;
@@ -48,17 +48,22 @@ pub fn connect(known: &Known, attempt: Attempt<'_>, now: UnixMillis) -> Step<Con
     };
     // A row under this id with another key cannot be this device, whatever it was granted.
     let paired = known.device.as_ref().filter(|paired| paired.key == device.key());
-    let (method, verdict) = match authenticate(&attempt, paired) {
+    let (method, verdict) = match authenticate(&attempt, paired, now) {
         // A device token neither clears the count nor, beside a wrong secret, hides it: else a paired device could
         // guess the gateway's secret for ever.
         Ok(AuthMethod::DeviceToken) if attempt.connect.auth.device_token.is_some() => {
             (AuthMethod::DeviceToken, verdict_of(attempt.shared))
         }
-        Ok(AuthMethod::DeviceToken) => (AuthMethod::DeviceToken, Verdict::Unjudged),
+        // An identity comes without anything that could be guessed.
+        Ok(method @ (AuthMethod::DeviceToken | AuthMethod::TrustedProxy)) => (method, Verdict::Unjudged),
         // Nor does a setup code.
         Ok(AuthMethod::BootstrapToken) => (AuthMethod::BootstrapToken, verdict_of(attempt.shared)),
         Ok(method) => (method, Verdict::Right),
-        Err((failure, verdict)) => return refused(failure, verdict),
+        Err((failure, verdict)) => {
+            let unheard = attempt.identity.is_some() && attempt.connect.auth.is_empty();
+            let effect = unheard.then_some(Effect::SecretMissing);
+            return Step::unchanged(Err(failure)).judged(verdict, effect);
+        }
     };
     let (role, asked) = (attempt.connect.role, attempt.connect.scopes.set());
     let grant = paired.and_then(|paired| Some((paired, paired.living_grant(role)?)));
@@ -67,24 +72,20 @@ pub fn connect(known: &Known, attempt: Attempt<'_>, now: UnixMillis) -> Step<Con
         (Some((paired, _)), Offer::Good { redeemed_by: Some(by), .. })
             if method == AuthMethod::BootstrapToken && *by == paired.id() =>
         {
-            repeat(paired, &attempt, now)
-        }
-        (None, Offer::Good { profile, redeemed_by: None })
-            if method == AuthMethod::BootstrapToken && paired.is_none() =>
-        {
-            redeem(known, &device, profile, &attempt, now)
+            repeat(paired, &attempt, now).judged(verdict, None)
         }
         (Some((paired, grant)), _) if grant.scopes.covers_all(&asked) && same(paired) => {
-            admit(paired, grant, method, &attempt, now)
+            admit(paired, grant, method, &attempt, now).judged(verdict, None)
         }
-        _ if is_silent(&attempt, paired, method) => approve_silently(known, &device, paired, method, &attempt, now),
-        _ => ask_a_person(known, &device, paired, &attempt, now),
+        _ => {
+            let (step, effect) = pair(known, &device, paired, method, &attempt, now);
+            step.judged(verdict, effect)
+        }
     }
-    .judged(verdict)
 }
 
 /// The request waits, and the caller is told so.
-fn ask_a_person(
+pub(super) fn ask_a_person(
     known: &Known,
     device: &ProvenDevice,
     paired: Option<&PairedDevice>,
@@ -128,14 +129,14 @@ fn answer(request: &PendingRequest, paired: Option<&PairedDevice>, attempt: &Att
 }
 
 impl Step<Result<Admitted, Failure>> {
-    fn judged(self, verdict: Verdict) -> Step<Connected> {
+    fn judged(self, verdict: Verdict, effect: Option<Effect>) -> Step<Connected> {
         let Self { changes, notices, outcome } = self;
-        Step { changes, notices, outcome: Connected { outcome, verdict } }
+        Step { changes, notices, outcome: Connected { outcome, verdict, effect } }
     }
 }
 
 fn refused(failure: Failure, verdict: Verdict) -> Step<Connected> {
-    Step::unchanged(Err(failure)).judged(verdict)
+    Step::unchanged(Err(failure)).judged(verdict, None)
 }
 
 fn verdict_of(shared: Shared) -> Verdict {
@@ -179,7 +180,7 @@ fn without_device(attempt: &Attempt<'_>) -> Step<Connected> {
                 issuer: Issuer::Gateway(attempt.generation),
                 approved_via: None,
             }))
-            .judged(Verdict::Right)
+            .judged(Verdict::Right, None)
         }
         Shared::Wrong => {
             refused(unauthorized(attempt, Unauthorized::TokenMismatch { device_token: spent }), Verdict::Wrong)
@@ -195,8 +196,13 @@ fn without_device(attempt: &Attempt<'_>) -> Step<Connected> {
     }
 }
 
-/// The shared secret first, then a setup code, then this device's own token, under either of its names.
-fn authenticate(attempt: &Attempt<'_>, paired: Option<&PairedDevice>) -> Result<AuthMethod, (Failure, Verdict)> {
+/// The shared secret first, then a setup code, then this device's own token, under either of its names; where nothing of
+/// that came, a verified identity, if a rule takes one.
+fn authenticate(
+    attempt: &Attempt<'_>,
+    paired: Option<&PairedDevice>,
+    now: UnixMillis,
+) -> Result<AuthMethod, (Failure, Verdict)> {
     if let Shared::Right(method) = attempt.shared {
         return Ok(method);
     }
@@ -215,6 +221,9 @@ fn authenticate(attempt: &Attempt<'_>, paired: Option<&PairedDevice>) -> Result<
         && token.fingerprint.is(candidate.expose())
     {
         return Ok(AuthMethod::DeviceToken);
+    }
+    if vouches(attempt, paired, now) {
+        return Ok(AuthMethod::TrustedProxy);
     }
     let hope =
         if explicit.is_some() || auth.token.is_none() { DeviceTokenHope::Spent } else { DeviceTokenHope::Possible };

@@ -5,6 +5,7 @@ mod decisions;
 mod management;
 mod model;
 mod outcomes;
+mod rules;
 mod scene;
 mod setup;
 mod tokens;

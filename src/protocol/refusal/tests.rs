@@ -216,6 +216,16 @@ fn others() -> Vec<Words> {
             ),
             close: 1008,
         },
+        same(
+            Failure::PairingRefused,
+            "NOT_PAIRED",
+            "pairing refused (this gateway's rules pair no such device)",
+            Value::Null,
+            json!({ "code": "PAIRING_REFUSED", "reason": "refused-by-rule",
+                    "recommendedNextStep": "review_auth_configuration",
+                    "remediationHint": "On the gateway's machine, `doorward explain --last-denied` names the rule." }),
+            1008,
+        ),
         same(Failure::PendingFull(PendingLimit::All), "UNAVAILABLE", full, Value::Null, limit("all"), 1008),
         same(Failure::PendingFull(PendingLimit::Client), "UNAVAILABLE", full_here, Value::Null, limit("client"), 1008),
         same(

@@ -29,6 +29,7 @@ pub(super) fn error(failure: &Failure, version: Version) -> Option<ErrorShape> {
         Failure::ConnectInvalid(faults) => invalid(&format!("invalid connect params: {faults}")),
         Failure::DeviceRequired { ui } => device_required(*ui, version),
         Failure::Internal => ErrorShape::new(ErrorCode::Unavailable, "gateway message handler unavailable"),
+        Failure::PairingRefused => pairing_refused(version),
         Failure::PairingRequired(waiting) => pairing_required(waiting, version),
         Failure::PendingFull(limit) => pending_full(*limit, version),
         Failure::Proof(fault) => proof(*fault, version),
@@ -93,6 +94,7 @@ pub(super) fn reason(failure: &Failure) -> &'static str {
         Failure::Internal => "internal",
         Failure::MessageTooLarge => "message_too_large",
         Failure::NotWebSocket { .. } => "not_websocket",
+        Failure::PairingRefused => "pairing_refused",
         Failure::PairingRequired(_) => "pairing_required",
         Failure::PayloadTooLarge => "payload_too_large",
         Failure::PendingFull(_) => "pending_full",
@@ -157,6 +159,18 @@ fn pairing_required(waiting: &PairingRequired, version: Version) -> ErrorShape {
         Retry::Wait => {
             error.with("recommendedNextStep", "wait_then_retry").with("retryable", true).with("pauseReconnect", false)
         }
+    }
+}
+
+fn pairing_refused(version: Version) -> ErrorShape {
+    let error = ErrorShape::new(ErrorCode::NotPaired, "pairing refused (this gateway's rules pair no such device)");
+    match version {
+        Version::V3 => error,
+        Version::V4 => error
+            .with("code", "PAIRING_REFUSED")
+            .with("reason", "refused-by-rule")
+            .with("recommendedNextStep", "review_auth_configuration")
+            .with("remediationHint", "On the gateway's machine, `doorward explain --last-denied` names the rule."),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ed25519_dalek::Signer;
@@ -10,6 +11,7 @@ use serde_json::json;
 
 use crate::base::clock::UnixMillis;
 use crate::base::secret::Fingerprint;
+use crate::identity::claims::IdentityClaim;
 use crate::identity::claims::OriginClaim;
 use crate::pairing::caller::CallerKey;
 use crate::pairing::credential::Shared;
@@ -22,7 +24,9 @@ use crate::pairing::paired::Generation;
 use crate::pairing::paired::PairedDevice;
 use crate::pairing::request::PendingRequest;
 use crate::pairing::request::RequestId;
+use crate::pairing::rule::Rules;
 use crate::pairing::setup::Offer;
+use crate::pairing::step;
 use crate::pairing::step::Attempt;
 use crate::pairing::step::Change;
 use crate::pairing::step::Connected;
@@ -31,7 +35,6 @@ use crate::pairing::step::Known;
 use crate::pairing::step::Page;
 use crate::pairing::step::Step;
 use crate::pairing::step::Waiting;
-use crate::pairing::step::connect;
 use crate::protocol::connect::Connect;
 use crate::protocol::frame::Request;
 use crate::protocol::version::Version;
@@ -56,6 +59,7 @@ pub(super) struct Caller {
     pub(super) page: Page,
     pub(super) locked: bool,
     pub(super) mask: Mask,
+    pub(super) identity: Option<(&'static str, &'static str)>,
 }
 
 /// Whom a device says it is.
@@ -86,6 +90,7 @@ pub(super) fn stranger() -> Caller {
         page: Page::Absent,
         locked: false,
         mask: Mask::None,
+        identity: None,
     }
 }
 
@@ -174,6 +179,10 @@ pub(super) struct Memory {
     pub(super) offer: Offer,
     /// The gateway's secret, if it is another one by now.
     pub(super) secret: Option<&'static str>,
+    /// The operator's rules.
+    pub(super) rules: Rules,
+    /// Devices that were removed.
+    pub(super) removed: BTreeSet<DeviceId>,
 }
 
 impl Memory {
@@ -188,13 +197,18 @@ impl Memory {
                 all: self.crowd.0 + self.requests.values().filter(waits).count(),
                 caller: self.crowd.1 + self.requests.values().filter(waits).filter(here).count(),
             },
+            removed: self.removed.contains(&device),
         }
     }
 
     pub(super) fn apply(&mut self, changes: &[Change]) {
         for change in changes {
             match change.clone() {
-                Change::DropDevice(id) => drop(self.devices.remove(&id)),
+                Change::DropDevice(id) => {
+                    self.devices.remove(&id);
+                    // Without rules nobody asks.
+                    self.removed.extend(Some(id).filter(|_| !self.rules.is_empty()));
+                }
                 Change::DropRequest { id, .. } => drop(self.requests.remove(&id).expect("a request that was there")),
                 Change::PutDevice(device) => drop(self.devices.insert(device.id(), *device)),
                 Change::PutRequest(request) => drop(self.requests.insert(request.id, *request)),
@@ -234,10 +248,15 @@ impl Memory {
         };
         let (page, generation) = (caller.page, Generation::of(&gateway));
         let offer = if connect_params.auth.bootstrap_token.is_some() { self.offer.clone() } else { Offer::Absent };
-        let connect_params = &connect_params;
-        let attempt =
-            Attempt { connect: connect_params, origin: &origin, page, proof, shared, offer, generation, fresh };
-        connect(&known, attempt, now)
+        let (connect_params, rules, origin) = (&connect_params, &self.rules, &origin);
+        let identity = caller.identity.map(|(provider, login)| IdentityClaim {
+            provider: provider.to_owned(),
+            login: login.to_owned(),
+            name: None,
+        });
+        let (connect, identity) = (connect_params, identity.as_ref());
+        let attempt = Attempt { connect, origin, identity, rules, page, proof, shared, offer, generation, fresh };
+        step::connect(&known, attempt, now)
     }
 }
 

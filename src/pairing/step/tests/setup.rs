@@ -52,7 +52,7 @@ fn a_new_device_gets_what_the_code_says_whatever_it_asks_for() {
         );
         assert_eq!((admitted.token.is_some(), admitted.other_tokens.len(), verdict), (true, others, Verdict::Unjudged));
         let device = &memory.devices[&public(1).id()];
-        assert_eq!((device.grants.len(), device.approved_via), (others + 1, ApprovedVia::Bootstrap), "{kind:?}");
+        assert_eq!((device.grants.len(), &device.approved_via), (others + 1, &ApprovedVia::Bootstrap), "{kind:?}");
     }
 }
 

@@ -1,0 +1,107 @@
+//! A login as a rule names it: one account, or all of a domain.
+
+use std::fmt;
+
+use thiserror::Error;
+
+use crate::base::limits::LABEL_CHARS_MAX;
+use crate::base::printable::is_label;
+
+/// An account at a provider of identities.
+///
+/// The part before the last `@` is compared byte for byte, for to some issuers two spellings are two people; the domain
+/// behind it is the same in any case (RFC 5321 §2.4).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Login {
+    /// Every account of this domain, written `*@example.com`.
+    Domain(String),
+    /// This account.
+    One(String),
+}
+
+impl Login {
+    /// Reads `ann@example.com`, `ann` or `*@example.com`.
+    ///
+    /// # Errors
+    /// [`LoginFault`].
+    pub fn parse(text: &str) -> Result<Self, LoginFault> {
+        if !is_label(text, LABEL_CHARS_MAX) {
+            return Err(LoginFault::Unreadable);
+        }
+        match text.strip_prefix("*@") {
+            Some(domain) if !domain.is_empty() && !domain.contains(['*', '@']) => Ok(Self::Domain(domain.to_owned())),
+            None if !text.contains('*') => Ok(Self::One(text.to_owned())),
+            Some(_) | None => Err(LoginFault::Pattern),
+        }
+    }
+
+    /// Whether `login` is meant.
+    pub fn is(&self, login: &str) -> bool {
+        match (self, login.rsplit_once('@')) {
+            (Self::Domain(meant), Some((account, domain))) => !account.is_empty() && meant.eq_ignore_ascii_case(domain),
+            (Self::Domain(_), None) => false,
+            (Self::One(meant), Some((account, domain))) => {
+                meant.rsplit_once('@').is_some_and(|(one, at)| one == account && at.eq_ignore_ascii_case(domain))
+            }
+            (Self::One(meant), None) => meant == login,
+        }
+    }
+}
+
+impl fmt::Display for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Domain(domain) => write!(f, "*@{domain}"),
+            Self::One(login) => f.write_str(login),
+        }
+    }
+}
+
+/// Text that is no login.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum LoginFault {
+    /// A star elsewhere than before `@domain`.
+    #[error("a star stands for all accounts of one domain only")]
+    Pattern,
+    /// Not what an account can be called.
+    #[error("not a login")]
+    Unreadable,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_means_exactly_whom_it_says() {
+        for (pattern, login, meant) in [
+            ("ann@example.com", "ann@example.com", true),
+            ("ann@example.com", "ann@EXAMPLE.com", true),
+            ("ann@example.com", "Ann@example.com", false),
+            ("ann@example.com", "ann@example.com.evil.example", false),
+            ("ann@example.com", "ann@evil.example@example.com", false),
+            ("ann@example.com", "ann", false),
+            ("ann", "ann", true),
+            ("ann", "ann@example.com", false),
+            ("ann", "Ann", false),
+            ("*@example.com", "bob@example.com", true),
+            ("*@example.com", "bob@Example.Com", true),
+            ("*@example.com", "@example.com", false),
+            ("*@example.com", "example.com", false),
+            ("*@example.com", "bob@sub.example.com", false),
+            ("*@example.com", "bob@example.com@evil.example", false),
+        ] {
+            assert_eq!(Login::parse(pattern).unwrap().is(login), meant, "{pattern} for {login}");
+        }
+    }
+
+    #[test]
+    fn a_star_stands_nowhere_else() {
+        for text in ["*", "*@", "*@*", "a*@example.com", "*@*.example.com", "*@a@b", "**@example.com", "an*"] {
+            assert_eq!(Login::parse(text), Err(LoginFault::Pattern), "{text}");
+        }
+        for text in ["", " ", "ann ", "a\nb"] {
+            assert_eq!(Login::parse(text), Err(LoginFault::Unreadable), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The conditions of a rule. All that are named must hold; what is named as a list holds if one of it does.
+
+use crate::base::clock::UnixMillis;
+use crate::identity::claims::IdentityClaim;
+use crate::net::range::Ranges;
+use crate::origin::Class;
+use crate::pairing::rule::Facts;
+use crate::pairing::rule::Login;
+use crate::pairing::rule::Window;
+use crate::protocol::connect::ClientId;
+use crate::protocol::scope::Role;
+
+/// Conditions; none means always.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct When {
+    /// Classes of callers.
+    pub classes: Vec<Class>,
+    /// Where the client's address lies. Who has none lies nowhere.
+    pub cidr: Option<Ranges>,
+    /// Names of listeners.
+    pub listeners: Vec<String>,
+    /// Whom somebody we trust must have verified.
+    pub who: Option<Who>,
+    /// The role that is asked for.
+    pub role: Option<Role>,
+    /// Programs, as they call themselves: no more than that.
+    pub clients: Vec<ClientId>,
+    /// When.
+    pub window: Option<Window>,
+}
+
+/// Verified people.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Who {
+    /// Who verifies them.
+    pub provider: String,
+    /// Accounts; any if none is named.
+    pub logins: Vec<Login>,
+}
+
+/// Why a rule does not match.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Miss {
+    /// The client has another address, or none.
+    Address,
+    /// Another class.
+    Class,
+    /// Another program.
+    Client,
+    /// The clock is not set, so nobody knows the time.
+    ClockUnset,
+    /// The address may be anybody's.
+    Hidden,
+    /// Another listener.
+    Listener,
+    /// Another account.
+    Login,
+    /// Nobody verified who it is.
+    Nobody,
+    /// Somebody else verified who it is.
+    Provider,
+    /// Another role.
+    Role,
+    /// Another time.
+    Time,
+    /// Nobody can say who calls.
+    Unattributed,
+}
+
+impl When {
+    /// Whether they hold.
+    ///
+    /// # Errors
+    /// The first that does not.
+    pub fn check(&self, facts: &Facts<'_>, now: UnixMillis) -> Result<(), Miss> {
+        let Facts { origin, identity, role, client } = *facts;
+        let among = |holds: bool, miss: Miss| if holds { Ok(()) } else { Err(miss) };
+        among(self.classes.is_empty() || self.classes.contains(&origin.class), Miss::Class)?;
+        if let Some(cidr) = &self.cidr {
+            among(origin.ip.is_some_and(|ip| cidr.contains(ip)), Miss::Address)?;
+        }
+        among(self.listeners.is_empty() || self.listeners.contains(&origin.listener), Miss::Listener)?;
+        if let Some(who) = &self.who {
+            who.check(identity)?;
+        }
+        among(self.role.is_none_or(|meant| meant == role), Miss::Role)?;
+        among(self.clients.is_empty() || self.clients.contains(&client), Miss::Client)?;
+        among(self.window.as_ref().is_none_or(|window| window.is_open(now)), Miss::Time)
+    }
+
+    /// Whether they say where a call must come from.
+    pub(super) fn names_a_place(&self) -> bool {
+        !self.classes.is_empty() || self.cidr.is_some() || !self.listeners.is_empty()
+    }
+}
+
+impl Who {
+    fn check(&self, identity: Option<&IdentityClaim>) -> Result<(), Miss> {
+        let Some(identity) = identity else { return Err(Miss::Nobody) };
+        if identity.provider != self.provider {
+            return Err(Miss::Provider);
+        }
+        let meant = self.logins.is_empty() || self.logins.iter().any(|login| login.is(&identity.login));
+        if meant { Ok(()) } else { Err(Miss::Login) }
+    }
+}

@@ -1,0 +1,88 @@
+//! The question of pairing: a device that proved its key and showed what it must is new, or asks for more than it has. The
+//! first rule that matches decides; where none does, the owner at this machine is let in, and everybody else waits.
+
+use crate::base::clock::UnixMillis;
+use crate::pairing::device::ProvenDevice;
+use crate::pairing::paired::ApprovedVia;
+use crate::pairing::paired::PairedDevice;
+use crate::pairing::rule::Credential;
+use crate::pairing::rule::Effect;
+use crate::pairing::rule::Rule;
+use crate::pairing::rule::Then;
+use crate::pairing::setup::Offer;
+use crate::pairing::step::Admitted;
+use crate::pairing::step::Attempt;
+use crate::pairing::step::Known;
+use crate::pairing::step::Step;
+use crate::pairing::step::admit::approve_at_once;
+use crate::pairing::step::admit::is_silent;
+use crate::pairing::step::connect::ask_a_person;
+use crate::pairing::step::redeem::redeem;
+use crate::protocol::hello::AuthMethod;
+use crate::protocol::refusal::Failure;
+
+/// What becomes of the question, and what the rules came to.
+pub(super) fn pair(
+    known: &Known,
+    device: &ProvenDevice,
+    paired: Option<&PairedDevice>,
+    method: AuthMethod,
+    attempt: &Attempt<'_>,
+    now: UnixMillis,
+) -> (Step<Result<Admitted, Failure>>, Option<Effect>) {
+    let rule = attempt.rules.first(&attempt.facts(), now);
+    let effect = rule.map_or(Effect::Unruled, |rule| effect(rule, known, method, attempt));
+    // Under an id with which another key stands, nobody but a person may put this one.
+    let stands_alone = paired.is_some() || known.device.is_none();
+    let step = match (effect, rule) {
+        (Effect::Refused, _) => Step::unchanged(Err(Failure::PairingRefused)),
+        // Whoever made a setup code is a person who said yes.
+        _ if let (Offer::Good { profile, redeemed_by: None }, AuthMethod::BootstrapToken, None) =
+            (&attempt.offer, method, paired) =>
+        {
+            return (redeem(known, device, profile, attempt, now), None);
+        }
+        (Effect::Approved, Some(rule)) => {
+            let via = ApprovedVia::Rule(rule.name().clone());
+            approve_at_once(known, device, None, method, via, attempt, now)
+        }
+        (Effect::Unruled, _) if is_silent(attempt, paired, method) && stands_alone => {
+            approve_at_once(known, device, paired, method, ApprovedVia::Silent, attempt, now)
+        }
+        _ => ask_a_person(known, device, paired, attempt, now),
+    };
+    (step, Some(effect))
+}
+
+/// What the first rule that matches says of this device.
+fn effect(rule: &Rule, known: &Known, method: AuthMethod, attempt: &Attempt<'_>) -> Effect {
+    let credential = match method {
+        AuthMethod::Password | AuthMethod::Token => Some(Credential::Secret),
+        AuthMethod::TrustedProxy => Some(Credential::Identity),
+        // One's own token and a setup code are words about one device; a rule speaks of those that nobody knows.
+        AuthMethod::BootstrapToken | AuthMethod::DeviceToken => None,
+    };
+    match rule.then() {
+        Then::Refuse => Effect::Refused,
+        Then::Ask => Effect::Asked,
+        // Also one under whose id another key stands.
+        Then::Approve(_) if known.device.is_some() => Effect::Known,
+        Then::Approve(_) if known.removed => Effect::Removed,
+        Then::Approve(_) if !rule.allows(attempt.connect.role, &attempt.connect.scopes.set()) => Effect::BeyondCap,
+        Then::Approve(_) if credential.is_some_and(|credential| rule.takes(credential)) => Effect::Approved,
+        Then::Approve(_) => Effect::SecretMissing,
+    }
+}
+
+/// Whether a verified identity stands in for the gateway's secret: the first rule that matches says so, the device came
+/// with nothing that is judged in its own right, and holds no more than that rule could give it.
+pub(super) fn vouches(attempt: &Attempt<'_>, paired: Option<&PairedDevice>, now: UnixMillis) -> bool {
+    if attempt.identity.is_none() || !attempt.connect.auth.is_empty() {
+        return false;
+    }
+    let role = attempt.connect.role;
+    let held = paired.and_then(|paired| paired.living_grant(role));
+    attempt.rules.first(&attempt.facts(), now).is_some_and(|rule| {
+        rule.takes(Credential::Identity) && held.is_none_or(|grant| rule.allows(role, &grant.scopes))
+    })
+}
