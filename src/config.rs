@@ -2,6 +2,7 @@
 //! once. Each room owns its settings; this one only assembles them.
 
 pub mod acme;
+mod admin;
 pub mod change;
 pub mod diagnostic;
 pub mod fault;
@@ -26,6 +27,7 @@ use crate::certificates;
 use crate::core;
 use crate::edge;
 use crate::listener;
+use crate::metrics;
 use crate::tailscale;
 use crate::telemetry;
 
@@ -55,6 +57,8 @@ pub struct Config {
     pub identities: Vec<edge::identities::Settings>,
     /// `[tailscale]`, where whois is on.
     pub tailscale: Option<tailscale::Settings>,
+    /// `[admin]`.
+    pub metrics: metrics::Settings,
     /// `[log]`.
     pub log: telemetry::Settings,
     /// What is worth knowing and asks for nothing: said at start and by `check`.

@@ -10,6 +10,7 @@ mod ring;
 pub(crate) mod testing;
 pub mod why;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -26,6 +27,7 @@ use crate::origin::Network;
 use crate::origin::Origin;
 use crate::origin::Whois;
 use crate::pairing::rule::Ruled;
+use crate::telemetry::words::Words;
 
 pub use request::Asked;
 pub use request::Kept;
@@ -176,6 +178,21 @@ impl Decision {
         self.case.origin.client_key()
     }
 
+    /// Counts it. Of what was refused without a status, only a WebSocket had a request.
+    fn count(&self, counts: &Shared) {
+        match &self.outcome {
+            Outcome::Admitted(_) => counts.connects.count("admitted"),
+            Outcome::Gone => counts.connects.count("gone"),
+            Outcome::Refused { reason, status, .. } => {
+                counts.refused.count(reason);
+                if status.is_none() && self.case.asked.lines.kept != Kept::None {
+                    counts.connects.count("refused");
+                }
+            }
+            Outcome::Served { .. } => {}
+        }
+    }
+
     /// In which part of the memory it lies.
     fn part(&self) -> Part {
         if self.reason().is_none() {
@@ -205,11 +222,19 @@ enum Part {
 
 /// The memory; cheap to clone, shared by all event loops.
 #[derive(Clone, Debug, Default)]
-pub struct Decisions(Arc<Mutex<Ring>>);
+pub struct Decisions(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    ring: Mutex<Ring>,
+    refused: Words,
+    connects: Words,
+}
 
 impl Decisions {
     /// Keeps a decision. What had to go for it is gone.
     pub fn keep(&self, decision: Decision) {
+        decision.count(&self.0);
         let decision = Arc::new(decision);
         let evicted = self.ring().keep(decision);
         // Outside the lock: freeing is work too.
@@ -232,8 +257,18 @@ impl Decisions {
         self.ring().denied(clients_max)
     }
 
+    /// How often callers were refused since the start, by reason.
+    pub fn refused(&self) -> BTreeMap<&'static str, u64> {
+        self.0.refused.read()
+    }
+
+    /// How WebSockets ended their handshake since the start: `admitted`, `gone` or `refused`.
+    pub fn connects(&self) -> BTreeMap<&'static str, u64> {
+        self.0.connects.read()
+    }
+
     fn ring(&self) -> MutexGuard<'_, Ring> {
         // Every change is whole before anything in it can panic.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -70,6 +70,7 @@ pub mod edge;
 
 // People.
 pub mod explain;
+pub mod metrics;
 pub mod config;
 pub mod admin;
 pub mod app;

@@ -6,6 +6,7 @@
 mod audit;
 mod backup;
 mod change;
+mod counts;
 mod devices;
 mod error;
 mod file;
@@ -45,6 +46,7 @@ use crate::pairing::step::Change;
 use crate::pairing::step::Known;
 use crate::pairing::step::Waiting;
 use crate::protocol::scope::Role;
+use crate::store::counts::Counts;
 use crate::store::head::HeadFile;
 use crate::store::revoked::Revoked;
 use crate::store::whole::End;
@@ -67,6 +69,7 @@ pub struct Store {
     head: Arc<Mutex<HeadFile>>,
     /// Sights of devices that are written with the next change, or by [`Store::flush`].
     seen: Arc<Mutex<HashMap<(DeviceId, Role), UnixMillis>>>,
+    counts: Arc<Counts>,
 }
 
 impl Store {
@@ -77,7 +80,8 @@ impl Store {
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         let (connection, head) = file::open(path).await?;
         let (connection, head) = (Arc::new(tokio::sync::Mutex::new(connection)), Arc::new(Mutex::new(head)));
-        Ok(Self { path: path.into(), clock: Clock::system(), connection, head, seen: Arc::default() })
+        let (clock, seen, counts) = (Clock::system(), Arc::default(), Arc::default());
+        Ok(Self { path: path.into(), clock, connection, head, seen, counts })
     }
 
     /// The same store, which tells the time by `clock`.
@@ -109,7 +113,7 @@ impl Store {
                 removed: false,
             })
         };
-        found.await.map_err(|fault: StoreError| fault.at(&self.path))
+        self.read(found.await)
     }
 
     /// Whether `device` was removed once; the latest of them are remembered, whatever became of the store since.
@@ -137,7 +141,7 @@ impl Store {
                 removed: false,
             })
         };
-        found.await.map_err(|fault: StoreError| fault.at(&self.path))
+        self.read(found.await)
     }
 
     /// The request of this id, expired or not.
@@ -146,7 +150,7 @@ impl Store {
     /// As [`Store::known`].
     pub async fn request(&self, id: &RequestId) -> Result<Option<PendingRequest>, StoreError> {
         let found = requests::load(&mut *self.connection.lock().await, id, &self.clock.moment()).await;
-        found.map_err(|fault| fault.at(&self.path))
+        self.read(found)
     }
 
     /// All requests, the newest first, expired ones too.
@@ -155,7 +159,7 @@ impl Store {
     /// As [`Store::known`].
     pub async fn requests(&self) -> Result<Vec<PendingRequest>, StoreError> {
         let found = requests::all(&mut *self.connection.lock().await, &self.clock.moment()).await;
-        found.map_err(|fault| fault.at(&self.path))
+        self.read(found)
     }
 
     /// All paired devices, the last approved first.
@@ -164,7 +168,7 @@ impl Store {
     /// As [`Store::known`].
     pub async fn devices(&self) -> Result<Vec<PairedDevice>, StoreError> {
         let found = devices::all(&mut *self.connection.lock().await).await;
-        let mut devices = found.map_err(|fault| fault.at(&self.path))?;
+        let mut devices = self.read(found)?;
         let seen = self.seen();
         for device in &mut devices {
             let sights = device.grants.keys().filter_map(|role| seen.get(&(device.id(), *role)).copied());
@@ -178,7 +182,7 @@ impl Store {
     /// # Errors
     /// As [`Store::known`].
     pub async fn devices_count(&self) -> Result<usize, StoreError> {
-        let count = devices::count(&mut *self.connection.lock().await).await?;
+        let count = self.read(devices::count(&mut *self.connection.lock().await).await.map_err(StoreError::from))?;
         Ok(usize::try_from(count).unwrap_or_default())
     }
 
@@ -195,7 +199,7 @@ impl Store {
                 _ => lasting.push(change),
             }
         }
-        if lasting.is_empty() { Ok(()) } else { self.write(&lasting, act).await }
+        if lasting.is_empty() { Ok(()) } else { self.wrote(self.write(&lasting, act).await) }
     }
 
     /// Writes the sights that wait, and drops the oldest entries of an audit log that has become too long.
@@ -204,13 +208,13 @@ impl Store {
     /// As [`Store::commit`].
     pub async fn flush(&self, act: &Act) -> Result<(), StoreError> {
         if !self.seen().is_empty() {
-            self.write(&[], act).await?;
+            self.wrote(self.write(&[], act).await)?;
         }
         let mut connection = self.connection.lock().await;
-        transaction::begin(&mut connection).await?;
+        self.wrote(transaction::begin(&mut connection).await)?;
         let done = audit::shorten(&mut connection, AUDIT_ENTRIES_MAX, AUDIT_ENTRIES_DROPPED, act.at).await;
-        let end = transaction::end(&mut connection, done.map_err(StoreError::Write)).await?;
-        self.ends_with(end);
+        let end = transaction::end(&mut connection, done.map_err(StoreError::Write)).await;
+        self.ends_with(self.wrote(end)?);
         Ok(())
     }
 
@@ -271,9 +275,11 @@ impl Store {
     /// As [`Store::commit`].
     pub async fn record(&self, act: &Act, line: Line) -> Result<(), StoreError> {
         let mut connection = self.connection.lock().await;
-        transaction::begin(&mut connection).await?;
+        self.wrote(transaction::begin(&mut connection).await)?;
+        let change = line.change;
         let done = audit::append(&mut connection, act, line).await.map_err(StoreError::Write);
-        let end = transaction::end(&mut connection, done).await?;
+        let end = self.wrote(transaction::end(&mut connection, done).await)?;
+        self.counts.changes.count(change);
         self.ends_with(Some(end));
         Ok(())
     }
@@ -284,7 +290,7 @@ impl Store {
     /// As [`Store::known`].
     pub async fn audit(&self, filter: &Filter) -> Result<Vec<Value>, StoreError> {
         let found = audit::find(&mut *self.connection.lock().await, filter).await;
-        found.map_err(|fault| fault.at(&self.path))
+        self.read(found)
     }
 
     /// Looks whether the audit log is whole to its end; how many entries it has.
@@ -293,8 +299,9 @@ impl Store {
     /// [`StoreError::Altered`] and [`StoreError::Behind`] tell what is not.
     pub async fn verify_audit(&self) -> Result<i64, StoreError> {
         let mut connection = self.connection.lock().await;
-        let head = head::read(&self.path)?.ok_or_else(|| StoreError::Headless { path: head::path_of(&self.path) })?;
-        audit::verify(&mut connection, head).await.map_err(|fault| fault.at(&self.path))
+        let headless = || StoreError::Headless { path: head::path_of(&self.path) };
+        let head = self.read(head::read(&self.path).and_then(|head| head.ok_or_else(headless)))?;
+        self.read(audit::verify(&mut connection, head).await)
     }
 
     fn seen(&self) -> MutexGuard<'_, HashMap<(DeviceId, Role), UnixMillis>> {

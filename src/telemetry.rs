@@ -4,6 +4,7 @@
 pub mod gate;
 mod output;
 mod text;
+pub mod words;
 
 use std::io::IsTerminal;
 

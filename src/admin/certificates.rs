@@ -20,7 +20,7 @@ use crate::certificates::watch;
 /// What `certs list` shows.
 pub(super) fn list(certificates: &Certificates, now: UnixMillis) -> Value {
     let authority = certificates.authority();
-    let standings = certificates.list(now).into_iter().map(|standing| described(&standing));
+    let standings = certificates.list(now).into_iter().map(|standing| described(&standing, now));
     json!({
         "certificates": standings.collect::<Vec<_>>(),
         "localCa": {
@@ -34,13 +34,16 @@ pub(super) fn list(certificates: &Certificates, now: UnixMillis) -> Value {
 }
 
 /// How it stands, and what is to be done about it, if anything.
-fn described(standing: &Standing) -> Value {
+fn described(standing: &Standing, now: UnixMillis) -> Value {
     let failure = standing.attempts.as_ref().and_then(|attempts| attempts.failure.as_ref());
     let alarm = (!standing.alarm.words().is_empty()).then(|| watch::hint(standing.source, standing.alarm).to_owned());
     let hint = failure.map(|failure| failure.hint.clone()).or(alarm);
     let mut described = json!(standing);
     if let Value::Object(fields) = &mut described {
+        let left = standing.not_after_ms.map(|ends| ends.saturating_sub(now.0) / 1_000);
         fields.insert("hint".into(), json!(hint));
+        fields.insert("alarmLevel".into(), json!(standing.alarm.level()));
+        fields.insert("secondsLeft".into(), json!(left));
     }
     described
 }

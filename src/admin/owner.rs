@@ -21,6 +21,7 @@ use crate::explain::account;
 use crate::explain::account::Account;
 use crate::listener::caps::Caps;
 use crate::listener::live::Live;
+use crate::listener::tally::Tally;
 use crate::origin::exposure::{Answer as DialAnswer, Answerer, Exposure};
 use crate::protocol::call::CallError;
 use crate::store::{Act, Filter, Line, StoreError};
@@ -51,6 +52,8 @@ pub struct Facts {
     pub certificates: Arc<Certificates>,
     /// Every listener with its addresses.
     pub listeners: Vec<BoundListener>,
+    /// Where the numbers are read.
+    pub metrics: Vec<SocketAddr>,
     /// The state folder.
     pub state_dir: PathBuf,
 }
@@ -62,6 +65,8 @@ pub struct BoundListener {
     pub settings: Live,
     /// Its addresses, as the kernel knows them.
     pub addresses: Vec<SocketAddr>,
+    /// What happens there.
+    pub tally: Tally,
 }
 
 impl Owner {
@@ -142,6 +147,7 @@ impl Owner {
             "connections": self.caps.open(),
             "container": network.container().map(|proof| proof.to_string()),
             "listeners": listeners.collect::<Vec<_>>(),
+            "metrics": self.facts.metrics.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "certificates": self.facts.certificates.list(self.clock.now()),
         });
         if let Value::Object(fields) = &mut answer {

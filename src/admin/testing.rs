@@ -67,7 +67,8 @@ impl House {
         let (reloader, caps) = (Arc::new(reloader), Caps::new(Limits { total: 1, reserve: 0, per_client: 1 }));
         let keyring = Arc::new(Keyring::new(keys, signer, edge.clone(), clock.clone()));
         let pulse = Workers::start(edge.clone(), Vec::new(), caps.clone()).unwrap().pulse();
-        let facts = Facts { certificates: shown, listeners: Vec::new(), state_dir: state.path().into() };
+        let (listeners, metrics, state_dir) = (Vec::new(), Vec::new(), state.path().into());
+        let facts = Facts { certificates: shown, listeners, metrics, state_dir };
         let owner = Owner::new(edge.clone(), caps, pulse, facts, Arc::clone(&reloader), keyring, clock.clone());
         Self { clock, edge, owner, reloader, _state: state }
     }

@@ -11,6 +11,7 @@ use crate::edge::workers::StartError;
 use crate::identity::signer::SigningKeyError;
 use crate::listener::bind::BindError;
 use crate::listener::own_bridge::OwnBridgeError;
+use crate::metrics::server::ServerError;
 use crate::store::StoreError;
 use crate::store::keys::signing::SigningKeysError;
 
@@ -40,6 +41,9 @@ pub enum AppError {
     /// The state folder.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// Where the numbers are to be read.
+    #[error("metrics: {0}")]
+    Metrics(#[from] ServerError),
     /// Who hides callers behind it is not known, and a stranger would look like a neighbour.
     #[error("this machine's routes cannot be read: {0}")]
     Network(io::Error),
@@ -76,6 +80,8 @@ impl AppError {
             Self::Forced => "clients reconnect by themselves".to_owned(),
             Self::Keys(error) => error.hint(),
             Self::Lock(error) => error.hint(),
+            Self::Metrics(ServerError::Bind(error)) => error.hint(),
+            Self::Metrics(ServerError::Socket(_)) => "see the limit of open files (ulimit -n)".to_owned(),
             Self::Network(_) => "let this user read /proc/net/route and /proc/net/ipv6_route".to_owned(),
             Self::OwnBridge(error) => error.hint().to_owned(),
             Self::Runtime(_) | Self::Start(_) => {
@@ -97,7 +103,10 @@ mod tests {
     fn every_refusal_to_start_says_what_to_do() {
         let cause = || io::Error::from(io::ErrorKind::PermissionDenied);
         let held = LockError::Held { state_dir: "/s".into(), holder: Holder { pid: Some(7), socket: None } };
-        let errors: [(AppError, &str); 10] = [
+        let taken = BindError::Taken { address: "127.0.0.1:9".parse().unwrap(), holder: None };
+        let errors: [(AppError, &str); 12] = [
+            (AppError::Metrics(ServerError::Bind(taken)), "end that process"),
+            (AppError::Metrics(ServerError::Socket(cause())), "ulimit -n"),
             (BindError::Taken { address: "127.0.0.1:1".parse().unwrap(), holder: None }.into(), "end that process"),
             (AppError::Core(CoreError::Token(TokenError::TooShort("/t".into()))), "openssl rand -hex 32 > /t"),
             (AppError::Core(CoreError::Stopped), "start again"),

@@ -40,8 +40,8 @@ pub fn judge(config: &Config, environment: &Environment) -> Vec<AppError> {
         Err(error) => faults.push(AppError::Network(error)),
     }
     if is_free {
-        let addresses: Vec<SocketAddr> =
-            config.listeners.iter().flat_map(|listener| listener.bind.iter().copied()).collect();
+        let listeners = config.listeners.iter().flat_map(|listener| &listener.bind);
+        let addresses: Vec<SocketAddr> = listeners.chain(&config.metrics.bind).copied().collect();
         faults.extend(bind::judge(&addresses).into_iter().map(AppError::from));
         faults.extend(server::judge(&config.socket_folder(environment).join(SOCKET)).err().map(AppError::from));
     }

@@ -35,6 +35,8 @@ use crate::listener::connection::Door;
 use crate::listener::knock::Knocks;
 use crate::listener::live::{Live, LiveNetwork};
 use crate::listener::own_bridge;
+use crate::listener::tally::Tally;
+use crate::metrics::{self, Numbers, Sources};
 use crate::store::keys::signing::SigningKeys;
 use crate::store::{FILE_NAME, Store};
 use crate::tailscale::Tailscale;
@@ -55,6 +57,8 @@ pub(super) struct Instance {
     pub(super) config: Config,
     pub(super) edge: Edge,
     pub(super) files: Watch,
+    pub(super) metrics: metrics::server::Server,
+    pub(super) numbers: Arc<Numbers>,
     pub(super) owner: Arc<Owner>,
     pub(super) reloader: Arc<Reloader>,
     pub(super) tailnet: Option<tailnet::Runner>,
@@ -87,6 +91,7 @@ pub(super) async fn open(config: Config, environment: &Environment, lock: &State
     edge.offer_ca(Arc::clone(&certificates));
     edge.replace_own_names(certificates.own_names());
     edge.hold_to_https(certificates.resolver());
+    let metrics = metrics::server::Server::bind(&config.metrics)?;
     let admin = Server::bind(&config.socket_folder(environment).join(SOCKET))?;
     lock.announce(admin.path()).map_err(AppError::Runtime)?;
     let caps = Caps::new(Limits::within_descriptors());
@@ -101,7 +106,16 @@ pub(super) async fn open(config: Config, environment: &Environment, lock: &State
         clock.clone(),
     ));
     let keyring = Arc::new(Keyring::new(keys, signer, edge.clone(), clock.clone()));
-    let facts = Facts { certificates: Arc::clone(&certificates), listeners, state_dir: config.state_dir.clone() };
+    let counted = listeners.iter().map(|bound| (bound.settings.load().name.clone(), bound.tally.clone()));
+    let numbers = Arc::new(Numbers::new(Sources {
+        edge: edge.clone(),
+        caps: caps.clone(),
+        certificates: Arc::clone(&certificates),
+        listeners: counted.collect(),
+        clock: clock.clone(),
+    }));
+    let (state_dir, metrics_at) = (config.state_dir.clone(), metrics.addresses().to_vec());
+    let facts = Facts { certificates: Arc::clone(&certificates), listeners, metrics: metrics_at, state_dir };
     let (pulse, reloading) = (workers.pulse(), Arc::clone(&reloader));
     let (answering, signing) = (edge.clone(), Arc::clone(&keyring));
     let owner = Arc::new(Owner::new(answering, caps, pulse, facts, reloading, signing, clock.clone()));
@@ -111,7 +125,7 @@ pub(super) async fn open(config: Config, environment: &Environment, lock: &State
     let files = Watch::new(Arc::clone(&certificates), clock.clone());
     let (lan_names, links) = (config.lan_names, Links::default());
     let upkeep = Upkeep { certificates, clock, lan_names, listeners: live, edge: edge.clone(), keyring, knocks, links };
-    Ok(Instance { acme, admin, config, edge, files, owner, reloader, tailnet, upkeep, workers })
+    Ok(Instance { acme, admin, config, edge, files, metrics, numbers, owner, reloader, tailnet, upkeep, workers })
 }
 
 async fn open_core(config: &Config, keys: &SigningKeys, life: &Life, clock: &Clock) -> Result<Core, AppError> {
@@ -159,9 +173,10 @@ fn bind_all(
         let own: Vec<Bound> = bound.by_ref().take(settings.bind.len()).collect();
         let addresses = own.iter().map(|bound| bound.address).collect();
         let live = Live::new(settings.clone());
-        shown.push(BoundListener { settings: live.clone(), addresses });
+        let tally = Tally::default();
+        shown.push(BoundListener { settings: live.clone(), addresses, tally: tally.clone() });
         let (network, knocks, tailscale) = (network.clone(), knocks.clone(), tailscale.clone());
-        let door = Door { settings: live, network, knocks, tls, tailscale };
+        let door = Door { settings: live, network, knocks, tls, tailscale, tally };
         listening.push(Listening { door, bound: own });
     }
     Ok((listening, shown))

@@ -21,13 +21,15 @@ use super::open::Instance;
 /// Serves until a signal or the loss of an event loop, then drains. A second signal cuts the drain short.
 pub(super) async fn serve(instance: Instance, mut hangup: Signal) -> Result<(), AppError> {
     let mut ends = Ends::listen().map_err(AppError::Runtime)?;
-    let Instance { acme, admin, config, edge, files, owner, reloader, tailnet, upkeep, workers } = instance;
+    let Instance { acme, admin, config, edge, files, metrics, numbers, owner, reloader, tailnet, upkeep, workers } =
+        instance;
     let lan = lan::told(&config, &upkeep.certificates, &edge.network());
     announce(&config, owner.url().as_deref(), lan.as_deref());
     // Through the drain too: whoever is served until the end needs keys.
     let _keys = edge.identities().keep_fresh();
     let outcome = tokio::select! {
         never = admin.serve(Arc::clone(&owner)) => match never {},
+        never = metrics.serve(Arc::clone(&numbers)) => match never {},
         never = upkeep.run() => match never {},
         never = acme.run() => match never {},
         never = files.run() => match never {},
@@ -43,8 +45,9 @@ pub(super) async fn serve(instance: Instance, mut hangup: Signal) -> Result<(), 
             info!("ended");
             outcome
         }
-        // The owner may look on meanwhile.
+        // The owner and his monitor may look on meanwhile.
         never = admin.serve(owner) => match never {},
+        never = metrics.serve(numbers) => match never {},
         () = ends.told() => Err(AppError::Forced),
     }
 }

@@ -5,6 +5,7 @@ mod acme;
 mod certificates;
 mod household;
 mod log;
+mod metrics;
 mod pairing;
 mod store;
 
@@ -14,6 +15,7 @@ pub use acme::*;
 pub use certificates::*;
 pub use household::*;
 pub use log::*;
+pub use metrics::*;
 pub use pairing::*;
 pub use store::*;
 

@@ -9,6 +9,7 @@ pub mod account;
 pub mod attempts;
 pub mod backoff;
 pub mod challenge;
+mod cause;
 pub mod clock_check;
 pub mod dns;
 pub mod failure;

@@ -50,6 +50,18 @@ impl Alarm {
         }
     }
 
+    /// The same as a number, for those who compare: 0 where there is nothing to do, 5 where it is over.
+    pub fn level(self) -> u8 {
+        match self {
+            Self::None => 0,
+            Self::NotYet => 1,
+            Self::Third => 2,
+            Self::Week => 3,
+            Self::Day => 4,
+            Self::Over => 5,
+        }
+    }
+
     /// What it means, for a person; nothing where there is nothing to say.
     pub fn words(self) -> &'static str {
         match self {
@@ -113,6 +125,7 @@ mod tests {
     fn steps_stand_in_the_order_of_their_urgency_and_no_number_overflows() {
         let all = [Alarm::None, Alarm::NotYet, Alarm::Third, Alarm::Week, Alarm::Day, Alarm::Over];
         assert!(all.is_sorted());
+        assert_eq!(all.map(Alarm::level), [0, 1, 2, 3, 4, 5]);
         for (begins, ends, now) in [(i64::MIN, i64::MAX, i64::MIN), (i64::MAX, i64::MIN, i64::MAX), (0, 0, 0)] {
             let _ = Alarm::of(Validity { begins, ends }, Some(UnixMillis(now)), UnixMillis(now));
         }

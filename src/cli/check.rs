@@ -32,6 +32,7 @@ pub(super) fn check(context: &Context) -> Result<(), Failure> {
             "warnings": warnings,
             "stateDir": config.state_dir,
             "listeners": config.listeners.iter().map(describe).collect::<Vec<_>>(),
+            "metrics": config.metrics.bind.iter().map(ToString::to_string).collect::<Vec<_>>(),
         }))?,
         Form::Text => print(&shown(&config, &problems, &warnings))?,
     }
@@ -88,6 +89,9 @@ fn shown(config: &Config, problems: &[AppError], warnings: &[String]) -> String 
             believes(listener),
             addresses.join(" ")
         );
+    }
+    for address in &config.metrics.bind {
+        let _ = writeln!(shown, "metrics  http://{address}/metrics");
     }
     shown
 }

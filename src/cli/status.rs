@@ -62,6 +62,9 @@ fn shown(status: &Value) -> String {
             }
         }
     }
+    for address in status.get("metrics").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+        let _ = writeln!(shown, "metrics  http://{address}/metrics");
+    }
     let certificates = status.get("certificates").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     certificates.iter().for_each(|standing| shown.push_str(&certificate(standing)));
     shown

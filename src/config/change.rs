@@ -9,6 +9,7 @@ use crate::certificates;
 use crate::core;
 use crate::edge;
 use crate::listener;
+use crate::metrics;
 use crate::origin;
 use crate::origin::ProxyProtocol;
 use crate::telemetry;
@@ -44,6 +45,7 @@ pub fn compare(old: &Config, new: &Config) -> Changes {
         core,
         identities,
         tailscale,
+        metrics,
         log,
         notes: _,
         warnings: _,
@@ -60,6 +62,8 @@ pub fn compare(old: &Config, new: &Config) -> Changes {
     changes.restarts("core.token_file", *token_file == old.core.token_file);
     changes.restarts("identity", *identities == old.identities);
     changes.restarts("tailscale", *tailscale == old.tailscale);
+    let metrics::Settings { bind } = metrics;
+    changes.restarts("admin.metrics_bind", *bind == old.metrics.bind);
     let telemetry::Settings { format, access } = log;
     changes.restarts("log.format", *format == old.log.format);
     changes.restarts("log.access", *access == old.log.access);
@@ -224,6 +228,7 @@ local_uids = [7]
             ("[edge]", "[[identity]]\nprovider = \"google-iap\"\naudience = \"a\"\n[edge]", "identity"),
             ("[edge]", "[tailscale]\nwhois = true\n[edge]", "tailscale"),
             ("[edge]", "[tailscale]\ncertificates = true\n[edge]", "tailscale.certificates"),
+            ("[edge]", "[admin]\nmetrics_bind = \"127.0.0.1:9464\"\n[edge]", "admin.metrics_bind"),
             ("[edge]", "[log]\nformat = \"json\"\n[edge]", "log.format"),
             ("[edge]", "[log]\naccess = false\n[edge]", "log.access"),
         ] {

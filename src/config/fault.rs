@@ -76,6 +76,9 @@ pub enum Fault {
     /// Not a single address of a caller.
     #[error("not an address of one machine: {}", shown(.0))]
     LocalPeer(String),
+    /// Numbers for everybody.
+    #[error("metrics would be read by whoever can dial {0}")]
+    MetricsExposed(SocketAddr),
     /// A key that must be there.
     #[error("a key is missing: {key}")]
     Missing {
@@ -235,6 +238,7 @@ impl Fault {
                 "write the one address that the runtime shows for the host, as \"192.168.65.1\"; no range, no loopback"
                     .into()
             }
+            Self::MetricsExposed(_) => METRICS_HINT.into(),
             Self::Missing { key } => format!("add `{key}` here"),
             Self::Name(_) => format!("1 to {ID_CHARS_MAX} of the letters a-z, digits, `-` and `_`"),
             Self::NameTaken(_) => "names tell listeners apart in logs and assertions: choose another".into(),
@@ -280,6 +284,8 @@ impl Fault {
     }
 }
 
+const METRICS_HINT: &str = "bind to loopback, or to an address of your own network or tailnet; where that cannot be, as in a \
+    container, set `danger_public_metrics = true` and publish the port to nobody";
 const SERVE_ALL_HINT: &str = "name your proxy in `trusted_proxies` (or `proxy_protocol_from` with `proxy_protocol = \
     \"required\"`), bind to loopback only, or use `protocol = \"https\"`";
 const SYNTAX_HINT: &str = "see https://toml.io for the format; text stands in \"quotes\", lists in [brackets]";

@@ -16,6 +16,7 @@ use super::Config;
 use super::ConfigError;
 use super::LanNames;
 use super::acme;
+use super::admin;
 use super::diagnostic::{Problem, Report};
 use super::fault::Fault;
 use super::identities;
@@ -26,10 +27,20 @@ use super::rooms;
 use super::section::{Keys, Problems, Section};
 
 pub(super) const KEYS: Keys = Keys {
-    known: &["state_dir", "edge", "listener", "certificates", "core", "identity", "tailscale", "log", "ranges"],
+    known: &[
+        "state_dir",
+        "edge",
+        "listener",
+        "certificates",
+        "core",
+        "identity",
+        "tailscale",
+        "log",
+        "admin",
+        "ranges",
+    ],
     later: &[
         ("limits", "remove this table: the limits are built in; src/base/limits.rs says each with its reason"),
-        ("admin", "remove this table: the admin socket lies in the state folder, and there are no metrics yet"),
         ("store", "remove this table: the store is SQLite in the state folder"),
     ],
 };
@@ -83,6 +94,7 @@ pub(super) fn read(text: &str, file: Option<PathBuf>, environment: &Environment)
     let core = rooms::read_core(&root, &folder, &mut problems);
     let (tailscale, tailnet) = rooms::read_tailscale(&root, &folder, &mut problems);
     certificates.tailnet = tailnet;
+    let (metrics, exposed) = admin::read(&root, &listeners, &mut problems);
     let log = rooms::read_log(&root, &mut problems);
     if !problems.is_empty() {
         return invalid(problems.into_inner());
@@ -98,13 +110,14 @@ pub(super) fn read(text: &str, file: Option<PathBuf>, environment: &Environment)
         core,
         identities,
         tailscale,
+        metrics,
         log,
         notes: lists.notes(),
         warnings: Vec::new(),
     };
     config.warnings = warnings(&config, &root);
     config.warnings.extend(config.listeners.iter().filter_map(|listener| warning_of_root(listener, environment)));
-    config.warnings.extend(unanswered);
+    config.warnings.extend(unanswered.into_iter().chain(exposed));
     config.warnings.extend(lists.warnings(environment.now));
     Ok(config)
 }

@@ -178,7 +178,7 @@ fn read_bind(section: &Section<'_>, name: &str, taken: &mut Taken, problems: &mu
 }
 
 /// Whether one machine can not listen on both: the same port of the same family, and the same address or a wildcard.
-fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+pub(super) fn collide(one: SocketAddr, other: SocketAddr) -> bool {
     let same_family = one.is_ipv4() == other.is_ipv4();
     let overlap = one == other || one.ip().is_unspecified() || other.ip().is_unspecified();
     one.port() == other.port() && same_family && overlap

@@ -1,6 +1,7 @@
 //! Every refusal of a configuration and the place it points at; and what the defaults are.
 #![cfg(test)]
 
+mod admin;
 mod identities;
 mod later;
 mod locals;
@@ -42,6 +43,7 @@ fn refusals() -> Vec<(String, Expected)> {
     rooms
         .chain(refusals_of_listeners())
         .chain(refusals_of_ranges())
+        .chain(admin::refusals())
         .chain(later::refusals())
         .chain(locals::refusals())
         .chain(vouchers::refusals())
@@ -200,6 +202,7 @@ fn the_reference_shows_every_key_and_yields_the_defaults() {
         &super::identities::KEYS,
         &rooms::TAILSCALE,
         &rooms::LOG,
+        &super::admin::KEYS,
     ] {
         for key in keys.known {
             let shown = |line: &str| {

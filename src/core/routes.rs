@@ -141,9 +141,10 @@ async fn page(method: Method, uri: Uri) -> Response<Body> {
     (headers, PAGE).into_response()
 }
 
-/// Whether the path lies where only doorward itself, or a well-known protocol (RFC 8615), puts anything.
+/// Whether the path lies where only doorward itself, or a well-known protocol (RFC 8615), puts anything, or where callers
+/// look for what is told to the owner's monitor alone.
 fn is_ours(path: &str) -> bool {
-    matches!(path.split('/').nth(1), Some("doorward" | ".well-known"))
+    matches!(path.split('/').nth(1), Some("debug" | "doorward" | "metrics" | ".well-known"))
 }
 
 /// Whether the path asks for a file, which the page is not.

@@ -124,6 +124,7 @@ impl Edge {
                 // Before the stream is taken: no head is left after that. The core says what came of it.
                 let admission = admission.with_case(record.case(session.req_header(), connection, self));
                 let taken = upgrade::take(session, &handshake).await;
+                connection.facts().tally.answered(StatusCode::SWITCHING_PROTOCOLS);
                 line.finish(StatusCode::SWITCHING_PROTOCOLS, taken.as_ref().ok().map(|_| 0));
                 let taken = taken?;
                 let core = self.core().clone();
@@ -158,6 +159,7 @@ impl Edge {
             }
             self.core().decisions().keep(case.decided(code, outcome));
         }
+        connection.facts().tally.answered(status);
         let written = respond::write(session, response, &method).await;
         line.finish(status, written.as_ref().ok().copied());
         written.map(drop)

@@ -92,6 +92,7 @@ impl Edge {
         let (reason, status) = (fault.reason(), Some(fault.status().as_u16()));
         let outcome = Outcome::Refused { reason, cause: Some(fault.to_string()), status, connect: None };
         self.core().decisions().keep(case.decided(code, outcome));
+        facts.tally.answered(fault.status());
         head_refused(refusal, &origin, facts);
     }
 }

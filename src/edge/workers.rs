@@ -378,7 +378,7 @@ mod tests {
         };
         let bound = bind::bind(&settings.bind, 1).unwrap().remove(0);
         let settings = listener::live::Live::new(settings);
-        (Door { settings, network: Default::default(), knocks: Default::default(), tls: None, tailscale: None }, bound)
+        (Door::plain(settings), bound)
     }
 
     /// A service that can be cloned so often: once for its accept loop, then for each connection there.

@@ -28,7 +28,8 @@ pub trait Serve: Clone + Send + 'static {
 
 /// Accepts on `socket` until `closing` is true; each connection runs in its own task of this event loop.
 pub async fn accept<S: Serve>(socket: TcpListener, door: Door, caps: Caps, service: S, closing: watch::Receiver<bool>) {
-    let mut closing = closing;
+    // Each loop counts for itself.
+    let (mut closing, door) = (closing, Door { tally: door.tally.apart(), ..door });
     let mut warned: Option<Instant> = None;
     let told = Arc::new(Told::default());
     loop {
@@ -54,11 +55,13 @@ pub async fn accept<S: Serve>(socket: TcpListener, door: Door, caps: Caps, servi
 }
 
 fn greet<S: Serve>(stream: TcpStream, peer: PeerAddr, told: &Arc<Told>, door: &Door, caps: &Caps, service: &S) {
+    door.tally.accepted();
     // Named before anything of it is read, so that every line about it can be found by that name.
     let admitted = caps.admit(peer).map_err(ConnectionError::from);
     let (seat, id) = match admitted.and_then(|seat| Ok((seat, ConnectionId::random()?))) {
         Ok(admitted) => admitted,
         Err(error) => {
+            door.tally.refused(&error);
             debug!(peer = %peer.socket(), %error, "connection refused");
             return;
         }
@@ -69,8 +72,9 @@ fn greet<S: Serve>(stream: TcpStream, peer: PeerAddr, told: &Arc<Told>, door: &D
         match establish(stream, &id, peer, seat, &door, &mut seen).await {
             Ok(io) => service.serve(io).await,
             Err(error) => {
+                door.tally.refused(&error);
                 tell(&error, &id, peer, &door, &told);
-                service.failed(ConnectionFacts::failed(id, door.settings.clone(), peer, seen.proxy_header), &error);
+                service.failed(ConnectionFacts::failed(id, &door, peer, seen.proxy_header), &error);
             }
         }
     });

@@ -94,6 +94,11 @@ impl Caps {
         Ok(Seat { caps: self.clone(), client: None })
     }
 
+    /// What they allow.
+    pub fn limits(&self) -> Limits {
+        self.0.limits
+    }
+
     /// Connections open now, WebSockets included.
     pub fn open(&self) -> usize {
         self.0.open.load(Ordering::Acquire)

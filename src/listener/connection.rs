@@ -18,6 +18,7 @@ use super::facts::{Alpn, ConnectionFacts, ConnectionId, Progress, TlsFacts};
 use super::io::EdgeIo;
 use super::knock::{Heard, Knocks};
 use super::live::{Live, LiveNetwork};
+use super::tally::Tally;
 use super::transport::Transport;
 use super::{Protocol, Serve, Settings, owner, plain_http};
 use crate::base::limits::{HANDSHAKE_WAIT, LABEL_CHARS_MAX, PROXY_HEADER_WAIT, PROXY_V2_BYTES_MAX};
@@ -45,6 +46,8 @@ pub struct Door {
     pub tls: Option<ServerTls>,
     /// Who says whose node a tailnet's peer is; nobody unless configured.
     pub tailscale: Option<Tailscale>,
+    /// What happens here.
+    pub tally: Tally,
 }
 
 /// Why a connection did not come to its first request. All of these are the peer's doing, but `Random` and `Unconfigured`.
@@ -118,6 +121,24 @@ impl ConnectionError {
             Self::Unconfigured => Some("tls-not-set-up"),
             Self::UnknownName(_) => Some("unknown-server-name"),
         }
+    }
+
+    /// The word by which it is counted, for those too where nobody wonders.
+    pub(super) fn word(&self) -> &'static str {
+        self.reason().unwrap_or(match self {
+            Self::Knock => "own-probe",
+            Self::Random(_) => "no-random-bytes",
+            Self::UnknownAlpn => "acme-answered",
+            _ => "connection-lost",
+        })
+    }
+
+    /// Whether it is a TLS handshake that failed.
+    pub(super) fn is_of_tls(&self) -> bool {
+        matches!(
+            self,
+            Self::ClientCertificate(_) | Self::Sni(_) | Self::Tls(_) | Self::Unconfigured | Self::UnknownName(_)
+        )
     }
 }
 
@@ -201,6 +222,7 @@ async fn shake_hands(
         owner,
         tailnet,
         tls,
+        tally: door.tally.clone(),
         progress: Progress::default(),
     };
     Ok(Box::new(EdgeIo::new(transport, Arc::new(facts), seat)))
@@ -225,6 +247,7 @@ async fn secure(
         Protocol::Https => {
             let stream = end_tls(stream, &settings.origin, door).await?;
             let facts = tls_facts(stream.get_ref().1)?;
+            door.tally.shaken(facts.version);
             Ok((Transport::Tls(Box::new(stream)), Some(facts)))
         }
         Protocol::Auto | Protocol::Http => Ok((Transport::Plain(stream), None)),

@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use http::HeaderMap;
 use tokio::sync::Notify;
 
+use super::connection::Door;
 use super::head::HeadFault;
 use super::live::Live;
+use super::tally::Tally;
 use crate::base::code::Code;
 use crate::base::limits::REQUESTS_PER_CONNECTION_MAX;
 use crate::identity::claims::ClientCertClaim;
@@ -37,6 +39,8 @@ pub struct ConnectionFacts {
     pub tailnet: PeerWord,
     /// TLS, unless the connection is plain.
     pub tls: Option<TlsFacts>,
+    /// Where its requests are counted.
+    pub tally: Tally,
     pub(super) progress: Progress,
 }
 
@@ -86,9 +90,10 @@ pub enum Alpn {
 
 impl ConnectionFacts {
     /// A connection from `peer` that failed before it was established, with the PROXY header that was read by then.
-    pub(super) fn failed(id: ConnectionId, listener: Live, peer: PeerAddr, proxy_header: Option<Header>) -> Self {
+    pub(super) fn failed(id: ConnectionId, door: &Door, peer: PeerAddr, proxy_header: Option<Header>) -> Self {
         let (owner, tailnet, progress) = (Owner::Unknown, PeerWord::not_asked(), Progress::default());
-        Self { id, listener, peer, proxy_header, owner, tailnet, tls: None, progress }
+        let (listener, tally) = (door.settings.clone(), door.tally.clone());
+        Self { id, listener, peer, proxy_header, owner, tailnet, tls: None, tally, progress }
     }
 
     /// All that is known of a request of this connection when its origin is found, `tailnet` being tailscaled's word by
@@ -207,6 +212,7 @@ mod tests {
                 owner: Owner::Unknown,
                 tailnet: PeerWord::not_asked(),
                 tls: None,
+                tally: Tally::default(),
                 progress: Progress::default(),
             }
         }

@@ -61,8 +61,7 @@ impl Rig {
         let socket = TcpListener::from_std(bound.sockets.remove(0)).unwrap();
         let caps = Caps::new(limits);
         let (closing, closed) = watch::channel(false);
-        let (settings, knocks) = (Live::new(settings), super::knock::Knocks::default());
-        let door = Door { settings, network: Default::default(), knocks, tls, tailscale: None };
+        let door = Door { tls, ..Door::plain(Live::new(settings)) };
         tokio::spawn(accept(socket, door, caps.clone(), service(closed.clone()), closed));
         Self { address: bound.address, caps, authority, _closing: closing, _state: state }
     }
@@ -106,4 +105,12 @@ pub(crate) async fn read_to_end(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8
     let mut answer = Vec::new();
     let _ = timeout(WAIT, stream.read_to_end(&mut answer)).await.expect("the connection does not end");
     answer
+}
+
+impl Door {
+    /// Of a plain listener, with nothing beside its settings.
+    pub(crate) fn plain(settings: Live) -> Self {
+        let (network, knocks, tally) = Default::default();
+        Self { settings, network, knocks, tls: None, tailscale: None, tally }
+    }
 }

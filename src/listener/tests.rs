@@ -14,7 +14,6 @@ use super::caps::{CapError, Caps, Limits};
 use super::connection::{ConnectionError, Door, Seen, establish};
 use super::facts::{Alpn, ConnectionFacts, ConnectionId};
 use super::io::EdgeIo;
-use super::knock::Knocks;
 use super::live::Live;
 use super::testing::Rig;
 use super::{Protocol, accept};
@@ -264,7 +263,7 @@ async fn what_hides_strangers_is_no_proxy_of_many_and_sends_no_proxy_header() {
 fn door(origin: origin::Settings) -> Door {
     let (name, protocol, serve) = ("test".to_owned(), Protocol::Http, super::Serve::All);
     let settings = Live::new(super::Settings { name, bind: Vec::new(), protocol, serve, origin });
-    Door { settings, network: Default::default(), knocks: Knocks::default(), tls: None, tailscale: None }
+    Door::plain(settings)
 }
 
 /// A listener whose connections tell their facts, and then echo one request.

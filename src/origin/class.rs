@@ -64,7 +64,7 @@ impl Class {
 }
 
 /// RFC 1918, RFC 4193, link-local, and the shared space of RFC 6598 (carriers, and tailnets that nobody confirmed).
-fn is_private(ip: IpAddr) -> bool {
+pub fn is_private(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip.is_private() || ip.is_link_local() || is_shared(ip),
         IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local() || is_site_local(ip),

@@ -42,7 +42,8 @@ impl Store {
         let seen: Vec<_> = self.seen().iter().map(|(key, at)| (*key, *at)).collect();
         transaction::begin(&mut connection).await?;
         let done = self.apply_all(&mut connection, &seen, changes, act).await;
-        let end = transaction::end(&mut connection, done).await?;
+        let (end, lines) = transaction::end(&mut connection, done).await?;
+        lines.into_iter().for_each(|line| self.counts.changes.count(line));
         self.ends_with(end);
         let mut waiting = self.seen();
         for (key, at) in &seen {
@@ -53,15 +54,15 @@ impl Store {
         Ok(())
     }
 
-    /// Writes everything; where the audit log then ends, if it went on.
+    /// Writes everything; where the audit log then ends, if it went on, and what its new entries are called.
     async fn apply_all(
         &self,
         connection: &mut SqliteConnection,
         seen: &[((DeviceId, Role), UnixMillis)],
         changes: &[&Change],
         act: &Act,
-    ) -> Result<Option<Head>, StoreError> {
-        let (moment, mut end) = (self.clock.moment(), None);
+    ) -> Result<(Option<Head>, Vec<&'static str>), StoreError> {
+        let (moment, mut end, mut lines) = (self.clock.moment(), None, Vec::new());
         // A sight is older than what changes now: it must not be written over it.
         for ((device, role), at) in seen {
             devices::seen(connection, device, *role, *at).await.map_err(StoreError::Write)?;
@@ -76,10 +77,11 @@ impl Store {
             };
             apply(connection, change, &moment).await.map_err(StoreError::Write)?;
             if let Some(line) = audit::line::of(change, ended.as_ref()).filter(|_| !refresh) {
+                lines.push(line.change);
                 end = Some(audit::append(connection, act, line).await.map_err(StoreError::Write)?);
             }
         }
-        Ok(end)
+        Ok((end, lines))
     }
 
     /// Keeps beside the store what `changes` take back, before they do.

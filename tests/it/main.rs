@@ -33,6 +33,7 @@ mod household;
 mod identities;
 mod keys;
 mod kill_nine;
+mod metrics;
 mod namespaces;
 mod newcomer;
 mod nginx_differential;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::certificates::acme::kept::Id;
+use crate::telemetry::words::Words;
 
 /// What stands for one certificate.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
@@ -61,7 +62,11 @@ pub enum Stage {
 
 /// All of them. Clones are one board.
 #[derive(Clone, Debug, Default)]
-pub struct Board(Arc<Mutex<Posted>>);
+pub struct Board {
+    posted: Arc<Mutex<Posted>>,
+    /// How orders ended since the start.
+    ended: Arc<Words>,
+}
 
 #[derive(Debug, Default)]
 struct Posted {
@@ -100,7 +105,17 @@ impl Board {
         self.posted().demanded.remove(id);
     }
 
+    /// Counts an order that ended so: `issued`, or the cause of a failure.
+    pub(super) fn count(&self, end: &'static str) {
+        self.ended.count(end);
+    }
+
+    /// How orders ended since the start.
+    pub fn ended(&self) -> BTreeMap<&'static str, u64> {
+        self.ended.read()
+    }
+
     fn posted(&self) -> MutexGuard<'_, Posted> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.posted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

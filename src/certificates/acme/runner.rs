@@ -18,6 +18,7 @@ use crate::certificates::Certificates;
 use crate::certificates::acme::Settings;
 use crate::certificates::acme::attempts::{Attempts, Failure, Stage};
 use crate::certificates::acme::backoff::Record;
+use crate::certificates::acme::cause::cause;
 use crate::certificates::acme::clock_check;
 use crate::certificates::acme::dns::left::Broom;
 use crate::certificates::acme::failure::{AcmeError, Next};
@@ -279,6 +280,7 @@ impl Runner {
             Ok(loaded) => {
                 let ends = end_of(&loaded).date();
                 self.certificates.board().satisfy(id);
+                self.certificates.board().count("issued");
                 self.post(id, record, Some(&loaded), Step::Ask);
                 self.certificates.show_issued(id.clone(), loaded, self.clock.now());
                 info!(%names, %ends, "certificate issued; new connections see it");
@@ -299,6 +301,7 @@ impl Runner {
         let names = Names(&settings.names);
         let now = self.clock.now();
         record.failure = Some(failure(error, now));
+        self.certificates.board().count(cause(error));
         match error.next() {
             Next::SameOrder if record.order.is_some() => record.put_off(spread(), now),
             _ => record.order = None,

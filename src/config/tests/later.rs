@@ -4,7 +4,7 @@ use super::*;
 
 pub(super) fn refusals() -> Vec<(String, Expected)> {
     let mut all: Vec<(String, Expected)> = Vec::new();
-    for table in ["limits", "admin", "store"] {
+    for table in ["limits", "store"] {
         all.push((format!("[«{table}»]"), |f| matches!(f, Fault::Later { .. })));
     }
     for (table, key) in [("core", "upstream"), ("core", "bind"), ("core", "pairing"), ("edge", "core")] {
