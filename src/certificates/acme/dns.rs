@@ -58,7 +58,7 @@ impl Settings {
     /// [`DnsError`].
     pub fn judge(&self) -> Result<(), DnsError> {
         match &self.way {
-            Way::Exec(words) => hook::judge(words),
+            Way::Exec(words) => hook::judge(words).map(drop),
             Way::Update(update) => key::read(&update.key_file).map(drop),
         }
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::FilePair;
 use crate::base::limits::{DROPPED_PAIRS_MAX, FOLDER_ENTRIES_MAX};
-use crate::base::private_file::{Fault, PrivateFileError, check_unwritable};
+use crate::base::private_file::{Fault, Owners, PrivateFileError, check_owner, check_unwritable};
 
 /// Our own copy of the local CA's certificate lies there too.
 pub const CA_COPY_FILE: &str = "local-ca.crt";
@@ -107,7 +107,10 @@ pub fn folders_of(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn check(folder: &Path) -> Result<(), PrivateFileError> {
-    let judged = fs::metadata(folder).map_err(Fault::Io).and_then(|found| check_unwritable(&found));
+    let judged = fs::metadata(folder).map_err(Fault::Io).and_then(|found| {
+        check_owner(&found, Owners::UsOrRoot)?;
+        check_unwritable(&found)
+    });
     judged.map_err(|fault| PrivateFileError::new(folder, fault))
 }
 
@@ -212,6 +215,24 @@ mod tests {
         fs::set_permissions(house.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let found = find(house.path());
         assert!(found.pairs.len() == 1 && found.bad.is_empty(), "{found:?}");
+    }
+
+    #[test]
+    fn a_folder_of_somebody_elses_is_not_looked_into() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("not run: only root gives a folder to somebody else");
+            return;
+        }
+        let house = tempfile::tempdir().unwrap();
+        for name in ["a.crt", "a.key"] {
+            fs::write(house.path().join(name), "x").unwrap();
+        }
+        std::os::unix::fs::chown(house.path(), Some(65_534), None).unwrap();
+        let mut found = find(house.path());
+        let error = FileError::Folder(found.bad.pop().unwrap().fault);
+        assert!(found.pairs.is_empty(), "{found:?}");
+        assert_eq!(error.hint(), format!("chown 0 {}", house.path().display()));
+        assert!(error.to_string().contains("owner is uid 65534"), "{error}");
     }
 
     #[test]

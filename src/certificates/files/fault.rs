@@ -147,6 +147,7 @@ fn folder_hint(error: &PrivateFileError) -> String {
             format!("chown {own} {path} && chmod 700 {path}, and let uid {own} pass through the folders above it")
         }
         Fault::Mode { .. } => format!("chmod go-w {path}"),
+        Fault::Owner { wanted, .. } => format!("chown {wanted} {path}"),
         _ => error.operators_hint(),
     }
 }

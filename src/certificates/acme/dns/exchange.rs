@@ -15,24 +15,40 @@ use crate::base::limits::{
 const IS_ANSWER: u8 = 0x80;
 const IS_CUT: u8 = 0x02;
 
-/// What `server` answers to `request`: a message that has its number, and nothing else is known of.
+/// What `server` answers to `request`: a message that has its number, and nothing else is known of. A datagram that
+/// `is_genuine` denies may be anybody's: the server's own is waited for (RFC 8945 §5.3), and asked for by TCP. Only when
+/// that does not come either is it the answer.
 ///
 /// # Errors
 /// When there is no answer in time.
-pub async fn exchange(server: SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
+pub async fn exchange(
+    server: SocketAddr,
+    request: &[u8],
+    is_genuine: impl FnMut(&[u8]) -> bool,
+) -> io::Result<Vec<u8>> {
+    let mut doubtful = None;
     if request.len() <= DNS_DATAGRAM_REQUEST_BYTES_MAX
-        && let Ok(answer) = by_datagram(server, request).await
+        && let Ok(answer) = by_datagram(server, request, is_genuine, &mut doubtful).await
         && answer.get(2).is_some_and(|flags| flags & IS_CUT == 0)
     {
         return Ok(answer);
     }
-    match timeout(DNS_ANSWER_WAIT, by_stream(server, request)).await {
-        Ok(answered) => answered,
-        Err(_) => Err(ErrorKind::TimedOut.into()),
-    }
+    let answered = timeout(DNS_ANSWER_WAIT, by_stream(server, request)).await;
+    let answered = answered.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()));
+    last_word(answered, doubtful)
 }
 
-async fn by_datagram(server: SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
+/// What came by TCP, else what anybody may have sent: it says more than silence.
+fn last_word(by_stream: io::Result<Vec<u8>>, doubtful: Option<Vec<u8>>) -> io::Result<Vec<u8>> {
+    by_stream.or_else(|error| doubtful.ok_or(error))
+}
+
+async fn by_datagram(
+    server: SocketAddr,
+    request: &[u8],
+    mut is_genuine: impl FnMut(&[u8]) -> bool,
+    doubtful: &mut Option<Vec<u8>>,
+) -> io::Result<Vec<u8>> {
     // A port of its own for each request: what nobody can guess, nobody can answer in the server's place.
     let own: SocketAddr = match server {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
@@ -47,9 +63,13 @@ async fn by_datagram(server: SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> 
             loop {
                 let length = socket.recv(&mut buffer).await?;
                 let answer = buffer.get(..length).unwrap_or_default();
-                if answers(answer, request) {
+                if !answers(answer, request) {
+                    continue;
+                }
+                if is_genuine(answer) {
                     return io::Result::Ok(answer.to_vec());
                 }
+                *doubtful = Some(answer.to_vec());
             }
         });
         if let Ok(heard) = heard.await {
@@ -97,7 +117,7 @@ mod tests {
             assert_eq!(request, [0, 4, 7, 7, 0, 0]);
             stream.write_all(&[0, 5, 7, 7, 0x80, 0, 1]).await.unwrap();
         };
-        let (answer, ()) = tokio::join!(exchange(address, REQUEST), served);
+        let (answer, ()) = tokio::join!(exchange(address, REQUEST, |_| true), served);
         assert_eq!(answer.unwrap(), [7, 7, 0x80, 0, 1]);
     }
 
@@ -105,8 +125,34 @@ mod tests {
     async fn a_server_that_says_nothing_ends_in_time() {
         let (_udp, _tcp, address) = server().await;
         let begun = tokio::time::Instant::now();
-        assert_eq!(exchange(address, REQUEST).await.unwrap_err().kind(), ErrorKind::TimedOut);
+        assert_eq!(exchange(address, REQUEST, |_| true).await.unwrap_err().kind(), ErrorKind::TimedOut);
         assert!(begun.elapsed() <= DNS_ANSWER_WAIT * 4);
+    }
+
+    #[tokio::test]
+    async fn a_datagram_that_anybody_could_send_ends_nothing() {
+        let (udp, _tcp, address) = server().await;
+        let (forged, genuine) = ([7, 7, 0x80, 0, 1], [7, 7, 0x80, 0, 2]);
+        let served = async {
+            let (_, peer) = udp.recv_from(&mut [0; 64]).await.unwrap();
+            udp.send_to(&forged, peer).await.unwrap();
+            udp.send_to(&genuine, peer).await.unwrap();
+        };
+        let (answer, ()) = tokio::join!(exchange(address, REQUEST, |answer| answer == genuine), served);
+        assert_eq!(answer.unwrap(), genuine);
+    }
+
+    #[test]
+    fn where_no_genuine_datagram_comes_tcp_decides_and_without_it_what_was_heard_is_told() {
+        let silence = || Err(ErrorKind::TimedOut.into());
+        for (by_stream, doubtful, told) in [
+            (Ok(vec![1]), Some(vec![2]), Some(vec![1])),
+            (Ok(vec![1]), None, Some(vec![1])),
+            (silence(), Some(vec![2]), Some(vec![2])),
+            (silence(), None, None),
+        ] {
+            assert_eq!(last_word(by_stream, doubtful).ok(), told);
+        }
     }
 
     #[tokio::test]
@@ -119,7 +165,7 @@ mod tests {
             length
         };
         let long = [REQUEST, &[0; DNS_DATAGRAM_REQUEST_BYTES_MAX]].concat();
-        let (answer, length) = tokio::join!(exchange(address, &long), served);
+        let (answer, length) = tokio::join!(exchange(address, &long, |_| true), served);
         assert_eq!((answer.unwrap(), usize::from(length)), (vec![7, 7, 0x80], long.len()));
     }
 

@@ -17,6 +17,14 @@ pub enum DnsError {
     /// A key of a kind that is broken or unknown.
     #[error("tsig key: no such algorithm here: {}", printable(.0, ACME_SHOWN_CHARS_MAX))]
     Algorithm(String),
+    /// An alias that leads to what a program might take for more than a name.
+    #[error("the cname of {name} leads to a name that no program is given: {}", printable(to, ACME_SHOWN_CHARS_MAX))]
+    AliasUnfit {
+        /// Whose alias.
+        name: String,
+        /// Where it leads.
+        to: String,
+    },
     /// An alias of an alias of an alias.
     #[error("more than {DNS_ALIAS_HOPS_MAX} aliases lead on from {0}")]
     Aliases(String),
@@ -171,6 +179,9 @@ impl DnsError {
     /// What to do next.
     pub fn hint(&self) -> String {
         match self {
+            Self::AliasUnfit { name, .. } => {
+                format!("let the CNAME of {name} lead to a name of letters, digits, hyphens and underscores")
+            }
             Self::Aliases(name) => format!("let the CNAME of {name} lead straight to the place to write to"),
             Self::Algorithm(_) => "make a key with `tsig-keygen -a hmac-sha256`, or hmac-sha384 or hmac-sha512".into(),
             Self::KeyFile(error) | Self::File(error) => error.hint(),

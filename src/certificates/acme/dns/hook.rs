@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -36,11 +36,12 @@ pub struct Told<'a> {
     pub text: &'a str,
 }
 
-/// Looks at the program: nobody but us and root may be able to change what runs.
+/// Looks at the program and every folder that it is in: nobody but us and root may be able to change what runs. Answers with
+/// its own path, links gone through: by that it is to be run, for a link on the way there could be turned meanwhile.
 ///
 /// # Errors
 /// [`DnsError::HookUnfit`].
-pub fn judge(words: &[String]) -> Result<(), DnsError> {
+pub fn judge(words: &[String]) -> Result<PathBuf, DnsError> {
     let path = Path::new(words.first().map(String::as_str).unwrap_or_default());
     let unfit = |path: &Path, cause| DnsError::HookUnfit { path: path.to_owned(), cause };
     let metadata = fs::metadata(path).map_err(|error| unfit(path, Unfit::Absent(error)))?;
@@ -49,7 +50,7 @@ pub fn judge(words: &[String]) -> Result<(), DnsError> {
     }
     // What a link leads to is what runs.
     let real = fs::canonicalize(path).map_err(|error| unfit(path, Unfit::Absent(error)))?;
-    for part in real.ancestors().take(2) {
+    for part in real.ancestors() {
         let metadata = fs::metadata(part).map_err(|error| unfit(part, Unfit::Absent(error)))?;
         let is_sticky = metadata.is_dir() && metadata.mode() & STICKY != 0;
         if private_file::check_owner(&metadata, Owners::UsOrRoot).is_err() {
@@ -59,7 +60,7 @@ pub fn judge(words: &[String]) -> Result<(), DnsError> {
             return Err(unfit(part, Unfit::Writable));
         }
     }
-    Ok(())
+    Ok(real)
 }
 
 /// Runs the program and waits for its success.
@@ -67,13 +68,15 @@ pub fn judge(words: &[String]) -> Result<(), DnsError> {
 /// # Errors
 /// [`DnsError`].
 pub async fn run(words: &[String], told: Told<'_>) -> Result<(), DnsError> {
-    judge(words)?;
+    let program = judge(words)?;
     let action = match told.change {
         Change::Add => "present",
         Change::Remove => "cleanup",
     };
-    let Some((program, first)) = words.split_first() else { return Ok(()) };
+    let Some((named, first)) = words.split_first() else { return Ok(()) };
     let mut command = Command::new(program);
+    // Some programs are several, by their names.
+    command.arg0(named);
     command.args(first).args([action, told.place, told.text]);
     command.env_clear().env("PATH", SEARCHED).env("DOORWARD_ACME_ACTION", action);
     command.env("DOORWARD_ACME_NAME", told.host).env("DOORWARD_ACME_FQDN", told.place);
@@ -131,7 +134,6 @@ impl Drop for Group {
 #[cfg(test)]
 mod tests {
     use std::fs::Permissions;
-    use std::path::PathBuf;
     use std::time::Duration;
 
     use tempfile::TempDir;
@@ -217,6 +219,42 @@ mod tests {
         for absent in ["/nonexistent/hook", "/", ""] {
             assert!(judge(&[absent.to_owned()]).is_err(), "{absent}");
         }
+    }
+
+    #[test]
+    fn no_folder_on_the_way_may_be_others_to_change_and_a_link_is_gone_through() {
+        let folder = tempfile::tempdir().unwrap();
+        let below = folder.path().join("a/b/c");
+        fs::create_dir_all(&below).unwrap();
+        let hook = below.join("hook");
+        fs::write(&hook, "#!/bin/sh\n").unwrap();
+        fs::set_permissions(&hook, Permissions::from_mode(0o700)).unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&hook, &link).unwrap();
+        for named in [&hook, &link] {
+            assert_eq!(judge(&[named.display().to_string()]).unwrap(), fs::canonicalize(&hook).unwrap());
+        }
+        for part in ["a", "a/b", "a/b/c"] {
+            let part = folder.path().join(part);
+            for (mode, is_fit) in [(0o775, false), (0o757, false), (0o1777, true), (0o755, true)] {
+                fs::set_permissions(&part, Permissions::from_mode(mode)).unwrap();
+                let judged = judge(&[link.display().to_string()]);
+                assert_eq!(judged.is_ok(), is_fit, "{} {mode:o}", part.display());
+                let is_it = |error: DnsError| matches!(error, DnsError::HookUnfit { path, .. } if path == part);
+                assert!(judged.err().is_none_or(is_it), "{} {mode:o}", part.display());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_judged_is_what_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let hook = script(&folder, "echo \"$0\" > out");
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&hook, &link).unwrap();
+        run(&[link.display().to_string()], TOLD).await.unwrap();
+        let ran = fs::read_to_string(folder.path().join("out")).unwrap();
+        assert_eq!(Path::new(ran.trim()), fs::canonicalize(&hook).unwrap());
     }
 
     /// A script that works in its own folder.

@@ -47,6 +47,10 @@ impl Asked {
         for _ in 0..=DNS_ALIAS_HOPS_MAX {
             let answer = self.ask(&place, RecordType::CNAME).await.ok().flatten();
             let Some(alias) = answer.and_then(|answer| alias(&answer, &place)) else { return Ok(place) };
+            // A hook is given it, and may well put it into a command: names of hosts and services alone.
+            if !is_plain(&alias) {
+                return Err(DnsError::AliasUnfit { name: shown(&place), to: shown(&alias) });
+            }
             place = alias;
         }
         Err(DnsError::Aliases(shown(name)))
@@ -124,7 +128,7 @@ async fn ask(server: SocketAddr, name: &Name, kind: RecordType, recursion: Recur
     request.metadata.recursion_desired = recursion == Recursion::Desired;
     request.add_query(Query::query(name.clone(), kind));
     let strange = |_| std::io::Error::from(std::io::ErrorKind::InvalidData);
-    let answer = exchange(server, &request.to_vec().map_err(strange)?).await?;
+    let answer = exchange(server, &request.to_vec().map_err(strange)?, |_| true).await?;
     let answer = Message::from_vec(&answer).map_err(|_| std::io::Error::from(std::io::ErrorKind::InvalidData))?;
     let is_about_it = answer.queries.iter().any(|query| query.name() == name && query.query_type() == kind);
     if is_about_it || !answered(&answer) { Ok(answer) } else { Err(std::io::ErrorKind::InvalidData.into()) }
@@ -140,6 +144,12 @@ fn alias(answer: &Message, name: &Name) -> Option<Name> {
         RData::CNAME(alias) if record.name == *name => Some(alias.0.clone()),
         _ => None,
     })
+}
+
+/// Whether it has no other characters than names of hosts and services have (RFC 952, RFC 8552).
+fn is_plain(name: &Name) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    !name.is_root() && name.iter().all(|label| label.iter().all(plain) && label.first() != Some(&b'-'))
 }
 
 /// The zone that an answer about `name` is from: its SOA stands beside what is not there.
@@ -200,6 +210,61 @@ mod tests {
         let text = "# nameserver 192.0.2.1\nsearch lan\n nameserver 192.0.2.2 \nnameserver 2001:db8::1\nnameserver x\nnameserver\n";
         let expected: Vec<SocketAddr> = vec!["192.0.2.2:53".parse().unwrap(), "[2001:db8::1]:53".parse().unwrap()];
         assert_eq!(resolvers(text), expected);
+    }
+
+    #[tokio::test]
+    async fn aliases_are_followed_so_far_and_never_to_a_name_that_is_more_than_a_name() {
+        let name = |text: &str| Name::from_ascii(text).unwrap();
+        let odd = |label: &[u8]| Name::from_labels([label, b"example"]).unwrap();
+        let chain = |hops: usize| {
+            (0..hops).map(|hop| (name(&format!("n{hop}.example.")), name(&format!("n{}.example.", hop + 1))))
+        };
+        for (aliases, led) in [
+            (Vec::new(), Ok("n0.example")),
+            (chain(1).collect(), Ok("n1.example")),
+            (chain(DNS_ALIAS_HOPS_MAX).collect(), Ok("n8.example")),
+            (chain(DNS_ALIAS_HOPS_MAX + 1).collect(), Err("more than 8 aliases")),
+            (
+                vec![(name("n0.example."), name("n1.example.")), (name("n1.example."), name("n0.example."))],
+                Err("more than 8"),
+            ),
+            (vec![(name("n0.example."), name("_acme-challenge.a-b.example."))], Ok("_acme-challenge.a-b.example")),
+            (vec![(name("n0.example."), odd(b"a;id"))], Err("leads to a name")),
+            (vec![(name("n0.example."), odd(b"$(id)"))], Err("leads to a name")),
+            (vec![(name("n0.example."), odd(b"a b"))], Err("leads to a name")),
+            (vec![(name("n0.example."), odd(b"--zone"))], Err("leads to a name")),
+            (vec![(name("n0.example."), odd(b"\xff"))], Err("leads to a name")),
+            (vec![(name("n0.example."), Name::root())], Err("leads to a name")),
+        ] {
+            let found = Asked(vec![server(aliases).await]).place(&name("n0.example.")).await;
+            match (found, led) {
+                (Ok(place), Ok(expected)) => assert_eq!(shown(&place), expected),
+                (Err(error), Err(words)) => {
+                    assert!(error.to_string().contains(words) && !error.hint().is_empty(), "{error}");
+                }
+                (found, _) => panic!("{found:?}, not {led:?}"),
+            }
+        }
+    }
+
+    /// A name server that knows these aliases and nothing else.
+    async fn server(aliases: Vec<(Name, Name)>) -> SocketAddr {
+        let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        tokio::spawn(async move {
+            let mut buffer = [0; 512];
+            while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+                let request = Message::from_vec(&buffer[..length]).unwrap();
+                let mut answer = Message::response(request.metadata.id, request.metadata.op_code);
+                answer.add_query(request.queries[0].clone());
+                for (own, to) in aliases.iter().filter(|(own, _)| own == request.queries[0].name()) {
+                    let alias = RData::CNAME(hickory_proto::rr::rdata::CNAME(to.clone()));
+                    answer.add_answer(Record::from_rdata(own.clone(), 1, alias));
+                }
+                socket.send_to(&answer.to_vec().unwrap(), from).await.unwrap();
+            }
+        });
+        address
     }
 
     #[test]

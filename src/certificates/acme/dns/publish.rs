@@ -58,7 +58,12 @@ impl Publisher<'_> {
         let asked = self.asked().await?;
         let mut places: BTreeMap<Name, Vec<String>> = BTreeMap::new();
         for value in values {
-            let place = asked.place(&named(&format!("{LABEL}.{}", value.host))?).await?;
+            let name = named(&format!("{LABEL}.{}", value.host))?;
+            let place = asked.place(&name).await?;
+            if place != name {
+                // Its owner has delegated it, and can see here to where (RFC 8555 §8.4 looks behind aliases too).
+                info!(name = shown(&name), place = shown(&place), "the value is written where a cname leads");
+            }
             let left = Left {
                 host: value.host.clone(),
                 place: shown(&place),

@@ -68,17 +68,39 @@ impl Update {
         };
         let unnamed = |_| DnsError::Unnamed(shown(place));
         let now = clock.now().seconds();
-        let verifier = request.finalize(&key, now).map_err(unnamed)?;
+        let mut verifier = request.finalize(&key, now).map_err(unnamed)?;
         let bytes = request.to_vec().map_err(unnamed)?;
         let asked = Said { server: &self.server, zone: &zone, key: &shown(key.signer_name()), now };
         let mut silence = "it has no address".to_owned();
         for address in self.addresses().await? {
-            match exchange(address, &bytes).await {
-                Ok(answer) => return asked.judge(&answer, verifier),
+            let mut proof = Proof::None;
+            let is_signed = |answer: &[u8]| {
+                proof = Proof::of(answer, verifier.as_mut());
+                proof == Proof::Signed
+            };
+            match exchange(address, &bytes, is_signed).await {
+                Ok(answer) if proof == Proof::Signed => return asked.judge(&answer, proof),
+                Ok(answer) => return asked.judge(&answer, Proof::of(&answer, verifier.as_mut())),
                 Err(error) => silence = error.to_string(),
             }
         }
         Err(DnsError::Silent { cause: silence, server: self.server.clone() })
+    }
+}
+
+/// Whether an answer is who knows our key's.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Proof {
+    None,
+    Signed,
+}
+
+impl Proof {
+    fn of(answer: &[u8], verifier: Option<&mut TSigVerifier>) -> Self {
+        match verifier.is_some_and(|verifier| verifier.verify(answer).is_ok()) {
+            true => Self::Signed,
+            false => Self::None,
+        }
     }
 }
 
@@ -92,7 +114,7 @@ struct Said<'a> {
 
 impl Said<'_> {
     /// Only a signed yes is one.
-    fn judge(&self, answer: &[u8], verifier: Option<TSigVerifier>) -> Result<(), DnsError> {
+    fn judge(&self, answer: &[u8], proof: Proof) -> Result<(), DnsError> {
         let unsigned = || DnsError::Unsigned(self.server.to_owned());
         let message = Message::from_vec(answer).map_err(|_| unsigned())?;
         let signature = message.signature().map(|signature| &signature.data);
@@ -104,10 +126,8 @@ impl Said<'_> {
             }
             Some(TsigError::Unknown(code)) => Refusal::Other(format!("tsig error {code}")),
             None => match message.metadata.response_code {
-                ResponseCode::NoError => {
-                    let verified = verifier.is_some_and(|mut verifier| verifier.verify(answer).is_ok());
-                    return if verified { Ok(()) } else { Err(unsigned()) };
-                }
+                ResponseCode::NoError if proof == Proof::Signed => return Ok(()),
+                ResponseCode::NoError => return Err(unsigned()),
                 ResponseCode::Refused => Refusal::Refused,
                 ResponseCode::NotAuth => Refusal::NotAuthoritative,
                 ResponseCode::NotZone => Refusal::NotZone,
@@ -210,9 +230,10 @@ mod tests {
         told(&answer.to_vec().unwrap(), verifier)
     }
 
-    fn told(answer: &[u8], verifier: Option<TSigVerifier>) -> Result<(), DnsError> {
+    fn told(answer: &[u8], mut verifier: Option<TSigVerifier>) -> Result<(), DnsError> {
+        let proof = Proof::of(answer, verifier.as_mut());
         let zone = Name::from_ascii("example.").unwrap();
-        Said { server: "ns1.example:53", zone: &zone, key: "acme", now: NOW }.judge(answer, verifier)
+        Said { server: "ns1.example:53", zone: &zone, key: "acme", now: NOW }.judge(answer, proof)
     }
 
     fn signer(name: &str, secret: &[u8]) -> TSigner {
