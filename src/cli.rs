@@ -10,6 +10,7 @@ mod dashboard;
 mod devices;
 mod explain;
 mod failure;
+mod import;
 mod keys;
 mod reload;
 mod run;
@@ -56,6 +57,9 @@ enum Command {
     Devices(devices::Command),
     /// Tell who changed what about who may enter, and verify that nothing was taken out of that log.
     Audit(audit::Arguments),
+    /// Move in from an OpenClaw gateway: its paired devices and their tokens. Nothing is changed there.
+    #[command(subcommand)]
+    Import(import::Command),
     /// Check, copy or restore the store.
     #[command(subcommand)]
     Store(store::Command),
@@ -124,6 +128,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Explain(arguments) => explain::explain(&arguments, &context),
         Command::Devices(command) => devices::devices(&command, &context),
         Command::Audit(arguments) => audit::audit(&arguments, &context),
+        Command::Import(command) => import::import(&command, &context),
         Command::Store(command) => store::store(&command, &context),
         Command::Token(command) => token::token(&command, &context),
         Command::Dashboard(arguments) => dashboard::dashboard(&arguments, &context),

@@ -12,6 +12,7 @@ mod drain;
 mod handshake;
 mod judged;
 mod methods;
+mod moving;
 mod outbound;
 mod pairings;
 mod presence;

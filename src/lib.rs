@@ -63,6 +63,9 @@ pub mod listener;
 // What was decided, for a while.
 pub mod decisions;
 
+// Moving in.
+pub mod import;
+
 // Services.
 pub mod core;
 pub mod onboarding;

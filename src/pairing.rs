@@ -9,6 +9,7 @@ pub mod caller;
 pub mod credential;
 pub mod device;
 pub mod metadata;
+pub mod moved;
 pub mod paired;
 pub mod request;
 pub mod rule;

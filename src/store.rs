@@ -13,6 +13,7 @@ mod file;
 mod head;
 pub mod keys;
 mod migration;
+mod moved;
 mod requests;
 mod restore;
 mod revoked;

@@ -238,6 +238,10 @@ impl Answer for Owner {
             Request::Dashboard => Reply::Done(json!({"url": self.url()})),
             Request::Explain { id } => self.explain(id.as_deref()),
             Request::Devices => called(core.pairings().list(&owner).await.map(|lists| json!(lists))),
+            Request::Import { devices, again, moving } => match core.pairings().import(devices, again, moving).await {
+                Ok(fates) => Reply::Done(json!({ "fates": fates })),
+                Err(error) => refused(error),
+            },
             Request::Keys => Reply::Done(self.keyring.list()),
             Request::Reject { request_id } => called(core.pairings().reject(&request_id, &owner).await),
             Request::Reload => self.reload().await,
@@ -260,9 +264,7 @@ impl Answer for Owner {
             }
             Request::RotateToken => match core.rotate_token().await {
                 Ok(_) => Reply::Done(json!({"rotated": true})),
-                Err(CoreError::Store(error)) => Reply::failed(&error, error.hint()),
-                Err(CoreError::Token(error)) => Reply::failed(&error, error.hint()),
-                Err(error @ CoreError::Stopped) => Reply::failed(error, "start it again and repeat this"),
+                Err(error) => refused(error),
             },
             Request::Status => self.status().await,
             Request::VerifyAudit => {
@@ -279,6 +281,14 @@ fn stored(result: Result<Value, StoreError>) -> Reply {
             let hint = error.hint();
             Reply::failed(error, hint)
         }
+    }
+}
+
+fn refused(error: CoreError) -> Reply {
+    match error {
+        CoreError::Store(error) => Reply::failed(&error, error.hint()),
+        CoreError::Token(error) => Reply::failed(&error, error.hint()),
+        error @ CoreError::Stopped => Reply::failed(error, "start it again and repeat this"),
     }
 }
 

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::pairing::device::DeviceId;
+use crate::pairing::moved::{MovedDevice, Moving};
 use crate::protocol::scope::{Role, Scopes};
 use crate::store::keys::signing::Replaced;
 
@@ -50,6 +52,15 @@ pub enum Request {
     Explain {
         /// Its connection, its pairing request or its code; the last refusal if none is named.
         id: Option<String>,
+    },
+    /// Take in devices that another gateway had paired.
+    Import {
+        /// The devices.
+        devices: Vec<MovedDevice>,
+        /// Those of them that move although they may have been removed here.
+        again: Vec<DeviceId>,
+        /// Whether it is done.
+        moving: Moving,
     },
     /// The signing keys.
     Keys,

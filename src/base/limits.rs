@@ -4,6 +4,7 @@
 mod acme;
 mod certificates;
 mod household;
+mod import;
 mod log;
 mod metrics;
 mod pairing;
@@ -14,6 +15,7 @@ use std::time::Duration;
 pub use acme::*;
 pub use certificates::*;
 pub use household::*;
+pub use import::*;
 pub use log::*;
 pub use metrics::*;
 pub use pairing::*;

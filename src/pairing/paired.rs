@@ -57,6 +57,8 @@ impl Profile {
 pub enum ApprovedVia {
     /// A setup code that a person made.
     Bootstrap,
+    /// Another gateway, whose paired devices the owner brought here.
+    Import,
     /// A person, who named the request.
     Owner,
     /// A rule of the configuration, by its name then.
@@ -72,6 +74,7 @@ impl fmt::Display for ApprovedVia {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bootstrap => f.write_str("bootstrap"),
+            Self::Import => f.write_str("import"),
             Self::Owner => f.write_str("owner"),
             Self::Rule(name) => write!(f, "{RULE}{name}"),
             Self::Silent => f.write_str("silent"),
@@ -84,6 +87,7 @@ impl ApprovedVia {
     pub fn parse(word: &str) -> Option<Self> {
         match word {
             "bootstrap" => Some(Self::Bootstrap),
+            "import" => Some(Self::Import),
             "owner" => Some(Self::Owner),
             "silent" => Some(Self::Silent),
             _ => word.strip_prefix(RULE).and_then(RuleName::parse).map(Self::Rule),

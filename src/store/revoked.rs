@@ -16,6 +16,7 @@ use crate::base::private_file::Fault;
 use crate::base::private_file::PrivateFileError;
 use crate::base::secret::Secret;
 use crate::pairing::device::DeviceId;
+use crate::pairing::moved::Standing;
 use crate::pairing::paired::Grant;
 use crate::pairing::paired::PairedDevice;
 use crate::pairing::step::Change;
@@ -90,6 +91,16 @@ impl Revoked {
     pub(super) fn has_removed(&self, device: &DeviceId) -> bool {
         let id = device.to_string();
         self.taken.iter().any(|taken| taken.device == id && taken.role.is_none())
+    }
+
+    /// What is remembered of a device that is not paired now.
+    pub(super) fn standing(&self, device: &DeviceId) -> Standing {
+        let id = device.to_string();
+        match (self.taken.iter().any(|taken| taken.device == id), self.floor) {
+            (true, _) => Standing::Removed,
+            (false, 0) => Standing::New,
+            (false, _) => Standing::Unsure,
+        }
     }
 
     /// What becomes of `device`, as a copy has it whose audit log ends with entry `end`.

@@ -1,0 +1,183 @@
+//! `doorward import`: moving in from another gateway. It tells what it finds and does it; `--dry-run` only tells. Nothing is
+//! changed there.
+
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::admin::client::CallError;
+use crate::admin::request::Request;
+use crate::base::clock::Clock;
+use crate::base::limits::ADMIN_LINE_BYTES_MAX;
+use crate::base::private_file::{self, Link, PrivateFileError};
+use crate::base::secret::Secret;
+use crate::config::Config;
+use crate::import::settings::{self, Settings};
+use crate::import::{self, Arrival, Devices, ImportError, OldSecret, SecretKind};
+use crate::pairing::device::DeviceId;
+use crate::pairing::moved::{self, Fate, MovedDevice, Moving};
+use crate::pairing::paired::{Generation, Issuer};
+use crate::store::{Act, FILE_NAME, Store};
+
+use super::ask::call;
+use super::failure::Failure;
+use super::store::{lock, wait};
+use super::{Context, Form, print, print_json};
+
+mod shown;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Take over the paired devices of an OpenClaw gateway, 2026.1 or 2026.9, and their tokens.
+    Openclaw(Openclaw),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Openclaw {
+    /// Its state folder: ~/.openclaw, or what $OPENCLAW_STATE_DIR says there.
+    #[arg(value_name = "STATE_FOLDER")]
+    folder: PathBuf,
+    /// Only tell what would be done.
+    #[arg(long)]
+    dry_run: bool,
+    /// Take a device in again that was removed here; once for each.
+    #[arg(long, value_name = "DEVICE_ID", value_parser = device)]
+    again: Vec<DeviceId>,
+    /// Take those in too that the gateway let in from elsewhere by itself, without a person's word.
+    #[arg(long)]
+    with_unapproved: bool,
+    /// The gateway's settings, where they are not in its state folder.
+    #[arg(long, value_name = "FILE")]
+    openclaw_json: Option<PathBuf>,
+    /// The gateway's token or password, where it does not stand in its settings (such as $OPENCLAW_GATEWAY_TOKEN).
+    #[arg(long, value_name = "FILE")]
+    old_token_file: Option<PathBuf>,
+}
+
+fn device(text: &str) -> Result<DeviceId, String> {
+    text.parse().map_err(|_| "64 lower-case hexadecimal digits, as `doorward import` lists them".to_owned())
+}
+
+pub(super) fn import(command: &Command, context: &Context) -> Result<(), Failure> {
+    let Command::Openclaw(asked) = command;
+    let config = context.config()?;
+    let folder = context.environment.folder.join(&asked.folder);
+    let settings = settings::read(&folder, asked.openclaw_json.as_deref()).map_err(refused)?;
+    let secret = old_secret(settings.as_ref(), asked.old_token_file.as_deref())?;
+    let devices = read(&folder, &secret)?;
+    let (held, moving) = chosen(&devices, asked);
+    let mode = if asked.dry_run { Moving::Planned } else { Moving::Done };
+    let fates = carry(&moving, &asked.again, mode, &config, context)?;
+    let plan = shown::Plan { devices: &devices, held: &held, fates: &fates, mode };
+    match context.form {
+        Form::Json => print_json(&plan.json()),
+        Form::Text => print(&plan.text()),
+    }
+}
+
+/// Those that stay where they are unless the owner says otherwise, and those that may move.
+fn chosen(devices: &Devices, asked: &Openclaw) -> (Vec<DeviceId>, Vec<MovedDevice>) {
+    let (held, moving): (Vec<&Arrival>, Vec<&Arrival>) =
+        devices.arrivals.iter().partition(|arrival| arrival.is_unapproved() && !asked.with_unapproved);
+    (
+        held.iter().map(|arrival| arrival.device.id()).collect(),
+        moving.iter().map(|arrival| arrival.device.clone()).collect(),
+    )
+}
+
+fn read(folder: &Path, secret: &OldSecret) -> Result<Devices, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime =
+        runtime.map_err(|error| Failure::failed(error, "see the limits of threads and open files (ulimit -a)"))?;
+    runtime.block_on(import::devices(folder, secret)).map_err(refused)
+}
+
+fn refused(error: ImportError) -> Failure {
+    Failure::failed(&error, error.hint())
+}
+
+/// The other gateway's secret: from the file that was named for it, else from its settings.
+fn old_secret(settings: Option<&Settings>, named: Option<&Path>) -> Result<OldSecret, Failure> {
+    let auth = settings.map(|settings| &settings.gateway.auth);
+    let Some(path) = named else { return Ok(auth.map_or(OldSecret::Unknown, |auth| auth.old_secret())) };
+    let text = private_file::open(path, Link::Followed)
+        .and_then(|file| private_file::read_text(file).map_err(|fault| PrivateFileError::new(path, fault)))
+        .map_err(|error| Failure::failed(&error, error.operators_hint()))?;
+    let kind = auth.map_or(SecretKind::Token, |auth| auth.kind());
+    Ok(OldSecret::Known { kind, secret: Secret::new(text.expose().trim().to_owned()) })
+}
+
+/// Hands the devices to the running instance, or to the store where none runs.
+fn carry(
+    devices: &[MovedDevice],
+    again: &[DeviceId],
+    moving: Moving,
+    config: &Config,
+    context: &Context,
+) -> Result<Vec<(DeviceId, Fate)>, Failure> {
+    let request = Request::Import { devices: devices.to_vec(), again: again.to_vec(), moving };
+    match call(&request, config, context) {
+        Err(CallError::NotRunning { .. }) => alone(devices, again, moving, config),
+        Err(CallError::Broken { .. }) if is_too_long(&request) => Err(Failure::failed(
+            "these are more devices than a running doorward takes at once",
+            "stop doorward, repeat this, and start it again",
+        )),
+        answer => fates(&answer?),
+    }
+}
+
+fn is_too_long(request: &Request) -> bool {
+    serde_json::to_vec(request).is_ok_and(|text| text.len() + 1 >= ADMIN_LINE_BYTES_MAX)
+}
+
+fn fates(answer: &Value) -> Result<Vec<(DeviceId, Fate)>, Failure> {
+    let list = answer.get("fates").cloned().unwrap_or_default();
+    Vec::deserialize(list).map_err(|error| {
+        Failure::failed(
+            format!("the running doorward answers otherwise: {error}"),
+            "use the doorward of the same version",
+        )
+    })
+}
+
+/// Nobody runs, and the lock sees to it that nobody starts meanwhile.
+fn alone(
+    devices: &[MovedDevice],
+    again: &[DeviceId],
+    moving: Moving,
+    config: &Config,
+) -> Result<Vec<(DeviceId, Fate)>, Failure> {
+    let now = Clock::system().now();
+    let path = config.state_dir.join(FILE_NAME);
+    if moving == Moving::Planned && !config.state_dir.exists() {
+        // Nothing is here, and nothing is made for a plan.
+        return Ok(devices.iter().map(|device| (device.id(), Fate::Moves)).collect());
+    }
+    let _lock = lock(config)?;
+    let absent = Store::is_absent(&path).map_err(|error| Failure::failed(&error, error.hint()))?;
+    if moving == Moving::Planned && absent {
+        return Ok(devices.iter().map(|device| (device.id(), Fate::Moves)).collect());
+    }
+    // Made here if this is before the first start: tokens count under the secret of their time.
+    let source = config.core.token(&config.state_dir);
+    let issuer = match moving {
+        Moving::Planned => Issuer::Setup,
+        Moving::Done => {
+            let secret = source.open().map_err(|error| Failure::failed(&error, error.hint()))?;
+            Issuer::Gateway(Generation::of(&secret.fingerprint()))
+        }
+    };
+    wait(async {
+        let store = Store::open(&path).await?;
+        let ids: Vec<_> = devices.iter().map(MovedDevice::id).collect();
+        let standings = store.standings(&ids).await?;
+        let devices: Vec<_> = devices.iter().cloned().zip(standings).collect();
+        let (fates, changes) = moved::decide(&devices, again, issuer, now);
+        if moving == Moving::Done {
+            store.commit(&changes, &Act::owner("devices.import", now)).await?;
+        }
+        Ok(fates)
+    })
+}

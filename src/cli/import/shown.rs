@@ -1,0 +1,134 @@
+//! What moves, what does not, and why, for people and for programs. Names and platforms are strangers' words; they are
+//! escaped already.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use crate::import::{Arrival, Devices};
+use crate::pairing::device::DeviceId;
+use crate::pairing::moved::{Fate, Moving};
+
+/// Everything that was found, and what becomes of it.
+pub(super) struct Plan<'a> {
+    pub(super) devices: &'a Devices,
+    pub(super) held: &'a [DeviceId],
+    pub(super) fates: &'a [(DeviceId, Fate)],
+    pub(super) mode: Moving,
+}
+
+/// What becomes of one device, as it is told.
+#[derive(Clone, Copy)]
+enum Outcome {
+    Fated(Fate),
+    Unapproved,
+}
+
+impl Outcome {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Fated(Fate::Moves) => "moves",
+            Self::Fated(Fate::Stays) => "stays",
+            Self::Fated(Fate::StaysOut) => "removed-here",
+            Self::Fated(Fate::StaysOutUnsure) => "perhaps-removed-here",
+            Self::Unapproved => "unapproved",
+        }
+    }
+
+    fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Fated(Fate::Moves) => None,
+            Self::Fated(Fate::Stays) => Some("it is known here and keeps what it has here"),
+            Self::Fated(Fate::StaysOut) => Some("it was removed here; to take it in again all the same: --again ID"),
+            Self::Fated(Fate::StaysOutUnsure) => {
+                Some("whether it was removed here nobody can say any more; to take it in: --again ID")
+            }
+            Self::Unapproved => Some(
+                "the gateway let it in from elsewhere by itself, nobody approved it; to take such in: --with-unapproved",
+            ),
+        }
+    }
+}
+
+impl Plan<'_> {
+    fn outcomes(&self) -> Vec<(&Arrival, Outcome)> {
+        let outcome = |arrival: &Arrival| {
+            let id = arrival.device.id();
+            let fate = self.fates.iter().find(|(device, _)| *device == id).map(|(_, fate)| Outcome::Fated(*fate));
+            // Never neither: whoever is not held was asked about.
+            if self.held.contains(&id) { Outcome::Unapproved } else { fate.unwrap_or(Outcome::Unapproved) }
+        };
+        self.devices.arrivals.iter().map(|arrival| (arrival, outcome(arrival))).collect()
+    }
+
+    /// For programs.
+    pub(super) fn json(&self) -> Value {
+        let devices = self.outcomes().into_iter().map(|(arrival, outcome)| {
+            let grants = arrival.device.grants.iter().map(|grant| {
+                json!({ "role": grant.role, "scopes": grant.scopes, "token": grant.token.is_some() })
+            });
+            let losses = arrival.losses.iter().map(|loss| json!({ "role": loss.role, "reason": loss.why.to_string() }));
+            json!({ "deviceId": arrival.device.id(), "profile": arrival.device.profile, "label": arrival.device.label,
+                    "grants": grants.collect::<Vec<_>>(), "lost": losses.collect::<Vec<_>>(), "approvedVia": arrival.via,
+                    "remoteIp": arrival.from, "outcome": outcome.word(), "reason": outcome.reason() })
+        });
+        let unfit = self.devices.unfit.iter().map(|unfit| json!({ "id": unfit.id, "reason": unfit.reason }));
+        json!({ "done": self.mode == Moving::Done, "release": self.devices.release.as_str(),
+                "devices": devices.collect::<Vec<_>>(), "leftOut": unfit.collect::<Vec<_>>(), "waiting": self.devices.waiting })
+    }
+
+    /// For people.
+    pub(super) fn text(&self) -> String {
+        let (mut moving, mut staying) = (String::new(), String::new());
+        let (mut moves, mut stays) = (0_usize, 0_usize);
+        for (arrival, outcome) in self.outcomes() {
+            let (text, count) = match outcome {
+                Outcome::Fated(Fate::Moves) => (&mut moving, &mut moves),
+                _ => (&mut staying, &mut stays),
+            };
+            *count += 1;
+            device(text, arrival);
+            if let Some(reason) = outcome.reason() {
+                line(text, "because", reason);
+            }
+        }
+        for unfit in &self.devices.unfit {
+            stays += 1;
+            let _ = writeln!(staying, "\n  {}", unfit.id);
+            line(&mut staying, "because", &unfit.reason);
+        }
+        let release = self.devices.release.as_str();
+        let word = if self.mode == Moving::Done { "Imported" } else { "Would be imported" };
+        let mut text = format!("{word} from OpenClaw {release} ({moves})\n{moving}\nNot imported ({stays})\n{staying}");
+        if self.devices.waiting > 0 {
+            let waiting = self.devices.waiting;
+            let _ = writeln!(text, "\nDevices that wait there for approval: {waiting}. They ask again here.");
+        }
+        text
+    }
+}
+
+fn device(text: &mut String, arrival: &Arrival) {
+    let (device, profile) = (&arrival.device, &arrival.device.profile);
+    let _ = writeln!(text, "\n  {}", device.id());
+    if let Some(label) = &device.label {
+        line(text, "name", label);
+    }
+    let names = [profile.display_name.as_deref(), Some(profile.platform.as_str()), Some(profile.client_id.as_str())];
+    line(text, "device", &names.into_iter().flatten().collect::<Vec<_>>().join(" · "));
+    for grant in &device.grants {
+        let scopes: Vec<_> = grant.scopes.iter().map(|scope| scope.as_str()).collect();
+        let token = if grant.token.is_some() { ", with its token" } else { "" };
+        line(text, "may", &format!("{}: {}{token}", grant.role, scopes.join(", ")));
+    }
+    for loss in &arrival.losses {
+        line(text, "but", &format!("{}: {}", loss.role, loss.why));
+    }
+    let via = arrival.via.as_deref().unwrap_or("not written down");
+    let from = arrival.from.map(|from| format!(", last from {from}")).unwrap_or_default();
+    line(text, "approved", &format!("{via}{from}"));
+}
+
+fn line(text: &mut String, label: &str, value: &str) {
+    let _ = writeln!(text, "    {label:<11}{value}");
+}
