@@ -211,7 +211,7 @@ mod tests {
         let token = grant.token.unwrap();
         assert_eq!((token.fingerprint, token.issuer), (Fingerprint::of(b"token"), issuer()));
         assert_eq!(grant.scopes, [Scope::READ].into_iter().collect());
-        assert_eq!((paired.approved_via, paired.approved_at, paired.last_seen_at), (ApprovedVia::Import, NOW, None));
+        assert_eq!((&paired.approved_via, paired.approved_at, paired.last_seen_at), (&ApprovedVia::Import, NOW, None));
         assert_eq!((paired.created_at, token.created_at), (UnixMillis(1), NOW), "no date lies in the future");
         let next = Generation::of(&Fingerprint::of(b"the next secret"));
         assert!(!token.issuer.holds(next), "a new secret voids it");
