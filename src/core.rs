@@ -269,6 +269,7 @@ impl Core {
                 tokio::task::spawn_blocking(move || source.rotate()).await.map_err(|_| CoreError::Stopped)??;
             core.secret.store(Arc::new(token.fingerprint()));
             core.setups.void();
+            core.throttle().forget_known();
             core.registry.end(&Failure::AuthChanged, |peer| matches!(peer.arrival.issuer, Issuer::Gateway(_)));
             info!("gateway token rotated");
             Ok(token)

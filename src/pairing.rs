@@ -4,6 +4,7 @@
 //! or admitted with exactly what it was granted. Nothing here reads a clock, a disk or a socket: what is known of
 //! one device, one event and `now` go in; the changes to make durable and the outcome come out.
 
+pub mod acquaintances;
 pub mod approval;
 pub mod caller;
 pub mod credential;
@@ -11,6 +12,7 @@ pub mod device;
 pub mod metadata;
 pub mod moved;
 pub mod paired;
+pub mod queue;
 pub mod request;
 pub mod rule;
 pub mod setup;

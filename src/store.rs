@@ -38,14 +38,13 @@ use crate::base::clock::Clock;
 use crate::base::clock::UnixMillis;
 use crate::base::limits::AUDIT_ENTRIES_DROPPED;
 use crate::base::limits::AUDIT_ENTRIES_MAX;
-use crate::pairing::caller::CallerKey;
 use crate::pairing::device::DeviceId;
 use crate::pairing::paired::PairedDevice;
+use crate::pairing::queue::Queue;
 use crate::pairing::request::PendingRequest;
 use crate::pairing::request::RequestId;
 use crate::pairing::step::Change;
 use crate::pairing::step::Known;
-use crate::pairing::step::Waiting;
 use crate::protocol::scope::Role;
 use crate::store::counts::Counts;
 use crate::store::head::HeadFile;
@@ -99,18 +98,18 @@ impl Store {
         file::judge(path).await
     }
 
-    /// What is known of `device`, as `caller` meets it.
+    /// What is known of `device`, to whoever may have it wait.
     ///
     /// # Errors
     /// [`StoreError`]; never an empty answer in its place.
-    pub async fn known(&self, device: &DeviceId, caller: &CallerKey, now: UnixMillis) -> Result<Known, StoreError> {
+    pub async fn known(&self, device: &DeviceId, now: UnixMillis) -> Result<Known, StoreError> {
         let mut connection = self.connection.lock().await;
         let moment = self.clock.moment();
         let found = async {
             Ok(Known {
                 device: devices::load(&mut connection, device).await?,
                 requests: requests::of_device(&mut connection, device, &moment).await?,
-                waiting: requests::waiting(&mut connection, caller, now, &moment).await?,
+                waiting: requests::waiting(&mut connection, now, &moment).await?,
                 removed: false,
             })
         };
@@ -138,7 +137,7 @@ impl Store {
             Ok(Known {
                 device: devices::load(&mut connection, device).await?,
                 requests: requests::of_device(&mut connection, device, &moment).await?,
-                waiting: Waiting::default(),
+                waiting: Queue::default(),
                 removed: false,
             })
         };

@@ -3,6 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 use std::time::Instant;
 use std::time::UNIX_EPOCH;
 
@@ -77,6 +78,23 @@ impl Moment {
     }
 }
 
+/// For how long this machine has been up, asleep or not: the time of windows that are kept in memory alone.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Uptime(Duration);
+
+impl Uptime {
+    /// From `earlier` to this; nothing if that was later.
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// This and `more`.
+    #[must_use]
+    pub fn plus(self, more: Duration) -> Self {
+        Self(self.0.saturating_add(more))
+    }
+}
+
 /// Where `now` comes from. Clones are one clock.
 #[derive(Clone, Debug)]
 pub struct Clock {
@@ -131,11 +149,19 @@ impl Clock {
 
     /// This moment on both clocks.
     pub fn moment(&self) -> Moment {
-        let uptime = match &self.source {
+        Moment { wall: self.now(), uptime: self.uptime_millis(), boot: Arc::clone(&self.boot) }
+    }
+
+    /// For how long this machine has been up.
+    pub fn uptime(&self) -> Uptime {
+        Uptime(Duration::from_millis(u64::try_from(self.uptime_millis()).unwrap_or_default()))
+    }
+
+    fn uptime_millis(&self) -> i64 {
+        match &self.source {
             Source::Fixed(fixed) => fixed.1.load(Ordering::SeqCst),
             Source::System(_) => uptime_millis(),
-        };
-        Moment { wall: self.now(), uptime, boot: Arc::clone(&self.boot) }
+        }
     }
 
     /// The time now.

@@ -9,6 +9,7 @@ mod log;
 mod metrics;
 mod pairing;
 mod store;
+mod strangers;
 
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ pub use log::*;
 pub use metrics::*;
 pub use pairing::*;
 pub use store::*;
+pub use strangers::*;
 
 // ---- Connections -------------------------------------------------------------------------
 
@@ -319,28 +321,10 @@ pub const DECISION_OTHERS_MAX: usize = 8;
 pub const PENDING_LIFE_SECONDS: u64 = 300;
 /// Two readings of one moment differ by this much at most, for rounding.
 pub const MOMENT_ROUNDING_MS: i64 = 10;
-/// Pending requests in total.
-pub const PENDING_MAX: usize = 50;
-/// Pending requests from one IPv4 address or IPv6 /64.
-pub const PENDING_PER_CLIENT_MAX: usize = 8;
-/// Of [`PENDING_MAX`], kept for callers from this machine's own networks and for devices already paired.
-pub const PENDING_RESERVE: usize = 10;
 /// A device's last sight is written down at most this often.
 pub const SEEN_PERIOD_MS: i64 = 300_000;
 /// A request that was seen more than this ahead of now counts as expired: its time cannot be known.
 pub const CLOCK_BACK_MS_MAX: i64 = 5_000;
-/// Wrong secrets from one client within [`FAILURE_WINDOW`] before it is locked out.
-pub const FAILURES_MAX: u32 = 10;
-/// The window in which wrong secrets are counted.
-pub const FAILURE_WINDOW: Duration = Duration::from_secs(60);
-/// How long a client that guessed too often is refused.
-pub const LOCKOUT: Duration = Duration::from_secs(300);
-/// The table of failures is swept at most this often.
-pub const FAILURE_SWEEP_PERIOD: Duration = Duration::from_secs(1);
-/// Wrong secrets within [`FAILURE_WINDOW`] from all those together for whom no place is left in the table.
-pub const FAILURES_OVERFLOW_MAX: u32 = 100;
-/// Clients whose wrong secrets are remembered.
-pub const FAILURE_CLIENTS_MAX: usize = 10_000;
 
 // ---- People ------------------------------------------------------------------------------
 

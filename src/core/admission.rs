@@ -3,8 +3,6 @@
 //! Counted by the client that the assertion names, so that a shared proxy does not make strangers of one another.
 
 use std::collections::HashMap;
-use std::collections::HashSet;
-use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -15,7 +13,6 @@ use std::sync::PoisonError;
 use http::HeaderMap;
 use http::header::ORIGIN;
 
-use crate::base::limits::CLIENTS_ADMITTED_MAX;
 use crate::base::limits::SOCKETS_BEFORE_HELLO_MAX;
 use crate::base::limits::SOCKETS_BEFORE_HELLO_PER_CLIENT_MAX;
 use crate::base::limits::SOCKETS_BEFORE_HELLO_PER_SITE_MAX;
@@ -24,6 +21,7 @@ use crate::decisions::Case;
 use crate::identity::claims::Assertion;
 use crate::identity::verifier::Verified;
 use crate::net::addr::SiteKey;
+use crate::pairing::acquaintances::Acquaintances;
 use crate::pairing::caller::CallerKey;
 use crate::pairing::step::Page;
 
@@ -78,13 +76,14 @@ struct Waiting {
     seats: HashMap<CallerKey, usize>,
     sites: HashMap<SiteKey, usize>,
     all: usize,
-    admitted: Admitted,
+    /// The clients that had `hello-ok`.
+    admitted: Acquaintances,
 }
 
 impl Waiting {
     /// Takes a place, if there is one. The total never keeps the owner out, nor do strangers those who were here before.
     fn enter(&mut self, seat: CallerKey) -> bool {
-        let known = seat.is_local() || self.admitted.clients.contains(&seat);
+        let known = seat.is_local() || self.admitted.include(&seat);
         let reserve = if known { 0 } else { SOCKETS_BEFORE_HELLO_RESERVE };
         let all_max = SOCKETS_BEFORE_HELLO_MAX.saturating_sub(reserve);
         let of_client = self.seats.get(&seat).copied().unwrap_or_default();
@@ -116,27 +115,6 @@ fn give_back<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: K) {
         match entry.get().checked_sub(1) {
             None | Some(0) => drop(entry.remove()),
             Some(left) => *entry.get_mut() = left,
-        }
-    }
-}
-
-/// The clients that had `hello-ok` in this process's life, the latest ones. No stranger gets in here.
-#[derive(Debug, Default)]
-struct Admitted {
-    clients: HashSet<CallerKey>,
-    order: VecDeque<CallerKey>,
-}
-
-impl Admitted {
-    fn add(&mut self, client: CallerKey) {
-        if !self.clients.insert(client) {
-            return;
-        }
-        self.order.push_back(client);
-        if self.order.len() > CLIENTS_ADMITTED_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.clients.remove(&oldest);
         }
     }
 }
@@ -223,16 +201,6 @@ mod tests {
         }
         assert!(!waiting.enter(tunnel));
         assert!(waiting.enter(CallerKey::owner()));
-    }
-
-    #[test]
-    fn the_clients_remembered_are_the_latest() {
-        let mut admitted = Admitted::default();
-        let client = |number: u32| CallerKey::stranger(Ipv4Addr::from_bits(number));
-        let most = u32::try_from(CLIENTS_ADMITTED_MAX).unwrap();
-        (0..=most).for_each(|number| admitted.add(client(number)));
-        assert_eq!((admitted.clients.len(), admitted.order.len()), (CLIENTS_ADMITTED_MAX, CLIENTS_ADMITTED_MAX));
-        assert!(!admitted.clients.contains(&client(0)) && admitted.clients.contains(&client(most)));
     }
 
     fn address(text: &str) -> CallerKey {

@@ -25,9 +25,7 @@ use crate::core::registry::Registered;
 use crate::core::setups::Handover;
 use crate::decisions;
 use crate::identity::claims::Assertion;
-use crate::identity::claims::OriginClaim;
 use crate::identity::verifier::Verified;
-use crate::pairing::caller::CallerKey;
 use crate::pairing::credential::Shared;
 use crate::pairing::device::DeviceId;
 use crate::pairing::device::Proof;
@@ -141,12 +139,12 @@ impl Inner {
         };
         let rules = self.rules.load_full();
         let known = match proof {
-            Proof::Proven(device) => self.known_by(&device.id(), &claims.origin, &rules, now).await?,
+            Proof::Proven(device) => self.known_by(&device.id(), &rules, now).await?,
             Proof::Absent | Proof::Refused(_) => Known::default(),
         };
         let subject = Subject::of(&claims.origin, &proof, known.device.as_ref());
         let (fresh, gateway) = (Fresh::random()?, self.secret.load());
-        let (shared, reservation) = self.throttle().judge(subject, &connect.auth, &gateway, Instant::now());
+        let (shared, reservation) = self.throttle().judge(subject, &connect.auth, &gateway, self.clock.uptime());
         let offer = self.offer(&connect, device, shared);
         let (origin, identity, generation) = (&claims.origin, claims.idn.as_ref(), Generation::of(&gateway));
         let rules = &*rules;
@@ -154,7 +152,7 @@ impl Inner {
             Attempt { connect: &connect, origin, identity, rules, page, proof, shared, offer, generation, fresh };
         let Step { changes, notices, outcome } = step::connect(&known, attempt, now);
         if let Some(reservation) = reservation {
-            self.throttle().settle(reservation, outcome.verdict, Instant::now());
+            self.throttle().settle(reservation, outcome.verdict, self.clock.uptime());
         }
         let act = Act { name: "connect", actor: actor(claims), connection: Some(claims.cid.clone()), at: now };
         self.commit(&changes, &act).await?;
@@ -180,14 +178,8 @@ impl Inner {
     }
 
     /// What is known of `device`; whether it was removed once, if that could make a difference.
-    async fn known_by(
-        &self,
-        device: &DeviceId,
-        origin: &OriginClaim,
-        rules: &Rules,
-        now: UnixMillis,
-    ) -> Result<Known, StoreError> {
-        let known = self.store.known(device, &CallerKey::of(origin), now).await?;
+    async fn known_by(&self, device: &DeviceId, rules: &Rules, now: UnixMillis) -> Result<Known, StoreError> {
+        let known = self.store.known(device, now).await?;
         let removed = !rules.is_empty() && known.device.is_none() && self.store.was_removed(device).await?;
         Ok(Known { removed, ..known })
     }

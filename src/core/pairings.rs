@@ -17,11 +17,12 @@ use crate::base::secret::Secret;
 use crate::core::Inner;
 use crate::core::registry::Peer;
 use crate::pairing::approval::Approver;
-use crate::pairing::caller::CallerKey;
 use crate::pairing::device::DeviceId;
 use crate::pairing::paired::Issuer;
 use crate::pairing::paired::PairedDevice;
+use crate::pairing::queue;
 use crate::pairing::request::Digest;
+use crate::pairing::request::PendingRequest;
 use crate::pairing::request::RequestId;
 use crate::pairing::shown::Attendance;
 use crate::pairing::step;
@@ -43,7 +44,7 @@ pub struct Pairings {
 /// What waits and what is paired, as the gateway's clients read it.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Listing {
-    /// Pending requests, the newest first.
+    /// Pending requests, those that are likely the owner's own first.
     pub pending: Vec<Value>,
     /// Paired devices, the last approved first.
     pub paired: Vec<Value>,
@@ -108,14 +109,15 @@ impl Pairings {
             approver.needs_pairing()?;
             let requests = core.store.requests().await.map_err(internal)?;
             let devices = core.store.devices().await.map_err(internal)?;
-            let pending = requests.iter().filter(|request| !request.is_expired(now));
-            let pending = pending.filter(|request| approver.sees(&request.device())).map(|request| request.shown());
+            let is_due = |request: &PendingRequest| !request.is_expired(now) && approver.sees(&request.device());
+            let mut pending: Vec<PendingRequest> = requests.into_iter().filter(is_due).collect();
+            queue::put_in_order(&mut pending);
             let connected = core.registry.devices();
             let paired = devices.iter().filter(|device| approver.sees(&device.id())).map(|device| {
                 let here = connected.contains(&device.id());
                 device.shown(if here { Attendance::Here } else { Attendance::Away })
             });
-            Ok(Listing { pending: pending.collect(), paired: paired.collect() })
+            Ok(Listing { pending: pending.iter().map(PendingRequest::shown).collect(), paired: paired.collect() })
         });
         visit.await.unwrap_or(Err(CallError::Internal))
     }
@@ -265,8 +267,7 @@ impl Pairings {
             let _desk = core.desk().await;
             let (approver, now) = (by.approver(&core).await?, core.clock.now());
             let Approver::Session { scopes: holds, .. } = &approver else { return Err(CallError::SessionEnded) };
-            let caller = CallerKey::of(&origin);
-            let known = core.store.known(&device, &caller, now).await.map_err(internal)?;
+            let known = core.store.known(&device, now).await.map_err(internal)?;
             let fresh = RequestId::random();
             let upgrade = Upgrade { device, holds, asked: &asked, origin: &origin, fresh };
             let step = step::request_upgrade(&known, upgrade, now);

@@ -52,6 +52,34 @@ impl ClientKey {
     }
 }
 
+impl ClientKey {
+    /// The IPv6 /56 it lies in.
+    pub fn household(self) -> Option<HouseholdKey> {
+        match self.0 {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(ip) => Some(HouseholdKey(ip.to_bits() >> 72)),
+        }
+    }
+}
+
+/// An IPv6 /56: what providers give a home (RFC 6177 §2), with 256 [`ClientKey`]s in it.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct HouseholdKey(u128);
+
+impl fmt::Display for HouseholdKey {
+    /// `2001:db8:0:100::/56`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/56", Ipv6Addr::from_bits(self.0 << 72))
+    }
+}
+
+impl fmt::Display for SiteKey {
+    /// `2001:db8::/48`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/48", Ipv6Addr::from_bits(self.0 << 80))
+    }
+}
+
 /// An IPv6 /48: the most that one customer gets (RFC 6177), with 65536 [`ClientKey`]s in it.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct SiteKey(u128);
@@ -84,5 +112,18 @@ mod tests {
         assert_eq!(key("::ffff:192.0.2.1"), key("192.0.2.1"));
         assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
         assert_eq!(key("2001:db8::1").to_string(), "2001:db8::/64");
+    }
+
+    #[test]
+    fn one_customers_networks_are_one_household_and_one_site() {
+        let key = |ip: &str| ClientKey::of(ip.parse().unwrap());
+        let here = key("2001:db8:7:1ff::1");
+        assert_eq!(here.household(), key("2001:db8:7:100::1").household());
+        assert_ne!(here.household(), key("2001:db8:7:200::1").household());
+        assert_eq!(here.site(), key("2001:db8:7:ff00::1").site());
+        assert_ne!(here.site(), key("2001:db8:8:1ff::1").site());
+        let names = (here.household().unwrap().to_string(), here.site().unwrap().to_string());
+        assert_eq!(names, ("2001:db8:7:100::/56".to_owned(), "2001:db8:7::/48".to_owned()));
+        assert_eq!((key("192.0.2.1").household(), key("::ffff:192.0.2.1").site()), (None, None));
     }
 }

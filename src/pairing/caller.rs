@@ -4,11 +4,12 @@ use std::fmt;
 
 use crate::identity::claims::OriginClaim;
 use crate::net::addr::ClientKey;
+use crate::net::addr::HouseholdKey;
 use crate::net::addr::SiteKey;
 
 /// Under whose quota a caller counts. The owner at this machine stands apart from a service, a tunnel or a proxy there:
 /// they have the same loopback address, and what strangers do behind it must not keep the owner out.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct CallerKey {
     client: ClientKey,
     local: bool,
@@ -23,6 +24,11 @@ impl CallerKey {
     /// Whether it is the owner's own, at this machine.
     pub fn is_local(&self) -> bool {
         self.local
+    }
+
+    /// The home's network that it lies in, where it is one of IPv6.
+    pub fn household(&self) -> Option<HouseholdKey> {
+        self.client.household().filter(|_| !self.local)
     }
 
     /// The network of the customer it belongs to, where there is one.

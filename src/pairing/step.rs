@@ -34,6 +34,7 @@ use crate::pairing::paired::ApprovedVia;
 use crate::pairing::paired::Generation;
 use crate::pairing::paired::Issuer;
 use crate::pairing::paired::PairedDevice;
+use crate::pairing::queue::Queue;
 use crate::pairing::request::PendingRequest;
 use crate::pairing::request::RequestId;
 use crate::pairing::rule::Effect;
@@ -54,19 +55,10 @@ pub struct Known {
     pub device: Option<PairedDevice>,
     /// Its own pending requests, at most one for each role.
     pub requests: Vec<PendingRequest>,
-    /// How many wait that are not expired: of all devices, and from this caller's client address.
-    pub waiting: Waiting,
+    /// All requests that wait now, of whichever device.
+    pub waiting: Queue,
     /// Whether it was removed once. Asked for only where a rule could approve it.
     pub removed: bool,
-}
-
-/// Numbers of pending requests.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Waiting {
-    /// Of all devices.
-    pub all: usize,
-    /// Of those that count as one caller with this one.
-    pub caller: usize,
 }
 
 /// A `connect` with everything that is judged about it.
@@ -181,6 +173,8 @@ pub enum Change {
 pub enum RequestEnd {
     /// Approved.
     Approved,
+    /// Another device needed its place.
+    Displaced,
     /// Its time was over.
     Expired,
     /// Rejected, or its device removed.

@@ -8,13 +8,16 @@ use crate::base::clock::UnixMillis;
 use crate::base::limits::CLOCK_BACK_MS_MAX;
 use crate::base::limits::MOMENT_ROUNDING_MS;
 use crate::base::limits::PENDING_LIFE_SECONDS;
+use crate::identity::claims::OriginClaim;
 use crate::pairing::caller::CallerKey;
 use crate::pairing::device::DeviceId;
 use crate::pairing::device::DevicePublicKey;
+use crate::pairing::queue::Queue;
+use crate::pairing::queue::Standing;
+use crate::pairing::queue::Waiter;
 use crate::pairing::request::PendingRequest;
 use crate::pairing::request::Repair;
 use crate::pairing::request::RequestId;
-use crate::pairing::step::Waiting;
 use crate::protocol::scope::Role;
 use crate::store::error::StoreError;
 use crate::store::row;
@@ -83,27 +86,40 @@ fn of(record: &Record, moment: &Moment) -> Result<PendingRequest, StoreError> {
     read(RequestRow::from_row(&record.head).map_err(StoreError::Query)?, moment)
 }
 
-/// How many wait now, by the rule of [`PendingRequest::is_expired`].
+/// Who waits now, by the rule of [`PendingRequest::is_expired`]. A few rows without their seals: what is decided by them is
+/// who may wait, and never who may enter.
 pub(super) async fn waiting(
     connection: &mut SqliteConnection,
-    caller: &CallerKey,
     now: UnixMillis,
     moment: &Moment,
-) -> Result<Waiting, StoreError> {
+) -> Result<Queue, StoreError> {
     let uptime = moment.uptime_at(now);
-    let (all, here): (i64, i64) = sqlx::query_as(
-        "SELECT COUNT(*), COALESCE(SUM(CASE WHEN client = $1 THEN 1 ELSE 0 END), 0)
-         FROM requests WHERE boot = $2 AND refreshed_uptime > $3 AND refreshed_uptime <= $4",
+    let rows: Vec<(String, String, String, i64, i64)> = sqlx::query_as(
+        "SELECT request_id, device_id, origin, repair, created_at
+         FROM requests WHERE boot = $1 AND refreshed_uptime > $2 AND refreshed_uptime <= $3",
     )
-    .bind(caller.to_string())
     .bind(moment.boot.as_ref())
     .bind(uptime.saturating_sub(life()))
     .bind(uptime.saturating_add(CLOCK_BACK_MS_MAX))
-    .fetch_one(connection)
+    .fetch_all(connection)
     .await
     .map_err(StoreError::Query)?;
-    let count = |number| usize::try_from(number).unwrap_or(usize::MAX);
-    Ok(Waiting { all: count(all), caller: count(here) })
+    // One that cannot be read is nobody's to approve; it must not keep paired devices out.
+    let waiters = rows.into_iter().filter_map(|(request, device, origin, repair, created_at)| {
+        let origin: OriginClaim = row::read(&origin)?;
+        Some(Waiter {
+            request: request.parse().ok()?,
+            device: device.parse().ok()?,
+            caller: CallerKey::of(&origin),
+            standing: Standing::of(&origin, repair_of(repair)),
+            created_at: UnixMillis(created_at),
+        })
+    });
+    Ok(waiters.collect())
+}
+
+fn repair_of(column: i64) -> Repair {
+    if column == 0 { Repair::No } else { Repair::Yes }
 }
 
 /// Writes a request as it is now.
@@ -178,7 +194,7 @@ fn read(found: RequestRow, moment: &Moment) -> Result<PendingRequest, StoreError
         role: Role::parse(&found.role).ok_or(bad("role"))?,
         scopes: row::read(&found.scopes).ok_or(bad("scopes"))?,
         origin: row::read(&found.origin).ok_or(bad("origin"))?,
-        repair: if found.repair == 0 { Repair::No } else { Repair::Yes },
+        repair: repair_of(found.repair),
         created_at: UnixMillis(found.created_at),
         refreshed_at: refreshed_at(&found, moment),
     })

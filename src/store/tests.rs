@@ -17,6 +17,7 @@ mod windows;
 
 use super::testing::*;
 use super::*;
+use crate::pairing::queue::Waiter;
 use crate::pairing::step::RequestEnd;
 
 #[tokio::test]
@@ -28,9 +29,9 @@ async fn what_is_committed_is_read_back_exactly_also_by_the_next_process() {
     let store = Store::open(&file(&folder)).await.unwrap();
     assert_eq!(store.devices().await.unwrap(), std::slice::from_ref(&device));
     assert_eq!(store.requests().await.unwrap(), std::slice::from_ref(&request));
-    let known = store.known(&device.id(), &request.caller(), NOW).await.unwrap();
+    let known = store.known(&device.id(), NOW).await.unwrap();
     assert_eq!((known.device, known.requests.len()), (Some(device), 0));
-    assert_eq!(known.waiting, Waiting { all: 1, caller: 1 });
+    assert_eq!(known.waiting, [Waiter::of(&request)].into_iter().collect::<Queue>());
     assert_eq!(store.request(&request.id).await.unwrap(), Some(request.clone()));
     let end = Change::DropRequest { id: request.id, end: RequestEnd::Rejected };
     store.commit(&[end, Change::DropDevice(known_id(1))], &act("test")).await.unwrap();
@@ -45,7 +46,7 @@ async fn only_what_is_not_expired_counts_as_waiting() {
     store.commit(&[Change::PutRequest(Box::new(request.clone()))], &act("test")).await.unwrap();
     for ahead in [-6_000, -5_000, 0, 299_999, 300_000] {
         let now = NOW.plus(ahead);
-        let waiting = store.known(&request.device(), &request.caller(), now).await.unwrap().waiting.all;
+        let waiting = store.known(&request.device(), now).await.unwrap().waiting.len();
         assert_eq!(waiting == 0, request.is_expired(now), "{ahead} ms later");
     }
 }

@@ -94,7 +94,8 @@ async fn told(
                 json!({ "status": "approved", "requestId": id, "deviceToken": fresh.expose(), "scopes": scopes }),
             );
         }
-        RequestEnd::Expired => "expired",
+        // As if its time were over: it may be asked for again.
+        RequestEnd::Displaced | RequestEnd::Expired => "expired",
         RequestEnd::Rejected | RequestEnd::Superseded => "rejected",
     };
     Ok(json!({ "status": status, "requestId": id }))

@@ -1,16 +1,12 @@
 //! Waiting for a person: one request for each device and role, under one id as long as it says one thing.
 
 use crate::base::clock::UnixMillis;
-use crate::base::limits::PENDING_MAX;
-use crate::base::limits::PENDING_PER_CLIENT_MAX;
-use crate::base::limits::PENDING_RESERVE;
 use crate::base::limits::SCOPES_MAX;
 use crate::identity::claims::OriginClaim;
-use crate::origin::Class;
-use crate::pairing::caller::CallerKey;
 use crate::pairing::device::DevicePublicKey;
 use crate::pairing::paired::PairedDevice;
 use crate::pairing::paired::Profile;
+use crate::pairing::queue::Waiter;
 use crate::pairing::request::PendingRequest;
 use crate::pairing::request::Repair;
 use crate::pairing::request::RequestId;
@@ -74,8 +70,14 @@ pub(super) fn wait(
             }
         }
         _ => {
-            if let Some(limit) = full(known, living, paired, origin) {
-                return Step::unchanged(Err(limit));
+            let replaced: Vec<RequestId> = own.iter().map(|old| old.id).collect();
+            let displaced = match known.waiting.place(&Waiter::of(&request), &replaced, now) {
+                Ok(displaced) => displaced,
+                Err(limit) => return Step::unchanged(Err(limit)),
+            };
+            if let Some(Waiter { request: id, device, .. }) = displaced {
+                changes.push(Change::DropRequest { id, end: RequestEnd::Displaced });
+                notices.push(Notice::Resolved { request: id, device, decision: Decision::Rejected });
             }
             for old in own {
                 replace(&mut changes, &mut notices, old, now);
@@ -105,25 +107,4 @@ pub(super) fn replace(changes: &mut Vec<Change>, notices: &mut Vec<Notice>, old:
     let end = if old.is_expired(now) { RequestEnd::Expired } else { RequestEnd::Superseded };
     changes.push(Change::DropRequest { id: old.id, end });
     notices.push(Notice::Resolved { request: old.id, device: old.device(), decision: Decision::Rejected });
-}
-
-/// Whether no further request may wait. One that takes another's place needs no new one in all, but may be
-/// the first from its address. Some places are kept for the owner's own networks and for known devices.
-fn full(
-    known: &Known,
-    living: Option<&PendingRequest>,
-    paired: Option<&PairedDevice>,
-    origin: &OriginClaim,
-) -> Option<PendingLimit> {
-    let near = matches!(origin.class, Class::Local | Class::Private | Class::Tailnet);
-    let places = if near || paired.is_some() { PENDING_MAX } else { PENDING_MAX - PENDING_RESERVE };
-    let caller = CallerKey::of(origin);
-    let replaced_here = living.is_some_and(|living| living.caller() == caller);
-    if living.is_none() && known.waiting.all >= places {
-        Some(PendingLimit::All)
-    } else if !replaced_here && known.waiting.caller >= PENDING_PER_CLIENT_MAX {
-        Some(PendingLimit::Client)
-    } else {
-        None
-    }
 }

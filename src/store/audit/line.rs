@@ -38,6 +38,7 @@ pub(in crate::store) fn of(change: &Change, ended: Option<&PendingRequest>) -> O
 fn name(end: RequestEnd) -> &'static str {
     match end {
         RequestEnd::Approved => "request.approved",
+        RequestEnd::Displaced => "request.displaced",
         RequestEnd::Expired => "request.expired",
         RequestEnd::Rejected => "request.rejected",
         RequestEnd::Superseded => "request.superseded",

@@ -3,6 +3,7 @@
 use super::scene::Caller;
 use super::scene::Memory;
 use super::scene::START;
+use super::scene::newcomers;
 use super::scene::owner;
 use super::scene::public;
 use super::scene::stranger;
@@ -35,7 +36,7 @@ fn another_machine_under_the_same_key_waits_until_it_is_seen() {
     assert_eq!(told(&memory.connect(&stranger(), START)), "hello operator.read", "the machine that was approved");
     let request = waiting(&memory);
     assert_eq!(request.profile.platform, "windows");
-    let step = approve(&memory.known(request.device(), None, START), request.id, None, &Approver::Owner, START);
+    let step = approve(&memory.known(request.device(), START), request.id, None, &Approver::Owner, START);
     memory.apply(&step.changes);
     assert_eq!(told(&memory.connect(&moved, START)), "hello operator.read");
     assert_eq!(told(&memory.connect(&stranger(), START)), CHANGED);
@@ -75,7 +76,7 @@ fn a_session_asks_for_more_and_a_person_decides() {
         let asked: Scopes = asked.iter().map(|scope| Scope::parse(scope).unwrap()).collect();
         let holds = Scopes::from_iter([Scope::READ]);
         let (holds, asked, fresh) = (&holds, &asked, RequestId::random());
-        request_upgrade(&memory.known(id, None, START), Upgrade { device, holds, asked, origin: &origin, fresh }, START)
+        request_upgrade(&memory.known(id, START), Upgrade { device, holds, asked, origin: &origin, fresh }, START)
     };
     for (asked, device, refused) in [
         (&["operator.write", "node.exec"][..], id, CallError::UpgradeScopeUnknown),
@@ -97,10 +98,10 @@ fn a_session_asks_for_more_and_a_person_decides() {
     );
     memory.apply(&step.changes);
     let request = waiting(&memory);
-    let step = approve(&memory.known(id, None, START), request.id, None, &Approver::Owner, START);
+    let step = approve(&memory.known(id, START), request.id, None, &Approver::Owner, START);
     memory.apply(&step.changes);
     let asked = Caller { scopes: vec!["operator.write", "operator.approvals"], ..stranger() };
     assert!(memory.connect(&asked, START).outcome.outcome.is_ok());
-    memory.crowd = (crate::base::limits::PENDING_MAX, 0);
+    memory.crowd = newcomers("private", crate::base::limits::PENDING_MAX, START);
     assert_eq!(ask(&memory, &["operator.pairing", "operator.read"], id).outcome, Err(CallError::UpgradeUnavailable));
 }

@@ -73,7 +73,7 @@ fn nobody_grants_what_they_do_not_hold() {
         let mut memory = Memory::default();
         memory.connect(&caller, START);
         let request = request(&memory);
-        let step = approve(&memory.known(id(1), None, START), request.id, None, by, START);
+        let step = approve(&memory.known(id(1), START), request.id, None, by, START);
         assert_eq!(step.changes.is_empty() && step.notices.is_empty(), refused.is_some(), "{name}");
         match step.outcome {
             Err(error) => assert_eq!(Some(error), refused, "{name}"),
@@ -93,7 +93,7 @@ fn an_approval_is_for_what_was_shown() {
     let shown = request(&memory);
     memory.connect(&Caller { scopes: vec!["operator.admin"], ..stranger() }, START);
     let now = request(&memory);
-    let known = memory.known(id(1), None, START);
+    let known = memory.known(id(1), START);
     let by = |request, digest| approve(&known, request, digest, &Approver::Owner, START).outcome.map(drop);
     assert_eq!(by(shown.id, Some(shown.digest())), Err(CallError::RequestUnknown));
     assert_eq!(by(now.id, Some(shown.digest())), Err(CallError::DigestMismatch));
@@ -106,7 +106,7 @@ fn a_request_is_approved_once_and_not_after_its_time() {
     memory.connect(&stranger(), START);
     let request = request(&memory);
     let late = START.plus(300_000);
-    let known = memory.known(id(1), None, START);
+    let known = memory.known(id(1), START);
     let unknown = |outcome: Result<(), CallError>| assert_eq!(outcome, Err(CallError::RequestUnknown));
     unknown(approve(&known, request.id, None, &Approver::Owner, late).outcome.map(drop));
     unknown(approve(&known, RequestId::random(), None, &Approver::Owner, START).outcome.map(drop));
@@ -114,7 +114,7 @@ fn a_request_is_approved_once_and_not_after_its_time() {
     let told = Notice::Resolved { request: request.id, device: id(1), decision: Decision::Approved };
     assert_eq!(step.notices, [told]);
     memory.apply(&step.changes);
-    let known = memory.known(id(1), None, START);
+    let known = memory.known(id(1), START);
     unknown(approve(&known, request.id, None, &Approver::Owner, START).outcome.map(drop));
     unknown(reject(&known, request.id, &Approver::Owner, START).outcome.map(drop));
 }
@@ -125,7 +125,7 @@ fn an_approval_adds_to_what_the_device_had() {
     memory.connect(&owner(), START);
     let token = memory.devices[&id(1)].grants[&Role::Operator].token;
     memory.connect(&Caller { scopes: vec!["operator.pairing"], ..stranger() }, START);
-    let step = approve(&memory.known(id(1), None, START), request(&memory).id, None, &Approver::Owner, START);
+    let step = approve(&memory.known(id(1), START), request(&memory).id, None, &Approver::Owner, START);
     let grant = &step.outcome.unwrap().grants[&Role::Operator];
     assert_eq!(grant.scopes, Scopes::from_iter([Scope::PAIRING, Scope::READ]));
     assert_eq!(grant.token, token);
@@ -136,7 +136,7 @@ fn rejecting_ends_a_request_and_nothing_else() {
     let mut memory = Memory::default();
     memory.connect(&stranger(), START);
     let request = request(&memory);
-    let known = memory.known(id(1), None, START);
+    let known = memory.known(id(1), START);
     let by = session(Some(9), &[Scope::PAIRING]);
     assert_eq!(reject(&known, request.id, &by, START).outcome, Err(CallError::RejectionDenied));
     let by = session(Some(9), &[Scope::ADMIN]);
@@ -150,7 +150,7 @@ fn removing_forgets_everything_and_closes_the_sockets() {
     let mut memory = Memory::default();
     memory.connect(&owner(), START);
     memory.connect(&Caller { scopes: vec!["operator.admin"], ..stranger() }, START);
-    let known = memory.known(id(1), None, START);
+    let known = memory.known(id(1), START);
     for (by, refused) in [
         (session(Some(9), &[Scope::PAIRING]), CallError::RemovalDenied),
         (session(Some(1), &[Scope::READ]), CallError::ScopeMissing(Scope::PAIRING)),
@@ -169,7 +169,7 @@ fn a_rotated_token_goes_to_the_device_itself_only() {
     let fresh = || Secret::new("fresh".to_owned());
     let mut memory = Memory::default();
     memory.connect(&owner(), START);
-    let known = memory.known(id(1), None, START);
+    let known = memory.known(id(1), START);
     let own = session(Some(1), &[Scope::READ, Scope::PAIRING]);
     for (by, delivered) in [(own, true), (Approver::Owner, false), (session(Some(9), &[Scope::ADMIN]), false)] {
         let step = rotate(&known, id(1), Role::Operator, None, &by, fresh(), START);
@@ -188,7 +188,7 @@ fn a_rotated_token_goes_to_the_device_itself_only() {
 fn rotating_narrows_and_never_widens() {
     let mut memory = Memory::default();
     memory.connect(&Caller { scopes: vec!["operator.write"], ..owner() }, START);
-    let known = memory.known(id(1), None, START);
+    let known = memory.known(id(1), START);
     let reader = session(None, &[Scope::READ, Scope::PAIRING]);
     let [read, write, admin] = [Scope::READ, Scope::WRITE, Scope::ADMIN].map(|scope| Scopes::from_iter([scope]));
     for (device, role, scopes, by, refused) in [
@@ -218,7 +218,7 @@ fn rotating_narrows_and_never_widens() {
 fn revoking_takes_the_grant_and_the_token_and_closes_the_sockets() {
     let mut memory = Memory::default();
     memory.connect(&owner(), START);
-    let known = memory.known(id(1), None, START);
+    let known = memory.known(id(1), START);
     for (device, role, by, refused) in [
         (2, Role::Operator, Approver::Owner, CallError::TokenRevocationDenied),
         (1, Role::Node, Approver::Owner, CallError::TokenRevocationDenied),
@@ -232,7 +232,7 @@ fn revoking_takes_the_grant_and_the_token_and_closes_the_sockets() {
     memory.apply(&step.changes);
     let device = &memory.devices[&id(1)];
     assert!(device.living_grant(Role::Operator).is_none() && device.grants[&Role::Operator].token.is_none());
-    let known = memory.known(id(1), None, START);
+    let known = memory.known(id(1), START);
     assert_eq!(
         revoke(&known, id(1), Role::Operator, &Approver::Owner, START).outcome.unwrap_err(),
         CallError::TokenRevocationDenied

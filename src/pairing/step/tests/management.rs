@@ -37,7 +37,7 @@ fn a_name_is_the_persons_and_changes_nothing_else() {
     let mut memory = Memory::default();
     memory.connect(&owner(), START);
     let before = memory.devices[&id(1)].clone();
-    let step = rename(&memory.known(id(1), None, START), id(1), "Ann", &Approver::Owner);
+    let step = rename(&memory.known(id(1), START), id(1), "Ann", &Approver::Owner);
     assert_eq!((step.outcome, &step.notices[..]), (Ok(()), &[Notice::Changed(id(1))][..]));
     memory.apply(&step.changes);
     let mut named = before;
@@ -54,17 +54,17 @@ fn a_device_without_admin_manages_itself_and_is_told_nothing_of_others() {
     let deaf = session(Some(1), &[Scope::WRITE]);
     // A device that exists and one that does not are the same to whoever may not manage it.
     for device in [1, 2] {
-        let known = memory.known(id(device), None, START);
+        let known = memory.known(id(device), START);
         let renamed = |by| rename(&known, id(device), "x", by).outcome.err();
         let removed = |by| remove(&known, id(device), by).outcome.err();
         assert_eq!((renamed(&other), removed(&other)), (Some(CallError::RenameDenied), Some(CallError::RemovalDenied)));
         let missing = CallError::ScopeMissing(Scope::PAIRING);
         assert_eq!((renamed(&deaf), removed(&deaf)), (Some(missing.clone()), Some(missing)));
     }
-    let known = memory.known(id(1), None, START);
+    let known = memory.known(id(1), START);
     assert_eq!(rename(&known, id(1), "x", &itself).outcome, Ok(()));
     assert!(remove(&known, id(1), &itself).outcome.is_ok());
-    let nobody = memory.known(id(2), None, START);
+    let nobody = memory.known(id(2), START);
     assert_eq!(rename(&nobody, id(2), "x", &Approver::Owner).outcome, Err(CallError::DeviceUnknown));
 }
 
@@ -74,9 +74,9 @@ fn a_node_is_managed_by_an_admin_and_not_by_itself() {
     memory.connect(&owner(), START);
     memory.connect(&Caller { role: "node", scopes: vec![], ..stranger() }, START);
     let request = waiting(&memory).id;
-    let step = approve(&memory.known(id(1), None, START), request, None, &Approver::Owner, START);
+    let step = approve(&memory.known(id(1), START), request, None, &Approver::Owner, START);
     memory.apply(&step.changes);
-    let known = memory.known(id(1), None, START);
+    let known = memory.known(id(1), START);
     let itself = session(Some(1), &[Scope::PAIRING, Scope::READ]);
     let fresh = || Secret::new("fresh".to_owned());
     assert_eq!(rename(&known, id(1), "x", &itself).outcome, Err(CallError::RenameDenied));
@@ -95,7 +95,7 @@ fn a_node_is_managed_by_an_admin_and_not_by_itself() {
 fn an_id_that_does_not_wait_is_denied_as_another_devices_is() {
     let mut memory = Memory::default();
     memory.connect(&stranger(), START);
-    let (known, there, gone) = (memory.known(id(1), None, START), waiting(&memory).id, RequestId::random());
+    let (known, there, gone) = (memory.known(id(1), START), waiting(&memory).id, RequestId::random());
     let other = session(Some(9), &[Scope::PAIRING, Scope::READ]);
     for request in [there, gone] {
         assert_eq!(approve(&known, request, None, &other, START).outcome.err(), Some(CallError::ApprovalDenied));

@@ -33,7 +33,7 @@ fn admitted(step: Step<Connected>) -> Admitted {
 fn pair(memory: &mut Memory, caller: &Caller, now: UnixMillis) {
     memory.connect(caller, now);
     for request in memory.requests.values().cloned().collect::<Vec<_>>() {
-        let known = memory.known(request.device(), None, now);
+        let known = memory.known(request.device(), now);
         let step = approve(&known, request.id, Some(request.digest()), &Approver::Owner, now);
         assert!(step.outcome.is_ok());
         memory.apply(&step.changes);
@@ -295,7 +295,7 @@ fn a_row_with_another_key_grants_nothing() {
 fn what_was_taken_back_is_not_given_silently() {
     let mut memory = Memory::default();
     memory.connect(&owner(), START);
-    let known = memory.known(public(1).id(), None, START);
+    let known = memory.known(public(1).id(), START);
     let step = revoke(&known, public(1).id(), Role::Operator, &Approver::Owner, START);
     memory.apply(&step.changes);
     let expected = "pairing required: device is asking for a higher role than currently approved";

@@ -132,7 +132,7 @@ fn no_rule_approves_a_device_that_is_known_was_removed_or_has_anothers_id() {
     let mut revoked = house([all()]);
     revoked.connect(&reads, START);
     let id = public(1).id();
-    let step = revoke(&revoked.known(id, None, START), id, Role::Operator, &Approver::Owner, START);
+    let step = revoke(&revoked.known(id, START), id, Role::Operator, &Approver::Owner, START);
     revoked.apply(&step.changes);
     let step = revoked.connect(&reads, START);
     assert!(told(&step).starts_with("pairing required: "), "{}", told(&step));
@@ -140,7 +140,7 @@ fn no_rule_approves_a_device_that_is_known_was_removed_or_has_anothers_id() {
 
     let mut removed = house([all()]);
     removed.connect(&reads, START);
-    let step = remove(&removed.known(id, None, START), id, &Approver::Owner);
+    let step = remove(&removed.known(id, START), id, &Approver::Owner);
     removed.apply(&step.changes);
     let step = removed.connect(&reads, START);
     assert_eq!((told(&step).as_str(), step.outcome.effect), (WAITS, Some(Effect::Removed)));
@@ -270,7 +270,7 @@ fn place() -> When {
 
 fn give_what_waits(memory: &mut Memory) {
     let request = waiting(memory);
-    let known = memory.known(request.device(), None, START);
+    let known = memory.known(request.device(), START);
     let step = approve(&known, request.id, Some(request.digest()), &Approver::Owner, START);
     assert!(step.outcome.is_ok());
     memory.apply(&step.changes);

@@ -22,7 +22,10 @@ use crate::pairing::device::Proof;
 use crate::pairing::device::prove;
 use crate::pairing::paired::Generation;
 use crate::pairing::paired::PairedDevice;
+use crate::pairing::queue::Standing;
+use crate::pairing::queue::Waiter;
 use crate::pairing::request::PendingRequest;
+use crate::pairing::request::Repair;
 use crate::pairing::request::RequestId;
 use crate::pairing::rule::Rules;
 use crate::pairing::setup::Offer;
@@ -34,7 +37,6 @@ use crate::pairing::step::Fresh;
 use crate::pairing::step::Known;
 use crate::pairing::step::Page;
 use crate::pairing::step::Step;
-use crate::pairing::step::Waiting;
 use crate::protocol::connect::Connect;
 use crate::protocol::frame::Request;
 use crate::protocol::version::Version;
@@ -173,8 +175,8 @@ pub(super) fn public(device: u8) -> DevicePublicKey {
 pub(super) struct Memory {
     pub(super) devices: BTreeMap<DeviceId, PairedDevice>,
     pub(super) requests: BTreeMap<RequestId, PendingRequest>,
-    /// Added to the count of waiting requests: of all, of one client.
-    pub(super) crowd: (usize, usize),
+    /// Others that wait, too.
+    pub(super) crowd: Vec<Waiter>,
     /// What any setup code comes to.
     pub(super) offer: Offer,
     /// The gateway's secret, if it is another one by now.
@@ -186,17 +188,12 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    pub(super) fn known(&self, device: DeviceId, caller: Option<&OriginClaim>, now: UnixMillis) -> Known {
-        let waits = |request: &&PendingRequest| !request.is_expired(now);
-        let caller = caller.map(CallerKey::of);
-        let here = |request: &&PendingRequest| Some(request.caller()) == caller;
+    pub(super) fn known(&self, device: DeviceId, now: UnixMillis) -> Known {
+        let waits = self.requests.values().filter(|request| !request.is_expired(now)).map(Waiter::of);
         Known {
             device: self.devices.get(&device).cloned(),
             requests: self.requests.values().filter(|request| request.device() == device).cloned().collect(),
-            waiting: Waiting {
-                all: self.crowd.0 + self.requests.values().filter(waits).count(),
-                caller: self.crowd.1 + self.requests.values().filter(waits).filter(here).count(),
-            },
+            waiting: waits.chain(self.crowd.iter().copied()).collect(),
             removed: self.removed.contains(&device),
         }
     }
@@ -209,7 +206,12 @@ impl Memory {
                     // Without rules nobody asks.
                     self.removed.extend(Some(id).filter(|_| !self.rules.is_empty()));
                 }
-                Change::DropRequest { id, .. } => drop(self.requests.remove(&id).expect("a request that was there")),
+                Change::DropRequest { id, .. } => {
+                    let others = self.crowd.len();
+                    self.crowd.retain(|waiter| waiter.request != id);
+                    let there = self.requests.remove(&id).is_some() || self.crowd.len() < others;
+                    assert!(there, "a request that was there");
+                }
                 Change::PutDevice(device) => drop(self.devices.insert(device.id(), *device)),
                 Change::PutRequest(request) => drop(self.requests.insert(request.id, *request)),
                 Change::Seen { device, at, .. } => self.devices.get_mut(&device).unwrap().last_seen_at = Some(at),
@@ -239,7 +241,7 @@ impl Memory {
             Mask::Id(other) | Mask::Key(other) => Some(other),
             Mask::None => caller.device,
         };
-        let known = claimed.map(|device| self.known(public(device).id(), Some(&origin), now)).unwrap_or_default();
+        let known = claimed.map(|device| self.known(public(device).id(), now)).unwrap_or_default();
         let gateway = Fingerprint::of(self.secret.unwrap_or(SECRET).as_bytes());
         let shared = if caller.locked {
             Shared::Locked { retry_after_ms: 1_000 }
@@ -258,6 +260,21 @@ impl Memory {
         let attempt = Attempt { connect, origin, identity, rules, page, proof, shared, offer, generation, fresh };
         step::connect(&known, attempt, now)
     }
+}
+
+/// The places of `count` others of this class that began to wait at `at`, each from an address of its own.
+pub(super) fn newcomers(class: &'static str, count: usize, at: UnixMillis) -> Vec<Waiter> {
+    let waiter = |number: usize| {
+        let origin: OriginClaim = serde_json::from_value(json!({
+            "kind": "ip", "ip": IpAddr::from([198, 51, 100, u8::try_from(number).unwrap()]), "class": class, "local": false,
+            "peer": "172.18.0.1", "listener": "web", "source": "peer", "via": [],
+        }))
+        .unwrap();
+        let standing = Standing::of(&origin, Repair::No);
+        let (request, device) = (RequestId::random(), public(200).id());
+        Waiter { request, device, caller: CallerKey::of(&origin), standing, created_at: at }
+    };
+    (0..count).map(waiter).collect()
 }
 
 /// What came of it, in one line: `hello <scopes>`, or the close reason up to the request's id.

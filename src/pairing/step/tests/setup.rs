@@ -79,7 +79,7 @@ fn a_code_that_does_not_count_is_a_failure_and_leaves_nothing() {
 fn only_a_new_device_is_let_in() {
     let mut memory = world(SetupKind::Limited);
     memory.connect(&owner(), START);
-    let known = memory.known(public(1).id(), None, START);
+    let known = memory.known(public(1).id(), START);
     let step = revoke(&known, public(1).id(), Role::Operator, &Approver::Owner, START);
     memory.apply(&step.changes);
     // What was taken back from it comes back by a person's word only.

@@ -56,7 +56,7 @@ fn a_device_cannot_carry_its_token_over_by_rotating_it() {
     let id = public(1).id();
     let own = Approver::Session { device: Some(id), scopes: Scopes::from_iter([Scope::READ, Scope::PAIRING]) };
     let fresh = || Secret::new("fresh".to_owned());
-    let step = rotate(&memory.known(id, None, START), id, Role::Operator, None, &own, fresh(), START);
+    let step = rotate(&memory.known(id, START), id, Role::Operator, None, &own, fresh(), START);
     memory.apply(&step.changes);
     assert_eq!(told(&memory.connect(&by_token("fresh"), START)), "hello operator.read");
     memory.secret = Some(NEXT);
@@ -80,12 +80,12 @@ fn a_delivered_token_replaces_the_one_before() {
     let (id, issuer) =
         (public(1).id(), Issuer::Gateway(Generation::of(&Fingerprint::of(super::scene::SECRET.as_bytes()))));
     let fresh = Secret::new("fresh".to_owned());
-    let step = deliver(&memory.known(id, None, START), id, issuer, &fresh, START);
+    let step = deliver(&memory.known(id, START), id, issuer, &fresh, START);
     memory.apply(&step.changes);
     assert_eq!(step.outcome, Ok(Scopes::from_iter([Scope::READ])));
     assert!(memory.connect(&by_token(&old), START).outcome.outcome.is_err());
     assert_eq!(told(&memory.connect(&by_token("fresh"), START)), "hello operator.read");
-    assert!(deliver(&Memory::default().known(id, None, START), id, issuer, &fresh, START).outcome.is_err());
+    assert!(deliver(&Memory::default().known(id, START), id, issuer, &fresh, START).outcome.is_err());
 }
 
 #[test]

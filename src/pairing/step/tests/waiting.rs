@@ -3,15 +3,22 @@
 use super::scene::Caller;
 use super::scene::Memory;
 use super::scene::START;
+use super::scene::newcomers;
 use super::scene::owner;
+use super::scene::public;
 use super::scene::stranger;
 use super::scene::told;
 use super::scene::waiting;
+use crate::base::limits::PENDING_KEPT;
 use crate::base::limits::PENDING_MAX;
 use crate::base::limits::PENDING_PER_CLIENT_MAX;
 use crate::base::limits::PENDING_RESERVE;
 use crate::base::limits::SCOPES_MAX;
+use crate::pairing::approval::Approver;
+use crate::pairing::step::Change;
 use crate::pairing::step::Notice;
+use crate::pairing::step::RequestEnd;
+use crate::pairing::step::approve;
 use crate::protocol::event::Decision;
 use crate::protocol::refusal::Failure;
 use crate::protocol::refusal::PendingLimit;
@@ -125,28 +132,56 @@ fn strangers_at_the_owners_address_do_not_take_his_share() {
 fn few_may_wait_at_once() {
     let near = Caller { ip: Some("192.168.1.20"), class: "private", ..stranger() };
     let far = PENDING_MAX - PENDING_RESERVE;
-    for (name, crowd, caller, refused) in [
-        ("room", (far - 1, 0), stranger(), None),
-        ("the last places are not for strangers", (far, 0), stranger(), Some(PendingLimit::All)),
-        ("but for the owner's own networks", (PENDING_MAX - 1, 0), near.clone(), None),
-        ("full is full", (PENDING_MAX, 0), near, Some(PendingLimit::All)),
-        ("room for this client", (7, PENDING_PER_CLIENT_MAX - 1), stranger(), None),
-        ("one client has its share", (8, PENDING_PER_CLIENT_MAX), stranger(), Some(PendingLimit::Client)),
+    let limit = |memory: &mut Memory, caller: &Caller| match memory.connect(caller, START).outcome.outcome {
+        Err(Failure::PendingFull(limit)) => Some(limit),
+        _ => None,
+    };
+    for (name, class, crowd, caller, refused) in [
+        ("room", "public", far - 1, stranger(), None),
+        ("the last places are not for strangers", "public", far, stranger(), Some(PendingLimit::All)),
+        ("but for the owner's own networks", "public", far, near.clone(), None),
+        ("full is full", "private", PENDING_MAX, near, Some(PendingLimit::All)),
+        ("but for the owner at this machine", "private", PENDING_MAX, Caller { role: "node", ..owner() }, None),
     ] {
-        let mut memory = Memory { crowd, ..Memory::default() };
-        let step = memory.connect(&caller, START);
-        let limit = match &step.outcome.outcome {
-            Err(Failure::PendingFull(limit)) => Some(*limit),
-            _ => None,
-        };
-        assert_eq!(limit, refused, "{name}");
+        let mut memory = Memory { crowd: newcomers(class, crowd, START), ..Memory::default() };
+        assert_eq!(limit(&mut memory, &caller), refused, "{name}");
         assert_eq!(memory.requests.is_empty(), refused.is_some(), "{name}");
+    }
+    let mut memory = Memory::default();
+    for device in 1..=4 {
+        let refused = limit(&mut memory, &Caller { device: Some(device), ..stranger() });
+        let share = usize::from(device) <= PENDING_PER_CLIENT_MAX;
+        assert_eq!(refused, (!share).then_some(PendingLimit::Client));
     }
     // Whoever waits already may go on waiting, and paired devices may ask for more.
     let mut memory = Memory::default();
     memory.connect(&stranger(), START);
-    memory.crowd = (PENDING_MAX, PENDING_PER_CLIENT_MAX);
+    memory.crowd = newcomers("public", PENDING_MAX, START);
     assert!(told(&memory.connect(&stranger(), START)).starts_with("pairing required"));
     memory.connect(&Caller { scopes: vec!["operator.write"], ..stranger() }, START);
     assert_eq!(waiting(&memory).scopes.iter().count(), 2);
+}
+
+#[test]
+fn a_place_is_kept_for_a_minute_and_who_lost_it_gets_another_under_a_new_id() {
+    let kept = i64::try_from(PENDING_KEPT.as_millis()).unwrap();
+    let mut memory =
+        Memory { crowd: newcomers("public", PENDING_MAX - PENDING_RESERVE - 1, START), ..Memory::default() };
+    memory.connect(&stranger(), START.plus(-1));
+    let first = waiting(&memory);
+    let other = Caller { device: Some(2), ip: Some("203.0.113.8"), ..stranger() };
+    let early = memory.connect(&other, START.plus(kept - 2));
+    assert!(early.changes.is_empty() && matches!(early.outcome.outcome, Err(Failure::PendingFull(PendingLimit::All))));
+    let step = memory.connect(&other, START.plus(kept - 1));
+    let displaced = Change::DropRequest { id: first.id, end: RequestEnd::Displaced };
+    let ended = Notice::Resolved { request: first.id, device: first.device(), decision: Decision::Rejected };
+    assert_eq!((&step.changes[0], &step.notices[0]), (&displaced, &ended));
+    assert_eq!(waiting(&memory).device(), public(2).id());
+    // What the owner read under the first id is decided by nobody; the device asks again and is another request.
+    let known = memory.known(first.device(), START.plus(kept));
+    assert!(approve(&known, first.id, None, &Approver::Owner, START.plus(kept)).outcome.is_err());
+    memory.connect(&stranger(), START.plus(kept));
+    let again = memory.requests.values().find(|request| request.device() == first.device()).unwrap();
+    assert_ne!(again.id, first.id);
+    assert_eq!(again.digest(), first.digest());
 }

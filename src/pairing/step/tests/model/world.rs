@@ -144,7 +144,7 @@ impl World {
     }
 
     pub(super) fn known(&self, device: u8) -> Known {
-        self.memory.known(public(device).id(), None, START)
+        self.memory.known(public(device).id(), START)
     }
 
     /// Makes the changes durable and carries out what must follow.
