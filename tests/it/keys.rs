@@ -1,30 +1,29 @@
 //! Promise: the signing key is replaced while requests and sockets flow, and no good request is refused for it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
-
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::support::caller::Caller;
-use crate::support::gateway_client::{Ask, Device, connect};
+use crate::support::crowd::{Crowd, Plan};
 use crate::support::instance::{Instance, OWNERS};
-use crate::support::keep::Kept;
 use crate::support::namespace::Namespace;
 
 #[test]
-fn a_rotation_under_traffic_refuses_no_good_request() {
+fn a_rotation_under_five_hundred_sessions_and_their_requests_refuses_nobody() {
     const ROTATIONS: usize = 8;
     let machine = Namespace::new();
     let mut instance = Instance::start(&machine, OWNERS);
-    let (token, over, answered) = (instance.token(), Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    let traffic = machine.spawn({
-        let (over, answered) = (Arc::clone(&over), Arc::clone(&answered));
-        move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(traffic(&token, &over, &answered));
-        }
-    });
+    let here = Caller::plain("127.0.0.1:18789");
+    let crowd = Crowd::gather(
+        &machine,
+        Plan {
+            sessions: 500,
+            here: here.clone(),
+            token: instance.token(),
+            requests_a_second: 200,
+            web: here,
+            said: &[],
+        },
+    );
     let first = kids(&instance.json(&["keys", "list"]));
     assert_eq!(first.len(), 1);
     for rotation in 1..=ROTATIONS {
@@ -32,15 +31,12 @@ fn a_rotation_under_traffic_refuses_no_good_request() {
         assert_eq!(keys["keys"][0]["state"], "current");
         assert_eq!(keys["keys"][1]["state"], "overlap");
         assert_eq!(kids(&keys).len(), rotation + 1);
-        let (before, wait) = (answered.load(Ordering::Acquire), std::time::Instant::now());
-        // With this key, too, something is signed.
-        while answered.load(Ordering::Acquire) < before + 10 && !traffic.is_finished() {
-            assert!(wait.elapsed() < Duration::from_secs(20), "no traffic");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        crowd.ask_all();
+        // With this key, too, something is signed, and somebody let in.
+        crowd.is_served(10);
+        crowd.is_visited();
     }
-    over.store(true, Ordering::Release);
-    traffic.join().unwrap();
+    assert!(crowd.disperse() > 10 * ROTATIONS);
     assert_eq!(kids(&instance.json(&["keys", "list"])), shown(&machine), "the JWK Set shows the same");
 
     let keys = kids(&instance.json(&["keys", "rotate", "--compromised"]));
@@ -55,20 +51,6 @@ fn a_rotation_under_traffic_refuses_no_good_request() {
     assert_eq!(offline[1..], keys);
     instance.restart();
     assert_eq!(kids(&instance.json(&["keys", "list"])), offline);
-}
-
-async fn traffic(token: &str, over: &AtomicBool, answered: &AtomicUsize) {
-    let (caller, device) = (Caller::plain("127.0.0.1:18789"), Device::new());
-    let mut session = connect(&caller, Some(&device), &Ask::operator(token)).await.hello();
-    let mut open = [Kept::open(&caller).await, Kept::open(&caller).await];
-    while !over.load(Ordering::Acquire) {
-        for kept in &mut open {
-            assert_eq!(kept.whoami(&[]).await.unwrap()["verified"], true);
-        }
-        session.call("health", json!({})).await.unwrap();
-        connect(&caller, Some(&device), &Ask::operator(token)).await.hello().close().await;
-        answered.fetch_add(1, Ordering::AcqRel);
-    }
 }
 
 fn kids(keys: &Value) -> Vec<String> {

@@ -4,14 +4,12 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::support::caller::Caller;
+use crate::support::crowd::{Crowd, Plan};
 use crate::support::gateway_client::{Ask, Device, connect};
 use crate::support::instance::Instance;
 use crate::support::keep::Kept;
@@ -189,19 +187,22 @@ fn what_needs_a_restart_is_named_and_nothing_is_taken() {
 }
 
 #[test]
-fn a_hundred_reloads_drop_and_fail_nothing() {
+fn a_hundred_reloads_under_five_hundred_sessions_and_their_requests_drop_and_fail_nothing() {
     const RELOADS: usize = 100;
     let machine = Namespace::new();
     let instance = Instance::start(&machine, WIDE);
-    let (owner, token, authority) = (Owner::of(&instance), instance.token(), instance.authority());
-    let (over, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    let traffic = machine.spawn({
-        let (over, answered) = (Arc::clone(&over), Arc::clone(&answered));
-        move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(traffic(&token, &authority, &over, &answered));
-        }
-    });
+    let owner = Owner::of(&instance);
+    let crowd = Crowd::gather(
+        &machine,
+        Plan {
+            sessions: 500,
+            here: Caller::plain("127.0.0.1:18789"),
+            token: instance.token(),
+            requests_a_second: 500,
+            web: Caller::trusting("127.0.0.1:8443", &instance.authority()),
+            said: &[SPOKEN],
+        },
+    );
     let other = WIDE.replace("names = [\"127.0.0.1\"]", "names = [\"127.0.0.1\", \"claw.lan\"]");
     for round in 1..=RELOADS {
         let (text, code) = match round {
@@ -212,32 +213,13 @@ fn a_hundred_reloads_drop_and_fail_nothing() {
         owner.write(text);
         let output = owner.command(&["reload"]);
         assert_eq!(output.status.code(), Some(code), "{round}: {}", String::from_utf8_lossy(&output.stderr));
-        let before = answered.load(Ordering::Acquire);
-        wait_until(|| traffic.is_finished() || answered.load(Ordering::Acquire) > before);
-    }
-    over.store(true, Ordering::Release);
-    traffic.join().unwrap();
-    assert!(answered.load(Ordering::Acquire) >= RELOADS);
-}
-
-/// Requests and frames on connections that stay, and some that come and go, until it is over. Each round that was answered whole is counted.
-async fn traffic(token: &str, authority: &str, over: &AtomicBool, answered: &AtomicUsize) {
-    let web = Caller::trusting("127.0.0.1:8443", authority);
-    let here = Caller::plain("127.0.0.1:18789");
-    let mut session = connect(&here, Some(&Device::new()), &Ask::operator(token)).await.hello();
-    let mut open = [Kept::open(&web).await, Kept::open_h2(&web).await, Kept::open(&here).await];
-    let mut names = [Value::Null, Value::Null, Value::Null];
-    while !over.load(Ordering::Acquire) {
-        for (kept, name) in open.iter_mut().zip(&mut names) {
-            let seen = kept.whoami(&[SPOKEN]).await.unwrap();
-            assert!(name.is_null() || *name == seen["connection"], "dropped");
-            *name = seen["connection"].clone();
+        crowd.is_served(1);
+        if round % 10 == 0 {
+            crowd.ask_all();
+            crowd.is_visited();
         }
-        session.call("health", json!({})).await.unwrap();
-        Kept::open(&web).await.whoami(&[SPOKEN]).await.unwrap();
-        answered.fetch_add(1, Ordering::Release);
-        tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    assert!(crowd.disperse() >= RELOADS);
 }
 
 /// What each connection is told of itself.

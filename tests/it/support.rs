@@ -7,6 +7,8 @@ pub(crate) mod browser;
 pub(crate) mod caddy;
 pub(crate) mod caller;
 pub(crate) mod core_rig;
+pub(crate) mod crowd;
+pub(crate) mod disk;
 pub(crate) mod docker;
 pub(crate) mod fake_acme;
 pub(crate) mod gateway_client;

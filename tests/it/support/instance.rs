@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::namespace::Namespace;
 
-const START_WAIT: Duration = Duration::from_secs(30);
+const START_WAIT: Duration = Duration::from_secs(150);
 const STOP_WAIT: Duration = Duration::from_secs(40);
 
 /// One listener on 127.0.0.1:18789, for TLS and plain HTTP, to whom the machine's owner is local.
