@@ -6,10 +6,14 @@ use std::time::Duration;
 
 /// The CPU time that these processes used while `work` ran, all threads, to the nanosecond.
 pub(crate) fn cpu_of<T>(processes: &[u32], work: impl FnOnce() -> T) -> (T, Duration) {
-    let before: Duration = processes.iter().map(|id| cpu(*id)).sum();
+    let before = used(processes);
     let result = work();
-    let after: Duration = processes.iter().map(|id| cpu(*id)).sum();
-    (result, after.saturating_sub(before))
+    (result, used(processes).saturating_sub(before))
+}
+
+/// The CPU time that these processes used so far.
+pub(crate) fn used(processes: &[u32]) -> Duration {
+    processes.iter().map(|id| cpu(*id)).sum()
 }
 
 /// Memory of these processes in KiB: their own pages, and their share of the shared ones.

@@ -7,6 +7,7 @@ mod acme_clock;
 mod acme_faults;
 mod acme_renewal;
 mod acme_dns;
+mod approval_race;
 mod browser;
 mod certificates;
 mod certs;

@@ -77,7 +77,7 @@ impl<'a> OpenClaw<'a> {
 /// The real gateway, 2026.9.6, on a machine of its own; it is killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Gateway {
-    child: Child,
+    pub(crate) child: Child,
     home: TempDir,
 }
 

@@ -1,0 +1,120 @@
+//! Promise: whenever an approval falls, a client that tries again is in, and one that waits in its session is told, each with
+//! exactly what was approved; nothing is left waiting. 300 approvals fall at uneven times into four clients' attempts;
+//! `tests/bench/faults` takes 1,000.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::support::caller::Caller;
+use crate::support::gateway_client::{Ask, Device, Outcome, Session, connect};
+use crate::support::instance::{Instance, owners_and};
+use crate::support::namespace::Namespace;
+
+/// Below what one client may have waiting.
+const LANES: usize = 4;
+/// From the acknowledged approval on; the goal of a second is measured by `tests/bench/run`.
+const IN_TIME: Duration = Duration::from_secs(10);
+
+/// A listener for whom nobody is local, beside the owner's.
+const ELSEWHERE: &str = r#"
+[edge]
+names = ["127.0.0.1"]
+
+[[listener]]
+name = "elsewhere"
+bind = ["127.0.0.1:18790"]
+protocol = "http"
+serve = "all"
+"#;
+
+/// Approvals of new devices, and as many of upgrades.
+fn rounds() -> usize {
+    std::env::var("DOORWARD_APPROVAL_ROUNDS").map_or(300, |rounds| rounds.parse().unwrap())
+}
+
+#[test]
+fn an_approval_reaches_whoever_waits_for_it_whenever_it_falls() {
+    let machine = Namespace::new();
+    let instance = Instance::start(&machine, &owners_and(ELSEWHERE));
+    let token = instance.token();
+    let mut waits = machine.block_on(move || async move {
+        let lanes: Vec<_> = (0..LANES).map(|lane| tokio::spawn(lane_of(lane, token.clone()))).collect();
+        let mut waits = Vec::new();
+        for lane in lanes {
+            waits.extend(lane.await.unwrap());
+        }
+        waits
+    });
+    assert_eq!(instance.pending(), Vec::<Value>::new(), "something waits for what was approved");
+    assert_eq!(instance.paired().len(), waits.len() + LANES);
+    waits.sort();
+    let (median, longest) = (waits[waits.len() / 2], waits[waits.len() - 1]);
+    eprintln!("{} approvals: in after {median:?} (median), {longest:?} (longest)", waits.len());
+}
+
+/// The rounds of one lane, each with a new device; how long each was out after its approval was acknowledged.
+async fn lane_of(lane: usize, token: String) -> Vec<Duration> {
+    let here = Caller::plain("127.0.0.1:18789");
+    let mut approver = connect(&here, Some(&Device::new()), &Ask::operator(&token)).await.hello();
+    let ask = Ask::operator(&token).with_scopes(&["operator.read"]);
+    let mut waits = Vec::new();
+    for round in (lane..rounds()).step_by(LANES) {
+        let device = Device::new();
+        let first = connect(&elsewhere(), Some(&device), &ask).await.refused();
+        let request = first.error["details"]["requestId"].as_str().unwrap().to_owned();
+        let client = tokio::spawn(try_until_in(device, ask.clone()));
+        approve(&mut approver, &request, round).await;
+        let acknowledged = Instant::now();
+        let (mut session, at) = timeout(IN_TIME, client).await.expect("not let in in time").unwrap();
+        waits.push(at.saturating_duration_since(acknowledged));
+        assert_eq!(session.hello["auth"]["scopes"], json!(["operator.read"]));
+        upgrade(&mut session, &mut approver, round).await;
+        session.close().await;
+    }
+    waits
+}
+
+fn elsewhere() -> Caller {
+    Caller::plain("127.0.0.1:18790")
+}
+
+/// Tries again at once, as an impatient client does; refused only for want of an approval.
+async fn try_until_in(device: Device, ask: Ask) -> (Session, Instant) {
+    loop {
+        match connect(&elsewhere(), Some(&device), &ask).await {
+            Outcome::Hello(session) => return (*session, Instant::now()),
+            Outcome::Refused(refusal) => assert_eq!(refusal.error["code"], "NOT_PAIRED", "{refusal:?}"),
+            Outcome::NotUpgraded(status, why) => panic!("{status}: {why}"),
+        }
+    }
+}
+
+/// Approves at another moment in each round; everybody who may know is told of it.
+async fn approve(approver: &mut Session, request: &str, round: usize) {
+    let delay = u64::try_from(round * 7919 % 20_000).unwrap();
+    tokio::time::sleep(Duration::from_micros(delay)).await;
+    approver.call("device.pair.approve", json!({"requestId": request})).await.unwrap();
+    let told = async {
+        loop {
+            let told = approver.event("device.pair.resolved").await;
+            if told["requestId"] == request {
+                return told["decision"].clone();
+            }
+        }
+    };
+    let decision = timeout(IN_TIME, told).await.expect("the approval was not announced in time");
+    assert_eq!(decision, "approved");
+}
+
+/// Asks for more in its session and waits there, while it is approved.
+async fn upgrade(session: &mut Session, approver: &mut Session, round: usize) {
+    let wanted = json!(["operator.approvals", "operator.read"]);
+    let asked = session.call("device.scopes.requestUpgrade", json!({"scopes": wanted})).await.unwrap();
+    let request = asked["requestId"].as_str().unwrap().to_owned();
+    let wait = timeout(IN_TIME, session.call("device.scopes.waitUpgrade", json!({"requestId": request})));
+    let (told, ()) = tokio::join!(wait, approve(approver, &request, round * 31));
+    let told = told.expect("the upgrade was not told in time").unwrap();
+    assert_eq!((&told["status"], &told["scopes"]), (&json!("approved"), &wanted));
+}
