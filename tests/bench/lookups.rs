@@ -2,6 +2,7 @@
 //! question that every `connect` asks of the store.
 //!
 //! `cargo bench --bench lookups`; the goal is that it does not grow. It takes some minutes, most of them to pair a million.
+#![expect(dead_code, reason = "what measures here measures more in other benches")]
 #![expect(clippy::expect_used, reason = "a bench that cannot go on says why and ends")]
 
 #[path = "measure.rs"]
