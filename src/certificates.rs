@@ -8,6 +8,7 @@ pub mod acme;
 pub mod alarm;
 pub mod client_auth;
 mod doors;
+pub mod doubt;
 mod feed;
 pub mod files;
 pub mod local_ca;
@@ -22,10 +23,7 @@ pub mod x509;
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::fs::{self, File, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustls::crypto::CryptoProvider;
@@ -40,21 +38,15 @@ use crate::certificates::acme::failure::AcmeError;
 use crate::certificates::acme::kept::{Id, Kept};
 use crate::certificates::client_auth::{ClientAuthError, ClientCertificates};
 use crate::certificates::doors::Doors;
-use crate::certificates::files::dropped::CA_COPY_FILE;
 use crate::certificates::files::pairs::Pairs;
 use crate::certificates::files::watch::tell;
 use crate::certificates::files::{FileError, FilePair, Loaded};
-use crate::certificates::local_ca::{LocalCa, LocalCaError};
+use crate::certificates::local_ca::{LocalCa, LocalCaError, copy};
 use crate::certificates::resolver::{Resolver, Served};
 use crate::net::host::Host;
 use crate::tailscale;
 
 pub use own::recreate_ca;
-
-/// Everybody may read it, and only its owner replaces it.
-const CA_COPY_MODE: u32 = 0o644;
-/// Everybody may look into the folder that is made for it.
-const OPEN_FOLDER_MODE: u32 = 0o755;
 
 /// What is shown, and where it is kept.
 #[derive(Clone, Debug, Default)]
@@ -153,12 +145,15 @@ impl Certificates {
             // What there is is shown on; the orders say it again.
             error!(%error, hint = %error.hint(), "no certificate can be ordered");
         }
+        for doubt in doubt::doubts(&settings, now) {
+            warn!(hint = doubt.hint(), "{doubt}");
+        }
         let doors = Doors::open(&settings.clients)?;
         let ca = LocalCa::open(&settings.state_dir, &settings.names, now)?;
         let own = own::permitted(settings.own, &ca);
         let covered = Covered { files: &files, wanted: &settings.acme };
         let local = ca.leaf(&local_names(&settings.names, &own, covered, &ca), now)?;
-        own::publish_or_warn(&settings.dir, ca.authority());
+        copy::publish_or_warn(&settings.dir, ca.authority());
         let (kept, challenges) = (Kept::of(&settings.state_dir), Challenges::default());
         let Settings { names, acme: wanted, .. } = settings;
         let (issued, of_tailnet) = (stored(&kept, &wanted), BTreeMap::new());
@@ -306,47 +301,6 @@ fn local_names(names: &[Host], own: &[Host], covered: Covered<'_>, ca: &LocalCa)
     };
     let named = names.iter().filter(|name| ca.permits(name) || !is_covered(name));
     named.chain(own.iter().filter(|name| ca.permits(name))).cloned().collect()
-}
-
-/// Puts the CA's certificate where people find it, readable by every account whatever the umask says: it is no secret.
-fn publish(folder: &Path, pem: &str) -> io::Result<()> {
-    make_open_folder(folder)?;
-    let path = folder.join(CA_COPY_FILE);
-    if fs::read_to_string(&path).is_ok_and(|text| text == pem) {
-        return let_all_read(&path);
-    }
-    // Written beside and renamed, so that a link in its place is replaced and never written through.
-    let beside = folder.join(format!("{CA_COPY_FILE}.new"));
-    match fs::remove_file(&beside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = File::options().write(true).create_new(true).open(&beside)?;
-    file.write_all(pem.as_bytes())?;
-    file.set_permissions(Permissions::from_mode(CA_COPY_MODE))?;
-    fs::rename(&beside, &path)
-}
-
-/// Makes `folder` and those above it that are not there; what is there stays as it is.
-fn make_open_folder(folder: &Path) -> io::Result<()> {
-    if folder.as_os_str().is_empty() || folder.is_dir() {
-        return Ok(());
-    }
-    if let Some(above) = folder.parent() {
-        make_open_folder(above)?;
-    }
-    fs::create_dir(folder)?;
-    fs::set_permissions(folder, Permissions::from_mode(OPEN_FOLDER_MODE))
-}
-
-/// Mends the mode of a copy that was made private; somebody else's file is theirs.
-fn let_all_read(path: &Path) -> io::Result<()> {
-    let found = fs::symlink_metadata(path)?;
-    let own = found.uid() == rustix::process::geteuid().as_raw();
-    if found.is_file() && own && found.mode() & CA_COPY_MODE != CA_COPY_MODE {
-        fs::set_permissions(path, Permissions::from_mode(CA_COPY_MODE))?;
-    }
-    Ok(())
 }
 
 /// The cryptography that TLS uses here, named rather than left to whatever was installed for the process.

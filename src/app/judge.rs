@@ -7,7 +7,7 @@ use tokio::runtime::Builder;
 use crate::admin::request::SOCKET;
 use crate::admin::server;
 use crate::base::clock::Clock;
-use crate::certificates::Certificates;
+use crate::certificates::{Certificates, doubt};
 use crate::config::Config;
 use crate::config::place::Environment;
 use crate::core::CoreError;
@@ -48,11 +48,14 @@ pub fn judge(config: &Config, environment: &Environment) -> Vec<AppError> {
     faults
 }
 
-/// What stands in the way of nothing but shows only from here: keys of identities that cannot be read, links that the
+/// What stands in the way of nothing but shows only from here: certificates that are not what they may be meant for, keys of
+/// identities that cannot be read, links that the
 /// kernel does not tell, and ports that are published wider than their listener says. Dials those, as a start would, but for
 /// those whose reach is `known`: a running instance would take our dial for a stranger's.
 pub fn look_around(config: &Config, known: &[u16]) -> Vec<String> {
     let mut shown: Vec<String> = config.identities.iter().filter_map(keyless).collect();
+    let doubts = doubt::doubts(&config.certificates, Clock::system().now());
+    shown.extend(doubts.iter().map(|doubt| format!("{doubt}; {}", doubt.hint())));
     let mut ports = probe::published(&config.listeners);
     ports.retain(|port| !known.contains(port));
     let Some((looked, runtime)) = network::read().ok().zip(Builder::new_current_thread().enable_all().build().ok())

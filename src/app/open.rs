@@ -45,7 +45,7 @@ use super::AppError;
 use super::lock::StateLock;
 use super::network;
 use super::own_names;
-use super::upkeep::{Links, Upkeep};
+use super::upkeep::{Doubt, Links, Upkeep};
 
 /// What a connection may speak after TLS, in order of preference.
 const ALPN: [&str; 3] = ["h2", "http/1.1", challenge::ALPN];
@@ -123,8 +123,10 @@ pub(super) async fn open(config: Config, environment: &Environment, lock: &State
     let asking = config.certificates.tailnet.clone().map(Tailscale::new);
     let tailnet = asking.map(|asked| tailnet::Runner::new(Arc::clone(&certificates), asked, clock.clone()));
     let files = Watch::new(Arc::clone(&certificates), clock.clone());
-    let (lan_names, links) = (config.lan_names, Links::default());
-    let upkeep = Upkeep { certificates, clock, lan_names, listeners: live, edge: edge.clone(), keyring, knocks, links };
+    let (lan_names, links, doubt) = (config.lan_names, Links::default(), Doubt::default());
+    let edge_kept = edge.clone();
+    let upkeep =
+        Upkeep { certificates, clock, lan_names, listeners: live, edge: edge_kept, keyring, knocks, links, doubt };
     Ok(Instance { acme, admin, config, edge, files, metrics, numbers, owner, reloader, tailnet, upkeep, workers })
 }
 

@@ -9,7 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
 use crate::admin::keys::Keyring;
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, UnixMillis};
 use crate::base::limits::{MAINTENANCE_PERIOD, NETWORK_PERIOD};
 use crate::certificates::{Certificates, Renewal};
 use crate::config::LanNames;
@@ -35,6 +35,18 @@ pub(super) struct Upkeep {
     pub(super) keyring: Arc<Keyring>,
     pub(super) knocks: Knocks,
     pub(super) links: Links,
+    pub(super) doubt: Doubt,
+}
+
+/// Whether the clock was never set, when it was looked at last.
+#[derive(Debug, Default)]
+pub(super) struct Doubt(AtomicBool);
+
+impl Doubt {
+    /// Whether a clock that shows `now` was set since the last look.
+    fn is_over(&self, now: UnixMillis) -> bool {
+        self.0.swap(!now.is_set(), Ordering::Relaxed) && now.is_set()
+    }
 }
 
 /// Whether it was told that links cannot be read.
@@ -58,7 +70,13 @@ impl Upkeep {
         }
         loop {
             tokio::select! {
-                _ = network_due.tick() => self.look_at_network().await,
+                _ = network_due.tick() => {
+                    self.look_at_network().await;
+                    if self.doubt.is_over(self.clock.now()) {
+                        info!("the clock of this machine is set");
+                        self.renew_certificates().await;
+                    }
+                }
                 _ = maintenance_due.tick() => {
                     self.rotate_keys();
                     self.renew_certificates().await;
@@ -151,6 +169,17 @@ fn tell(port: u16, before: Exposure, now: Exposure) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::clock::EARLIEST;
+
+    #[test]
+    fn a_clock_is_set_once() {
+        let doubt = Doubt::default();
+        for (now, is_over) in
+            [(EARLIEST, false), (UnixMillis(0), false), (UnixMillis(1), false), (EARLIEST, true), (EARLIEST, false)]
+        {
+            assert_eq!(doubt.is_over(now), is_over, "{now:?}");
+        }
+    }
 
     #[test]
     fn links_that_cannot_be_read_are_told_once_until_they_can_be_read_again() {

@@ -15,6 +15,11 @@ use uuid::Uuid;
 pub struct UnixMillis(pub i64);
 
 impl UnixMillis {
+    /// Whether a clock that shows this may be right: one that shows a time before this code was made was never set.
+    pub fn is_set(self) -> bool {
+        self >= EARLIEST
+    }
+
     /// Whole seconds since the epoch, JOSE's unit (RFC 7519 §2, NumericDate); never negative.
     pub fn seconds(self) -> u64 {
         u64::try_from(self.0 / 1000).unwrap_or_default()
@@ -226,6 +231,7 @@ mod tests {
     #[test]
     fn a_date_is_told_whatever_the_number() {
         assert_eq!(EARLIEST.date(), "2026-11-01T00:00:00Z");
+        assert!(EARLIEST.is_set() && !EARLIEST.plus(-1).is_set());
         assert_eq!(UnixMillis(-1).date(), "1969-12-31T23:59:59Z");
         assert_eq!(UnixMillis(i64::MAX).date(), i64::MAX.to_string());
     }

@@ -4,6 +4,7 @@
 //! addresses, and the names configured then. Whoever steals its key can be no bank.
 
 pub mod authority;
+pub(super) mod copy;
 pub mod issue;
 mod recreate;
 
@@ -138,15 +139,15 @@ impl LocalCa {
         self.permitted.permits(name)
     }
 
-    /// The leaf for what is always local and `names`: the stored one, or a new one if that is due or for other names.
+    /// The leaf for what is always local and `names`: the stored one, or a new one if that is due or for other names. By a
+    /// clock that is not set none is due, and a new one is dated from the earliest time that it can be, and not kept.
     ///
     /// # Errors
     /// [`LocalCaError::NotPermitted`] for a name that this CA may not sign.
     pub fn leaf(&self, names: &[Host], now: UnixMillis) -> Result<Leaf, LocalCaError> {
         let wanted = wanted_names(names)?;
         self.check_permitted(&wanted)?;
-        let path = self.folder.join(LEAF);
-        if let Some(certified) = self.stored_leaf(&path, &wanted, now)? {
+        if let Some(certified) = self.stored_leaf(&self.folder.join(LEAF), &wanted, now)? {
             return Ok(Leaf { certified, issued: Issued::Before });
         }
         Ok(Leaf { certified: self.issue_leaf(names, now)?, issued: Issued::Anew })
@@ -162,7 +163,9 @@ impl LocalCa {
         let text = issue::leaf(&self.issuer, &wanted, self.ends, now)?;
         // What no client would believe is never shown, nor put in place of what some client believes.
         let certified = self.certified(&text, &wanted, now)?;
-        private_file::replace(&self.folder.join(LEAF), &text)?;
+        if now.is_set() {
+            private_file::replace(&self.folder.join(LEAF), &text)?;
+        }
         Ok(certified)
     }
 
@@ -221,6 +224,11 @@ impl LocalCa {
     ) -> Result<Arc<CertifiedKey>, LocalCaError> {
         let unreadable = || LocalCaError::Unbelievable(rustls::Error::General("leaf unreadable".to_owned()));
         let (key, certificate) = read_pair(text).ok_or_else(unreadable)?;
+        // By a clock that is not set, a moment at which it holds: whether it does now is for callers to judge.
+        let now = match x509::parse(&certificate) {
+            Some(leaf) if !now.is_set() => UnixMillis(Validity::of(&leaf).begins.saturating_mul(1_000)),
+            _ => now,
+        };
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from(self.authority.der())).map_err(LocalCaError::Unbelievable)?;
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build();

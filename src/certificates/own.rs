@@ -1,21 +1,17 @@
 //! The local CA's part while the instance runs: its leaf follows this machine's own names and addresses, and its certificate is
 //! offered to devices as long as some name of ours is shown with it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-
-use rustls::pki_types::CertificateDer;
-use tracing::warn;
 
 use super::acme::kept::Kept;
 use super::local_ca::authority::Authority;
-use super::local_ca::{Issued, LocalCa, LocalCaError};
-use super::{
-    CA_COPY_FILE, Certificates, Covered, Renewal, Settings, Shown, files, is_wanted, local_names, publish, stored,
-};
+use super::local_ca::{Issued, LocalCa, LocalCaError, copy};
+use super::{Certificates, Covered, Renewal, Settings, Shown, files, is_wanted, local_names, stored};
 use crate::base::clock::UnixMillis;
 use crate::certificates::CertificateError;
 use crate::net::host::Host;
+use rustls::pki_types::CertificateDer;
 
 impl Certificates {
     /// The local CA, for devices that are to trust it.
@@ -109,14 +105,6 @@ impl Shown {
 /// [`LocalCaError`].
 pub fn recreate_ca(settings: &Settings, now: UnixMillis) -> Result<(Authority, Option<PathBuf>), LocalCaError> {
     let (ca, kept) = LocalCa::recreate(&settings.state_dir, &settings.names, now)?;
-    publish_or_warn(&settings.dir, ca.authority());
+    copy::publish_or_warn(&settings.dir, ca.authority());
     Ok((ca.authority().clone(), kept))
-}
-
-/// Puts the CA's certificate where people find it; nothing rests on that.
-pub(super) fn publish_or_warn(dir: &Path, authority: &Authority) {
-    if let Err(error) = publish(dir, authority.pem()) {
-        let file = dir.join(CA_COPY_FILE);
-        warn!(file = %file.display(), %error, "the local ca's certificate is not where devices are to get it");
-    }
 }

@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use crate::support::acme_rig::{Wanted, configuration, standing};
+use crate::support::authority::{Authority, Purpose};
 use crate::support::fake_acme::{FakeAcme, Said};
 use crate::support::instance::Instance;
 use crate::support::namespace::Namespace;
@@ -77,6 +78,45 @@ fn a_clock_that_is_wrong_orders_and_throws_away_nothing_and_is_told() {
     until(|| standing(&instance, "a.example")["attempts"]["stage"] == "idle", || instance.log());
     until(|| standing(&instance, "b.example")["attempts"]["stage"] == "waiting", || instance.log());
     assert_eq!((fake.orders("ca"), fake.asked("none", "new-order")), (1, 1));
+}
+
+#[test]
+fn a_start_with_a_clock_that_was_never_set_serves_what_is_valid_and_says_so() {
+    const TEXT: &str =
+        "[edge]\nnames = [\"claw.example\", \"pi.local\"]\n[[listener]]\nname = \"door\"\nbind = [\"127.0.0.1:443\"]\n";
+    let machine = Namespace::new();
+    let authority = Authority::new("somebody's own");
+    let mut instance = Instance::stopped(&machine, TEXT);
+    fs::create_dir(instance.folder().join("certs")).unwrap();
+    authority.issue(Purpose::Server, &["claw.example"]).write(&instance.folder().join("certs"), "claw");
+    instance.restart();
+    assert_eq!(instance.stop().code(), Some(0));
+    let at = instance.folder().to_owned();
+    let before = fs::read(at.join("state/local-ca/leaf.pem")).unwrap();
+    let (env, preload) = (program::installed("env", "coreutils"), format!("LD_PRELOAD={}", faketime().display()));
+    let time = at.join("time");
+    fs::write(&time, "@1970-01-02 00:00:00").unwrap();
+    let from = format!("FAKETIME_TIMESTAMP_FILE={}", time.display());
+    instance.wrap(&[env.to_str().unwrap(), &preload, &from, "FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1"]);
+    instance.restart();
+    let log = instance.log();
+    assert!(log.contains("the clock of this machine says 1970-01-0") && log.contains("timedatectl"), "{log}");
+    for (root, name) in [(authority.pem().to_owned(), "claw.example"), (instance.authority(), "pi.local")] {
+        assert!(machine.on(move || handshake(&root, name, &[])).is_ok(), "{name}\n{}", instance.log());
+    }
+    until(|| instance.log().contains("it does not hold yet, by the clock of this machine"), || instance.log());
+    assert_eq!(fs::read(at.join("state/local-ca/leaf.pem")).unwrap(), before, "nothing is written by such a clock");
+    // A machine that has nothing yet is served too, by what is not kept.
+    instance.kill_nine();
+    fs::remove_file(at.join("state/local-ca/leaf.pem")).unwrap();
+    instance.restart();
+    let root = instance.authority();
+    assert!(machine.on(move || handshake(&root, "pi.local", &[])).is_ok(), "{}", instance.log());
+    assert!(!at.join("state/local-ca/leaf.pem").exists());
+    // Set while it runs, as NTP does soon after the start.
+    fs::write(&time, "+0").unwrap();
+    until(|| at.join("state/local-ca/leaf.pem").exists(), || instance.log());
+    assert!(instance.log().contains("the clock of this machine is set"), "{}", instance.log());
 }
 
 #[test]
