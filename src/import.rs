@@ -11,8 +11,10 @@ mod error;
 mod files;
 mod issuer;
 mod january;
+pub mod mistakes;
 mod september;
 pub mod settings;
+pub mod suggestion;
 
 use std::path::Path;
 

@@ -15,11 +15,12 @@ use crate::base::private_file::{self, Link, PrivateFileError};
 use crate::base::secret::Secret;
 use crate::config::Config;
 use crate::import::settings::{self, Settings};
-use crate::import::{self, Arrival, Devices, ImportError, OldSecret, SecretKind};
+use crate::import::{self, Arrival, Devices, ImportError, OldSecret, SecretKind, mistakes, suggestion};
 use crate::pairing::device::DeviceId;
 use crate::pairing::moved::{self, Fate, MovedDevice, Moving};
 use crate::pairing::paired::{Generation, Issuer};
-use crate::store::{Act, FILE_NAME, Store};
+use crate::store::keys::token::TokenError;
+use crate::store::{Act, FILE_NAME, Line, Store};
 
 use super::ask::call;
 use super::failure::Failure;
@@ -48,6 +49,13 @@ pub(super) struct Openclaw {
     /// Take those in too that the gateway let in from elsewhere by itself, without a person's word.
     #[arg(long)]
     with_unapproved: bool,
+    /// Take the gateway's token over as doorward's own, so that everybody goes on with the one that they have. doorward must
+    /// not run meanwhile.
+    #[arg(long)]
+    with_token: bool,
+    /// Write the suggested configuration there; a file that is there stays as it is.
+    #[arg(long, value_name = "FILE")]
+    config_out: Option<PathBuf>,
     /// The gateway's settings, where they are not in its state folder.
     #[arg(long, value_name = "FILE")]
     openclaw_json: Option<PathBuf>,
@@ -66,15 +74,71 @@ pub(super) fn import(command: &Command, context: &Context) -> Result<(), Failure
     let folder = context.environment.folder.join(&asked.folder);
     let settings = settings::read(&folder, asked.openclaw_json.as_deref()).map_err(refused)?;
     let secret = old_secret(settings.as_ref(), asked.old_token_file.as_deref())?;
+    let suggestion = settings.as_ref().map(|settings| suggestion(settings, context)).transpose()?;
+    let out = out(asked, suggestion.as_deref())?;
     let devices = read(&folder, &secret)?;
     let (held, moving) = chosen(&devices, asked);
     let mode = if asked.dry_run { Moving::Planned } else { Moving::Done };
-    let fates = carry(&moving, &asked.again, mode, &config, context)?;
-    let plan = shown::Plan { devices: &devices, held: &held, fates: &fates, mode };
+    let fates = match (asked.with_token, &secret) {
+        (false, _) => carry(&moving, &asked.again, mode, &config, context)?,
+        (true, OldSecret::Known { secret, .. }) => with_token(secret, &moving, &asked.again, mode, &config)?,
+        (true, OldSecret::Unknown) => {
+            return Err(Failure::usage(
+                "the settings of that gateway do not hold its token",
+                "name the file where it stands with --old-token-file",
+            ));
+        }
+    };
+    if let (Some((path, text)), Moving::Done) = (&out, mode) {
+        private_file::create(path, text).map_err(|error| Failure::failed(&error, error.hint()))?;
+    }
+    let mistakes = settings.as_ref().map(mistakes::find).unwrap_or_default();
+    let token = if asked.with_token { shown::Token::Taken } else { shown::Token::Left };
+    let out = out.as_ref().map(|(path, _)| path.as_path());
+    let plan = shown::Plan {
+        devices: &devices,
+        held: &held,
+        fates: &fates,
+        mode,
+        token,
+        mistakes: &mistakes,
+        suggestion: suggestion.as_deref(),
+        out,
+    };
     match context.form {
         Form::Json => print_json(&plan.json()),
         Form::Text => print(&plan.text()),
     }
+}
+
+/// A configuration for what the settings mean. What we suggest we would take.
+fn suggestion(settings: &Settings, context: &Context) -> Result<String, Failure> {
+    let text = suggestion::toml(settings);
+    match Config::parse(&text, None, &context.environment) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(Failure::failed(
+            format!("the configuration that we would suggest is none: {error}"),
+            "please report this; --openclaw-json with a file that holds {} leaves the settings out",
+        )),
+    }
+}
+
+/// Where the suggestion is written to, if anywhere. It is looked at before anything is done.
+fn out(asked: &Openclaw, suggestion: Option<&str>) -> Result<Option<(PathBuf, Secret<String>)>, Failure> {
+    let Some(path) = &asked.config_out else { return Ok(None) };
+    let Some(text) = suggestion else {
+        return Err(Failure::usage(
+            "there are no settings to make a configuration of",
+            "name the gateway's settings with --openclaw-json",
+        ));
+    };
+    if path.symlink_metadata().is_ok() {
+        return Err(Failure::failed(
+            format!("a file is there already, and stays as it is: {}", path.display()),
+            "name another with --config-out",
+        ));
+    }
+    Ok(Some((path.clone(), Secret::new(text.to_owned()))))
 }
 
 /// Those that stay where they are unless the owner says otherwise, and those that may move.
@@ -142,6 +206,40 @@ fn fates(answer: &Value) -> Result<Vec<(DeviceId, Fate)>, Failure> {
     })
 }
 
+/// Takes the other gateway's token over first, so that the devices' tokens count under it. What fails after that can be
+/// repeated.
+fn with_token(
+    token: &Secret<String>,
+    devices: &[MovedDevice],
+    again: &[DeviceId],
+    moving: Moving,
+    config: &Config,
+) -> Result<Vec<(DeviceId, Fate)>, Failure> {
+    let source = config.core.token(&config.state_dir);
+    let failed = |error: TokenError| {
+        let hint = match &error {
+            TokenError::Operators(path) => {
+                format!("write it to {} yourself, and leave --with-token out", path.display())
+            }
+            TokenError::NotAToken(_) | TokenError::Sample(_) | TokenError::TooShort(_) => {
+                "leave --with-token out: doorward makes one that nobody can guess".to_owned()
+            }
+            _ => error.hint(),
+        };
+        Failure::failed(&error, hint)
+    };
+    source.admits(token).map_err(failed)?;
+    if moving == Moving::Done {
+        let _lock = lock(config)?;
+        let now = Clock::system().now();
+        let line = Line { change: "token.import", ..Line::default() };
+        let path = config.state_dir.join(FILE_NAME);
+        wait(async { Store::open(&path).await?.record(&Act::owner("token.import", now), line).await })?;
+        source.adopt(token).map_err(failed)?;
+    }
+    alone(devices, again, moving, config)
+}
+
 /// Nobody runs, and the lock sees to it that nobody starts meanwhile.
 fn alone(
     devices: &[MovedDevice],
@@ -181,3 +279,6 @@ fn alone(
         Ok(fates)
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! The two real formats, and everything that they must not be.
 
 mod files;
+mod mistakes;
 mod rows;
 
 use std::fs;

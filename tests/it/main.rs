@@ -31,6 +31,7 @@ mod explain;
 mod fuzz_seeds;
 mod header_catalogue;
 mod household;
+mod import_openclaw;
 mod identities;
 mod keys;
 mod kill_nine;

@@ -2,9 +2,11 @@
 //! escaped already.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::import::mistakes::Mistake;
 use crate::import::{Arrival, Devices};
 use crate::pairing::device::DeviceId;
 use crate::pairing::moved::{Fate, Moving};
@@ -15,6 +17,17 @@ pub(super) struct Plan<'a> {
     pub(super) held: &'a [DeviceId],
     pub(super) fates: &'a [(DeviceId, Fate)],
     pub(super) mode: Moving,
+    pub(super) token: Token,
+    pub(super) mistakes: &'a [Mistake],
+    pub(super) suggestion: Option<&'a str>,
+    pub(super) out: Option<&'a Path>,
+}
+
+/// Whether the other gateway's token becomes doorward's.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Token {
+    Left,
+    Taken,
 }
 
 /// What becomes of one device, as it is told.
@@ -72,9 +85,14 @@ impl Plan<'_> {
                     "grants": grants.collect::<Vec<_>>(), "lost": losses.collect::<Vec<_>>(), "approvedVia": arrival.via,
                     "remoteIp": arrival.from, "outcome": outcome.word(), "reason": outcome.reason() })
         });
+        let mistakes = self.mistakes.iter().map(|mistake| {
+            json!({ "key": mistake.key, "found": mistake.found, "why": mistake.why, "instead": mistake.instead })
+        });
         let unfit = self.devices.unfit.iter().map(|unfit| json!({ "id": unfit.id, "reason": unfit.reason }));
         json!({ "done": self.mode == Moving::Done, "release": self.devices.release.as_str(),
-                "devices": devices.collect::<Vec<_>>(), "leftOut": unfit.collect::<Vec<_>>(), "waiting": self.devices.waiting })
+                "devices": devices.collect::<Vec<_>>(), "leftOut": unfit.collect::<Vec<_>>(), "waiting": self.devices.waiting,
+                "token": self.token == Token::Taken, "mistakes": mistakes.collect::<Vec<_>>(), "configuration": self.suggestion,
+                "configurationFile": self.out })
     }
 
     /// For people.
@@ -104,7 +122,41 @@ impl Plan<'_> {
             let waiting = self.devices.waiting;
             let _ = writeln!(text, "\nDevices that wait there for approval: {waiting}. They ask again here.");
         }
+        self.tell_token(&mut text);
+        self.tell_settings(&mut text);
         text
+    }
+
+    fn tell_token(&self, text: &mut String) {
+        text.push_str(match (self.token, self.mode) {
+            (Token::Taken, Moving::Done) => "\nThe gateway token is that gateway's now.\n",
+            (Token::Taken, Moving::Planned) => "\nThe gateway token would be that gateway's.\n",
+            (Token::Left, _) => {
+                "\nThe gateway token is doorward's own (doorward token show): whoever signed in with that gateway's needs this one, \
+                 unless --with-token takes it over.\n"
+            }
+        });
+    }
+
+    fn tell_settings(&self, text: &mut String) {
+        let Some(suggestion) = self.suggestion else {
+            text.push_str("\nNo openclaw.json is there: nothing is known of its settings (--openclaw-json).\n");
+            return;
+        };
+        let _ = writeln!(text, "\nTrust mistakes in its settings ({})", self.mistakes.len());
+        for mistake in self.mistakes {
+            let _ = writeln!(text, "\n  {} = {}", mistake.key, mistake.found);
+            line(text, "wrong", mistake.why);
+            line(text, "doorward", mistake.instead);
+        }
+        match (self.out, self.mode) {
+            (Some(path), Moving::Done) => {
+                let _ = writeln!(text, "\nA configuration is in {}", path.display());
+            }
+            _ => {
+                let _ = writeln!(text, "\nA doorward.toml for it (--config-out FILE writes it):\n\n{suggestion}");
+            }
+        }
     }
 }
 

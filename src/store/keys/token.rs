@@ -104,10 +104,41 @@ impl TokenSource {
         }
     }
 
+    /// Says what [`TokenSource::adopt`] would refuse of this token, and writes nothing.
+    ///
+    /// # Errors
+    /// As [`TokenSource::adopt`].
+    pub fn admits(&self, token: &Secret<String>) -> Result<(), TokenError> {
+        match self {
+            Self::Operator(path) => Err(TokenError::Operators(path.clone())),
+            Self::State(path) => judge(path, token).map(drop),
+        }
+    }
+
+    /// Puts a token that the owner brought in place of ours; durable when this returns.
+    ///
+    /// # Errors
+    /// [`TokenError::Operators`] for a file that is not ours to write, and what [`TokenSource::open`] would say of the token.
+    pub fn adopt(&self, token: &Secret<String>) -> Result<Secret<String>, TokenError> {
+        match self {
+            Self::Operator(path) => Err(TokenError::Operators(path.clone())),
+            Self::State(path) => {
+                let token = judge(path, token)?;
+                private_file::replace(path, &line(&token))?;
+                Ok(token)
+            }
+        }
+    }
+
     /// Whether users other than its owner may read the file. A secret that a runtime mounts is often so; say it in the log.
     pub fn is_exposed(&self) -> bool {
         std::fs::metadata(self.path()).is_ok_and(|metadata| metadata.mode() & 0o044 != 0)
     }
+}
+
+/// Whether `token` could be a gateway token here: long enough, no sample, no few characters.
+pub fn is_sound(token: &Secret<String>) -> bool {
+    judge(Path::new(""), token).is_ok()
 }
 
 /// A runtime's secrets are links to files of another owner (Kubernetes, Docker), so those are followed here.

@@ -38,6 +38,11 @@ impl<'a> OpenClaw<'a> {
         Self { machine, release, home: tempfile::tempdir().unwrap(), authority: None }
     }
 
+    /// The same user with the same device key, on another machine.
+    pub(crate) fn moved(self, machine: &'a Namespace) -> Self {
+        Self { machine, ..self }
+    }
+
     /// The same, told to trust this CA as well.
     pub(crate) fn trusting(self, authority: &Path) -> Self {
         Self { authority: Some(authority.to_owned()), ..self }
@@ -74,7 +79,7 @@ impl<'a> OpenClaw<'a> {
     }
 }
 
-/// The real gateway, 2026.9.6, on a machine of its own; it is killed when dropped.
+/// The real gateway on a machine of its own; it is killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Gateway {
     pub(crate) child: Child,
@@ -82,19 +87,26 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Starts it on every address of `machine`, port 18789, with this secret, and waits until it says that it is ready.
+    /// Starts 2026.9.6 as [`Gateway::of`] does.
     pub(crate) fn start(machine: &Namespace, token: &str) -> Self {
+        Self::of(Release::September, machine, token)
+    }
+
+    /// Starts it on every address of `machine`, port 18789, with this secret, and waits until it says that it is ready.
+    pub(crate) fn of(release: Release, machine: &Namespace, token: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
         let settings = json!({
             "gateway": { "mode": "local", "bind": "lan", "port": 18789, "auth": { "mode": "token", "token": token } },
             "discovery": { "mdns": { "mode": "off" } }, "update": { "checkOnStart": false },
         });
-        fs::write(home.path().join("openclaw.json"), settings.to_string()).unwrap();
+        let state = home.path().join("state");
+        fs::create_dir(&state).unwrap();
+        fs::write(state.join("openclaw.json"), settings.to_string()).unwrap();
         let log = File::create(home.path().join("log")).unwrap();
-        let mut command = program(machine, Release::September);
+        let mut command = program(machine, release);
         command.args(["gateway", "run"]).stdin(Stdio::null()).current_dir(home.path());
-        command.env("HOME", home.path()).env("OPENCLAW_STATE_DIR", home.path().join("state"));
-        command.env("OPENCLAW_CONFIG_PATH", home.path().join("openclaw.json"));
+        command.env("HOME", home.path()).env("OPENCLAW_STATE_DIR", &state);
+        command.env("OPENCLAW_CONFIG_PATH", state.join("openclaw.json"));
         command.env("TMPDIR", home.path()).stdout(log.try_clone().unwrap()).stderr(log);
         let mut gateway = Self { child: command.spawn().unwrap(), home };
         let start = Instant::now();
@@ -106,6 +118,11 @@ impl Gateway {
             std::thread::sleep(Duration::from_millis(200));
         }
         gateway
+    }
+
+    /// Its state folder.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.home.path().join("state")
     }
 
     fn log(&self) -> String {
