@@ -4,6 +4,7 @@
 pub mod address;
 mod certificates;
 pub mod client;
+mod invites;
 pub mod keys;
 pub mod owner;
 pub mod reload;

@@ -9,6 +9,7 @@ mod network;
 mod open;
 mod own_names;
 mod probe;
+pub mod qr;
 mod serve;
 mod upkeep;
 

@@ -11,6 +11,7 @@ mod devices;
 mod explain;
 mod failure;
 mod import;
+mod invite;
 mod keys;
 mod reload;
 mod run;
@@ -60,6 +61,8 @@ enum Command {
     /// Move in from an OpenClaw gateway: its paired devices and their tokens. Nothing is changed there.
     #[command(subcommand)]
     Import(import::Command),
+    /// Show a one-time link, and its QR code, that pairs the device which opens it first.
+    Invite(invite::Arguments),
     /// Check, copy or restore the store.
     #[command(subcommand)]
     Store(store::Command),
@@ -129,6 +132,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Devices(command) => devices::devices(&command, &context),
         Command::Audit(arguments) => audit::audit(&arguments, &context),
         Command::Import(command) => import::import(&command, &context),
+        Command::Invite(arguments) => invite::invite(&arguments, &context),
         Command::Store(command) => store::store(&command, &context),
         Command::Token(command) => token::token(&command, &context),
         Command::Dashboard(arguments) => dashboard::dashboard(&arguments, &context),

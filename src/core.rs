@@ -10,6 +10,7 @@ mod desk;
 mod dispatch;
 mod drain;
 mod handshake;
+mod invites;
 mod judged;
 mod methods;
 mod moving;
@@ -76,6 +77,10 @@ use crate::store::keys::token::TokenSource;
 use crate::telemetry::gate::Gate;
 
 pub use admission::Admission;
+pub use invites::InviteError;
+pub use invites::Invites;
+pub use invites::MadeInvite;
+pub use invites::OpenInvite;
 pub use pairings::Decider;
 pub use pairings::Listing;
 pub use pairings::Pairings;
@@ -147,6 +152,7 @@ struct Inner {
     lobby: Lobby,
     board: Board,
     setups: Setups,
+    invites_made: invites::Made,
     upgrades: Upgrades,
     decisions: Decisions,
     draining: watch::Sender<bool>,
@@ -180,6 +186,7 @@ impl Core {
             lobby: Lobby::default(),
             board: Board::new(Instant::now()),
             setups: Setups::default(),
+            invites_made: invites::Made::default(),
             upgrades: Upgrades::default(),
             decisions: Decisions::default(),
             draining: watch::Sender::new(false),
@@ -252,8 +259,13 @@ impl Core {
         Pairings { core: Arc::clone(&self.inner) }
     }
 
+    /// The owner's invite, to make one and to end it.
+    pub fn invites(&self) -> Invites {
+        Invites { core: Arc::clone(&self.inner) }
+    }
+
     /// Makes a new gateway token: durable when this returns, the old one dead at once, and with it every device token that
-    /// was handed out to whoever knew it, every setup code, and every socket that came in by any of them. Devices stay
+    /// was handed out to whoever knew it, every setup code, the open invite, and every socket that came in by any of them. Devices stay
     /// paired: whoever knows the new token is handed others.
     ///
     /// # Errors
@@ -264,6 +276,7 @@ impl Core {
             // Written before it is done: what nobody can look up later is not done at all.
             let act = Act::owner("token.rotate", core.clock.now());
             core.store.record(&act, Line { change: "token.rotate", ..Line::default() }).await?;
+            core.cancel_invite(&act).await?;
             let source = core.token.clone();
             let token =
                 tokio::task::spawn_blocking(move || source.rotate()).await.map_err(|_| CoreError::Stopped)??;

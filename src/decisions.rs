@@ -128,7 +128,7 @@ pub enum Credential {
     Identity,
     /// None was sent, or none that is judged.
     Missing,
-    /// It is a setup code that counts.
+    /// It is a setup code or an invite that counts.
     Setup,
     /// It is the gateway's secret.
     Shared,

@@ -9,6 +9,7 @@ pub mod approval;
 pub mod caller;
 pub mod credential;
 pub mod device;
+pub mod invite;
 pub mod metadata;
 pub mod moved;
 pub mod paired;

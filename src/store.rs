@@ -11,6 +11,7 @@ mod devices;
 mod error;
 mod file;
 mod head;
+mod invites;
 pub mod keys;
 mod migration;
 mod moved;
@@ -39,6 +40,7 @@ use crate::base::clock::UnixMillis;
 use crate::base::limits::AUDIT_ENTRIES_DROPPED;
 use crate::base::limits::AUDIT_ENTRIES_MAX;
 use crate::pairing::device::DeviceId;
+use crate::pairing::invite::Invite;
 use crate::pairing::paired::PairedDevice;
 use crate::pairing::queue::Queue;
 use crate::pairing::request::PendingRequest;
@@ -142,6 +144,15 @@ impl Store {
             })
         };
         self.read(found.await)
+    }
+
+    /// The invite: the open one, or the last one.
+    ///
+    /// # Errors
+    /// As [`Store::known`].
+    pub async fn invite(&self) -> Result<Option<Invite>, StoreError> {
+        let found = invites::all(&mut *self.connection.lock().await, &self.clock.moment()).await;
+        found.map(|invites| invites.into_iter().next()).map_err(|fault| fault.at(&self.path))
     }
 
     /// The request of this id, expired or not.

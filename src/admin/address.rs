@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use crate::edge;
 use crate::listener;
 use crate::listener::Protocol;
 use crate::listener::Serve;
@@ -39,6 +40,23 @@ pub fn dashboard<'a>(
     of_local.or_else(named).map(|origin| format!("{origin}/"))
 }
 
+/// The address for a device that is anywhere: that of the first configured name, where a listener serves more than this
+/// machine, else the best one for the owner.
+pub fn anywhere<'a>(
+    listeners: impl Iterator<Item = &'a listener::Settings> + Clone,
+    edge: &edge::Settings,
+) -> Option<WebOrigin> {
+    let far = |listener: &listener::Settings| listener.serve == Serve::All && listener.origin.local == LocalRule::Never;
+    let mut names = edge.names.iter().chain(&edge.own).filter(|host| !host.is_loopback());
+    let port = edge.https_port;
+    let named = listeners.clone().any(far).then(|| names.next()).flatten();
+    let named = named.map(|host| WebOrigin { scheme: Scheme::Https, host: host.clone(), port });
+    named.or_else(|| {
+        let names: Vec<_> = edge.names.iter().chain(&edge.own).cloned().collect();
+        WebOrigin::parse(dashboard(listeners, &names, port)?.trim_end_matches('/')).ok()
+    })
+}
+
 /// IPv4 before IPv6: people read it more easily, and it is what the gateway's own tools use.
 fn preferred(bind: &[SocketAddr]) -> Option<SocketAddr> {
     let ipv4 = |address: &&SocketAddr| matches!(address.ip(), IpAddr::V4(_));
@@ -74,6 +92,24 @@ mod tests {
         let proxied = "[edge]\nnames = [\"claw.example\"]\nhttps_port = 8443\n[[listener]]\nbind = [\"10.0.0.5:8080\"]\n\
                        protocol = \"http\"\nserve = \"all\"\ntrusted_proxies = [\"10.0.0.2\"]\n";
         assert_eq!(address(proxied).as_deref(), Some("https://claw.example:8443/"));
+    }
+
+    #[test]
+    fn a_device_anywhere_is_sent_to_the_first_name_that_is_served_to_all() {
+        let anywhere = |text: &str| {
+            let environment = Environment { home: Some("/h".into()), folder: "/".into(), ..Environment::default() };
+            let config = Config::parse(text, None, &environment).unwrap();
+            super::anywhere(config.listeners.iter(), &config.edge).map(|door| door.to_string())
+        };
+        let names = "[edge]\nnames = [\"localhost\", \"claw.example\", \"b.example\"]\nhttps_port = 8443\n";
+        let far = "[[listener]]\nbind = [\"0.0.0.0:443\"]\n";
+        let near =
+            "[[listener]]\nname = \"near\"\nbind = [\"127.0.0.1:18789\"]\nprotocol = \"auto\"\nlocal = \"loopback\"\n";
+        let redirect = "[[listener]]\nname = \"plain\"\nbind = [\"0.0.0.0:80\"]\nprotocol = \"http\"\n";
+        assert_eq!(anywhere(&format!("{names}{near}{far}")).as_deref(), Some("https://claw.example:8443"));
+        assert_eq!(anywhere(&format!("{names}{near}")).as_deref(), Some("http://127.0.0.1:18789"));
+        assert_eq!(anywhere("").as_deref(), Some("http://127.0.0.1:18789"));
+        assert_eq!(anywhere(&format!("{names}{redirect}")), None);
     }
 
     #[test]

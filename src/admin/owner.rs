@@ -28,6 +28,7 @@ use crate::store::{Act, Filter, Line, StoreError};
 
 use super::address;
 use super::certificates;
+use super::invites::{self, Doors, Wish};
 use super::keys::Keyring;
 use super::reload::{Reloaded, Reloader};
 use super::request::{Reply, Request};
@@ -167,7 +168,25 @@ impl Owner {
                 }
             }
         }
+        self.with_invite(answer).await
+    }
+
+    /// The answer, and whether an invite is open.
+    async fn with_invite(&self, mut answer: Value) -> Reply {
+        // Where the store cannot be read, the answer says so itself.
+        let open = self.edge.core().invites().open().await.ok().flatten();
+        if let Value::Object(fields) = &mut answer {
+            fields.insert("invite".into(), json!(open));
+        }
         Reply::Done(answer)
+    }
+
+    async fn invite(&self, wish: Wish) -> Reply {
+        let (now, settings) = (self.clock.now(), self.edge.settings());
+        let listeners: Vec<_> = self.facts.listeners.iter().map(|listener| listener.settings.load()).collect();
+        let listeners = listeners.iter().map(AsRef::as_ref).collect();
+        let doors = Doors { listeners, edge: &settings, certificates: self.facts.certificates.list(now) };
+        invites::make(wish, &doors, self.edge.core(), now).await
     }
 
     async fn renew(&self, name: Option<String>) -> Reply {
@@ -235,13 +254,18 @@ impl Answer for Owner {
                 let faults = faults.iter().map(|fault| json!({"error": fault.to_string(), "hint": fault.hint()}));
                 Reply::Done(json!({"faults": faults.collect::<Vec<_>>()}))
             }
+            Request::CancelInvite => invites::cancel(core).await,
             Request::Dashboard => Reply::Done(json!({"url": self.url()})),
             Request::Explain { id } => self.explain(id.as_deref()),
-            Request::Devices => called(core.pairings().list(&owner).await.map(|lists| json!(lists))),
             Request::Import { devices, again, moving } => match core.pairings().import(devices, again, moving).await {
                 Ok(fates) => Reply::Done(json!({ "fates": fates })),
                 Err(error) => refused(error),
             },
+            Request::Devices => match core.pairings().list(&owner).await {
+                Ok(lists) => self.with_invite(json!(lists)).await,
+                Err(error) => called(Err(error)),
+            },
+            Request::Invite { scopes, seconds, url } => self.invite(Wish { scopes, seconds, url }).await,
             Request::Keys => Reply::Done(self.keyring.list()),
             Request::Reject { request_id } => called(core.pairings().reject(&request_id, &owner).await),
             Request::Reload => self.reload().await,

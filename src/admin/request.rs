@@ -37,6 +37,8 @@ pub enum Request {
     },
     /// How each certificate stands, and the local CA's fingerprints.
     Certificates,
+    /// End the open invite.
+    CancelInvite,
     /// Copy the store.
     BackupStore {
         /// To this file; else among its backups.
@@ -61,6 +63,15 @@ pub enum Request {
         again: Vec<DeviceId>,
         /// Whether it is done.
         moving: Moving,
+    },
+    /// Make an invite.
+    Invite {
+        /// What a device gets for it; the usual, if none are named.
+        scopes: Option<Scopes>,
+        /// For how many seconds; as long as may be, if nothing is named.
+        seconds: Option<u64>,
+        /// The address in its link; found, if none is named.
+        url: Option<String>,
     },
     /// The signing keys.
     Keys,

@@ -5,8 +5,6 @@ use std::fmt::Write;
 use std::io::{self, IsTerminal};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
-use qrcode::QrCode;
-use qrcode::render::unicode::Dense1x2;
 use thiserror::Error;
 use tracing::info;
 
@@ -21,6 +19,7 @@ use crate::onboarding;
 use crate::origin::Network;
 
 use super::network;
+use super::qr;
 
 /// The standard ports, and ours where those are taken or root's.
 const HTTPS_PORTS: [u16; 2] = [443, 18_443];
@@ -92,7 +91,7 @@ pub(super) fn told(config: &Config, certificates: &Certificates, network: &Netwo
     let authority = certificates.authority();
     let hint = format!("each device first opens {page}");
     info!(dashboard = doors.join(" "), hint, "on the lan");
-    let code = if io::stdout().is_terminal() { code(&page) } else { None };
+    let code = if io::stdout().is_terminal() { qr::code(&page) } else { None };
     Some(shown(&doors, &page, code.as_deref(), authority))
 }
 
@@ -122,14 +121,6 @@ fn halves(fingerprint: &str) -> String {
         Some((first, second)) => format!("{first}\n           {second}"),
         None => fingerprint.to_owned(),
     }
-}
-
-/// The QR code of `address`: blocks in black on white, whatever the terminal's colours are.
-fn code(address: &str) -> Option<String> {
-    let code = QrCode::new(address).ok()?;
-    let blocks = code.render::<Dense1x2>().dark_color(Dense1x2::Dark).light_color(Dense1x2::Light).build();
-    let lines: Vec<_> = blocks.lines().map(|line| format!("\x1b[30;107m{line}\x1b[0m")).collect();
-    Some(lines.join("\n"))
 }
 
 /// Our address of `own` on the way to the default gateway: where most devices of a house are. Nothing is sent.

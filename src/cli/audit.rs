@@ -12,6 +12,7 @@ use crate::base::clock::{Clock, UnixMillis};
 use crate::base::limits::LABEL_CHARS_MAX;
 use crate::base::printable::printable;
 use crate::config::Config;
+use crate::pairing::step;
 use crate::store::{Act, FILE_NAME, Filter, Line, Store};
 
 use super::ask::call;
@@ -106,6 +107,20 @@ pub(super) fn record(config: &Config, name: &'static str, detail: Value) -> Resu
     }
     let act = Act::owner(name, Clock::system().now());
     wait(async { Store::open(&path).await?.record(&act, Line { change: name, detail, ..Line::default() }).await })
+}
+
+/// Ends the invite of a doorward that does not run; the caller holds the lock of the state.
+pub(super) fn end_invite(config: &Config, name: &'static str) -> Result<(), Failure> {
+    let path = config.state_dir.join(FILE_NAME);
+    if Store::is_absent(&path).map_err(|error| Failure::failed(&error, error.hint()))? {
+        return Ok(());
+    }
+    let act = Act::owner(name, Clock::system().now());
+    wait(async {
+        let store = Store::open(&path).await?;
+        let invite = store.invite().await?;
+        store.commit(&step::cancel_invite(invite.as_ref(), act.at).changes, &act).await
+    })
 }
 
 /// A moment that somebody named.

@@ -6,10 +6,12 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::admin::request::Request;
+use crate::base::clock::Clock;
 
 use super::ask::ask_anyway;
 use super::devices;
 use super::failure::Failure;
+use super::invite;
 use super::{Context, Form, print, print_json};
 
 pub(super) fn status(context: &Context) -> Result<(), Failure> {
@@ -39,6 +41,10 @@ fn shown(status: &Value) -> String {
         text("/devices/paired"),
         text("/devices/pending"),
     );
+    if let Some(invite) = status.get("invite").filter(|invite| invite.is_object()) {
+        let (left, scopes) = (invite::left(invite, Clock::system().now()), invite::scopes(invite));
+        let _ = writeln!(shown, "invite   open for {left}: {scopes}");
+    }
     let listeners = status.get("listeners").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     for listener in listeners {
         let of = |key: &str| devices::text(listener.get(key));

@@ -59,6 +59,7 @@ fn rotate(config: &Config, context: &Context) -> Result<(), Failure> {
         Err(CallError::NotRunning { .. }) => {
             let _lock = StateLock::take(&config.state_dir).map_err(|error| Failure::failed(&error, error.hint()))?;
             audit::record(config, "token.rotate", Value::Null)?;
+            audit::end_invite(config, "token.rotate")?;
             let source = config.core.token(&config.state_dir);
             source.rotate().map_err(|error| Failure::failed(&error, error.hint()))?;
             Ok(())

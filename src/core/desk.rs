@@ -29,6 +29,7 @@ use crate::identity::verifier::Verified;
 use crate::pairing::credential::Shared;
 use crate::pairing::device::DeviceId;
 use crate::pairing::device::Proof;
+use crate::pairing::invite;
 use crate::pairing::paired::Generation;
 use crate::pairing::rule::Rules;
 use crate::pairing::setup::Offer;
@@ -131,7 +132,8 @@ impl Inner {
         if self.is_draining() {
             return Ok(Err((Failure::Restart, None)));
         }
-        let Applicant { connect, verified, page, proof } = applicant;
+        let Applicant { mut connect, verified, page, proof } = applicant;
+        invite::set_apart(&mut connect.auth);
         let (claims, now) = (verified.claims(), self.clock.now());
         let device = match &proof {
             Proof::Proven(device) => Some(device.id()),
@@ -145,7 +147,7 @@ impl Inner {
         let subject = Subject::of(&claims.origin, &proof, known.device.as_ref());
         let (fresh, gateway) = (Fresh::random()?, self.secret.load());
         let (shared, reservation) = self.throttle().judge(subject, &connect.auth, &gateway, self.clock.uptime());
-        let offer = self.offer(&connect, device, shared);
+        let offer = self.offer(&connect, device, shared).await?;
         let (origin, identity, generation) = (&claims.origin, claims.idn.as_ref(), Generation::of(&gateway));
         let rules = &*rules;
         let attempt =
@@ -184,20 +186,24 @@ impl Inner {
         Ok(Known { removed, ..known })
     }
 
-    /// What came of the setup code in `connect`. One that may not be tried now is not looked at.
-    fn offer(&self, connect: &Connect, device: Option<DeviceId>, shared: Shared) -> Offer {
-        match (&connect.auth.bootstrap_token, device, shared) {
+    /// What came of the setup code or invite in `connect`. One that may not be tried now is not looked at.
+    async fn offer(&self, connect: &Connect, device: Option<DeviceId>, shared: Shared) -> Result<Offer, StoreError> {
+        Ok(match (&connect.auth.bootstrap_token, device, shared) {
             (None, _, _) | (_, _, Shared::Locked { .. }) => Offer::Absent,
+            (Some(secret), Some(device), _) if invite::is_meant(secret.expose()) => {
+                self.offer_of_invite(secret, &device).await?
+            }
             (Some(secret), Some(device), _) => self.setups.judge(secret, &device, Instant::now()),
             (Some(_), None, _) => Offer::Void,
-        }
+        })
     }
 
     /// Binds the setup code by which a device was let in to that device, whatever becomes of the socket.
     fn redeemed(self: &Arc<Self>, connect: &Connect, outcome: &Connected, now: UnixMillis) -> Option<Handover> {
         let admitted = outcome.outcome.as_ref().ok()?;
         let device = admitted.device.filter(|_| admitted.method == AuthMethod::BootstrapToken)?;
-        let secret = connect.auth.bootstrap_token.as_ref()?;
+        // An invite was bound with the change itself.
+        let secret = connect.auth.bootstrap_token.as_ref().filter(|secret| !invite::is_meant(secret.expose()))?;
         let name = connect.client.display_name.as_deref().map(|name| printable(name, LABEL_CHARS_MAX));
         self.setups.redeem(secret, device, name.as_deref(), now);
         Some(Handover::new(Arc::clone(self), device))

@@ -69,6 +69,8 @@ impl Inner {
     async fn expire(self: &Arc<Self>) -> Result<(), StoreError> {
         let _desk = self.desk().await;
         let now = self.clock.now();
+        // It counts no longer in any case, and the requests must not wait for it.
+        let _logged = self.expire_invite(&Act::own("expire", now)).await.inspect_err(|fault| error!(%fault, "invite"));
         let requests = self.store.requests().await.inspect_err(|fault| error!(%fault, "requests not read"))?;
         let step = step::expire(&requests, now);
         if !step.changes.is_empty() {

@@ -276,7 +276,7 @@ fn connected(connect: &Connect) -> Connected {
             Credential::Identity => "a verified identity, which a rule takes in place of the gateway token",
             Credential::Locked => "not looked at: too many wrong ones came from there",
             Credential::Missing => "none",
-            Credential::Setup => "a setup code, which is right",
+            Credential::Setup => "a setup code or an invite, which is right",
             Credential::Shared => "the gateway's secret, which is right",
             Credential::Wrong => "wrong",
         },

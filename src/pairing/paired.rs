@@ -55,7 +55,7 @@ impl Profile {
 /// Who or what let a device in, last.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum ApprovedVia {
-    /// A setup code that a person made.
+    /// A setup code or an invite that a person made.
     Bootstrap,
     /// Another gateway, whose paired devices the owner brought here.
     Import,

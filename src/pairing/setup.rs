@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::pairing::device::DeviceId;
+use crate::pairing::invite::Invite;
 use crate::protocol::scope::Role;
 use crate::protocol::scope::Scope;
 use crate::protocol::scope::Scopes;
@@ -98,6 +99,8 @@ pub enum Offer {
         /// The device that redeemed it already: this one, which did not hear of it perhaps.
         redeemed_by: Option<DeviceId>,
     },
+    /// It is an invite that counts: free, or this device's own.
+    Invite(Box<Invite>),
     /// It is wrong, too old, or another device's.
     Void,
 }

@@ -4,6 +4,7 @@
 mod admit;
 mod connect;
 mod decide;
+mod invite;
 mod pair;
 mod redeem;
 mod token;
@@ -16,6 +17,9 @@ pub use decide::expire;
 pub use decide::reject;
 pub use decide::remove;
 pub use decide::rename;
+pub use invite::cancel_invite;
+pub use invite::expire_invite;
+pub use invite::invite;
 pub use token::Rotated;
 pub use token::deliver;
 pub use token::revoke;
@@ -30,6 +34,8 @@ use crate::identity::claims::OriginClaim;
 use crate::pairing::credential::Shared;
 use crate::pairing::device::DeviceId;
 use crate::pairing::device::Proof;
+use crate::pairing::invite::Invite;
+use crate::pairing::invite::InviteId;
 use crate::pairing::paired::ApprovedVia;
 use crate::pairing::paired::Generation;
 use crate::pairing::paired::Issuer;
@@ -146,6 +152,13 @@ impl<T> Step<T> {
 pub enum Change {
     /// Forget a device and everything granted to it.
     DropDevice(DeviceId),
+    /// End an invite.
+    DropInvite {
+        /// Which.
+        id: InviteId,
+        /// Why.
+        end: InviteEnd,
+    },
     /// End a request.
     DropRequest {
         /// Which.
@@ -155,6 +168,8 @@ pub enum Change {
     },
     /// Write a device as it is now, all its grants included.
     PutDevice(Box<PairedDevice>),
+    /// Write an invite as it is now.
+    PutInvite(Box<Invite>),
     /// Write a request as it is now.
     PutRequest(Box<PendingRequest>),
     /// Note that a device was admitted. The only change that may become durable later.
@@ -166,6 +181,19 @@ pub enum Change {
         /// When.
         at: UnixMillis,
     },
+}
+
+/// How an invite ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum InviteEnd {
+    /// The owner took it back.
+    Cancelled,
+    /// Its time was over.
+    Expired,
+    /// A device has had it, and may not ask again.
+    Redeemed,
+    /// Another invite took its place.
+    Replaced,
 }
 
 /// How a request ended.

@@ -18,6 +18,7 @@ use crate::store::audit::Act;
 use crate::store::devices;
 use crate::store::error::StoreError;
 use crate::store::head::Head;
+use crate::store::invites;
 use crate::store::requests;
 use crate::store::revoked;
 use crate::store::revoked::Revoked;
@@ -130,8 +131,10 @@ pub(super) async fn apply(
 ) -> Result<(), sqlx::Error> {
     match change {
         Change::DropDevice(device) => devices::drop(connection, device).await,
+        Change::DropInvite { id, .. } => invites::drop(connection, id).await,
         Change::DropRequest { id, .. } => requests::drop(connection, id).await,
         Change::PutDevice(device) => devices::put(connection, device).await,
+        Change::PutInvite(invite) => invites::put(connection, invite, moment).await,
         Change::PutRequest(request) => requests::put(connection, request, moment).await,
         Change::Seen { device, role, at } => devices::seen(connection, device, *role, *at).await,
     }

@@ -43,10 +43,8 @@ pub(super) async fn steps(connection: &mut SqliteConnection, migrations: Migrati
         if version == schema::CHAINED {
             carry::over(&mut transaction).await.map_err(StoreError::Write)?;
         }
-        if version >= schema::SEALED {
-            for kind in seal::ALL {
-                kind.renew_all(&mut transaction).await?;
-            }
+        for kind in seal::of_schema(version) {
+            kind.renew_all(&mut transaction).await?;
         }
         transaction.commit().await.map_err(StoreError::Write)?;
     }

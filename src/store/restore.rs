@@ -18,6 +18,7 @@ use crate::base::clock::UnixMillis;
 use crate::base::private_file;
 use crate::pairing::paired::PairedDevice;
 use crate::pairing::step::Change;
+use crate::pairing::step::InviteEnd;
 use crate::pairing::step::RequestEnd;
 use crate::protocol::scope::Role;
 use crate::store::audit;
@@ -29,6 +30,7 @@ use crate::store::error::StoreError;
 use crate::store::file;
 use crate::store::head;
 use crate::store::head::Head;
+use crate::store::invites;
 use crate::store::migration;
 use crate::store::requests;
 use crate::store::revoked::Fate;
@@ -98,7 +100,7 @@ async fn stage(path: &Path, from: &Path, clock: &Clock) -> Result<Staged, StoreE
     Ok(Staged { path: staged, end, restoration })
 }
 
-/// Takes from the copy what was taken back since, and every request that waited in it.
+/// Takes from the copy what was taken back since, every request that waited in it, and its invite.
 async fn take_back(
     connection: &mut SqliteConnection,
     path: &Path,
@@ -122,6 +124,10 @@ async fn take_back(
             Fate::Removed => changes.push(Change::DropDevice(id)),
             Fate::Revoked(roles) => changes.push(Change::PutDevice(Box::new(without(device, &roles, moment.wall)))),
         }
+    }
+    // One that was open in the copy may have had its device since.
+    for invite in invites::all(connection, &moment).await? {
+        changes.push(Change::DropInvite { id: invite.id, end: InviteEnd::Cancelled });
     }
     for request in requests::all(connection, &moment).await? {
         changes.push(Change::DropRequest { id: request.id, end: RequestEnd::Superseded });

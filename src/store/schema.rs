@@ -16,7 +16,10 @@ pub(super) const CHAINED: i64 = 3;
 
 /// The statements that take a store from schema `n` to `n + 1`, from 0. One that has been released is never changed: a
 /// further column or table is one more entry. [`super::migration`] runs them, and seals every record anew after each.
-pub(super) const MIGRATIONS: &[&[&str]] = &[FIRST, SEALS, CHAIN, ISSUERS, RULES];
+pub(super) const MIGRATIONS: &[&[&str]] = &[FIRST, SEALS, CHAIN, ISSUERS, RULES, INVITES];
+
+/// The first schema with invites.
+pub(super) const INVITED: i64 = 6;
 
 /// Seals; and how long this machine was up when a request was last seen, which no setting of the clock moves.
 const SEALS: &[&str] = &[
@@ -47,6 +50,20 @@ const ISSUERS: &[&str] = &["ALTER TABLE grants ADD COLUMN token_issuer TEXT"];
 /// Devices that a rule approved, and tokens that stand on a verified identity: words that an older program would take for
 /// damage. It refuses a newer schema with a clear answer instead.
 const RULES: &[&str] = &[];
+
+/// The invite; like a request it is kept with how long this machine was up.
+const INVITES: &[&str] = &["CREATE TABLE invites (
+        invite_id TEXT PRIMARY KEY NOT NULL,
+        secret_hash TEXT NOT NULL,
+        scopes TEXT NOT NULL,
+        made_at BIGINT NOT NULL,
+        life BIGINT NOT NULL,
+        boot TEXT NOT NULL,
+        made_uptime BIGINT NOT NULL,
+        device_id TEXT,
+        redeemed_at BIGINT,
+        seal TEXT NOT NULL DEFAULT ''
+    )"];
 
 const FIRST: &[&str] = &[
     "CREATE TABLE devices (

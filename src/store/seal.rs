@@ -19,6 +19,7 @@ use sqlx::sqlite::SqliteRow;
 use crate::base::limits::STORE_PAGE_RECORDS;
 use crate::base::secret::Fingerprint;
 use crate::store::error::StoreError;
+use crate::store::schema;
 
 /// The column that holds a record's seal.
 const COLUMN: &str = "seal";
@@ -28,6 +29,8 @@ const COLUMN: &str = "seal";
 pub(super) struct Sealed {
     /// The table's name.
     pub(super) table: &'static str,
+    /// The first schema that has it sealed.
+    since: i64,
     key: &'static str,
     head: &'static str,
     parts: Option<&'static str>,
@@ -40,6 +43,7 @@ pub(super) struct Sealed {
 /// Paired devices with their grants.
 pub(super) const DEVICES: Sealed = Sealed {
     table: "devices",
+    since: schema::SEALED,
     key: "device_id",
     head: "SELECT * FROM devices WHERE device_id = $1",
     parts: Some("SELECT * FROM grants WHERE device_id = $1 ORDER BY role"),
@@ -52,6 +56,7 @@ pub(super) const DEVICES: Sealed = Sealed {
 /// Requests that wait.
 pub(super) const REQUESTS: Sealed = Sealed {
     table: "requests",
+    since: schema::SEALED,
     key: "request_id",
     head: "SELECT * FROM requests WHERE request_id = $1",
     parts: None,
@@ -61,8 +66,23 @@ pub(super) const REQUESTS: Sealed = Sealed {
     write: "UPDATE requests SET seal = $2 WHERE request_id = $1",
 };
 
-/// All of them.
-pub(super) const ALL: [&Sealed; 2] = [&DEVICES, &REQUESTS];
+/// The invite.
+pub(super) const INVITES: Sealed = Sealed {
+    table: "invites",
+    since: schema::INVITED,
+    key: "invite_id",
+    head: "SELECT * FROM invites WHERE invite_id = $1",
+    parts: None,
+    heads: "SELECT * FROM invites WHERE invite_id > $1 ORDER BY invite_id LIMIT $2",
+    parts_between: None,
+    find: "SELECT seal FROM invites WHERE invite_id = $1",
+    write: "UPDATE invites SET seal = $2 WHERE invite_id = $1",
+};
+
+/// All that a store of this schema has.
+pub(super) fn of_schema(version: i64) -> impl Iterator<Item = &'static Sealed> {
+    [&DEVICES, &INVITES, &REQUESTS].into_iter().filter(move |kind| kind.since <= version)
+}
 
 /// One record: its row, and those of the other table that belong to it.
 pub(super) struct Record {

@@ -12,6 +12,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 
 mod chain;
 mod damage;
+mod invites;
 mod restored;
 mod windows;
 
@@ -182,6 +183,7 @@ async fn no_connect_and_no_change_looks_through_a_whole_table_of_devices_or_entr
     let mut connection = store.connection.lock().await;
     for question in [
         seal::DEVICES.questions(),
+        seal::INVITES.questions(),
         seal::REQUESTS.questions(),
         vec![
             "SELECT request_id FROM requests WHERE device_id = $1 ORDER BY created_at",

@@ -45,10 +45,8 @@ pub(super) async fn faults(
         return Err(corrupt(path, "a grant belongs to no device"));
     }
     let mut faults = Vec::new();
-    if version >= schema::SEALED {
-        for kind in seal::ALL {
-            faults.extend(kind.check_all(connection).await.map_err(|error| error.at(path))?);
-        }
+    for kind in seal::of_schema(version) {
+        faults.extend(kind.check_all(connection).await.map_err(|error| error.at(path))?);
     }
     if version >= schema::CHAINED {
         let head = match end {

@@ -1,4 +1,4 @@
-//! Bounds of setup codes, scope upgrades and names of devices, and how often operators hear of our health.
+//! Bounds of setup codes, invites, scope upgrades and names of devices, and how often operators hear of our health.
 
 use std::time::Duration;
 
@@ -18,3 +18,13 @@ pub const UPGRADE_OUTCOME_LIFE: Duration = Duration::from_secs(60);
 pub const DEVICE_LABEL_CHARS_MAX: usize = 64;
 /// Period of the `health` event.
 pub const HEALTH_PERIOD: Duration = Duration::from_secs(60);
+/// An invite counts for so many seconds, if the owner names no shorter time; none counts longer.
+pub const INVITE_LIFE_SECONDS_MAX: u64 = 600;
+/// No invite counts for less: nobody could open it.
+pub const INVITE_LIFE_SECONDS_MIN: u64 = 10;
+/// Scopes that one invite may give.
+pub const INVITE_SCOPES_MAX: usize = 16;
+/// Invites that are made within [`INVITES_MADE_PERIOD`].
+pub const INVITES_MADE_MAX: usize = 30;
+/// See [`INVITES_MADE_MAX`].
+pub const INVITES_MADE_PERIOD: Duration = Duration::from_secs(600);

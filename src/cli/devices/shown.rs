@@ -8,15 +8,20 @@ use crate::base::clock::UnixMillis;
 use crate::base::limits::LABEL_CHARS_MAX;
 use crate::base::owner_command::OwnerCommand;
 use crate::base::printable::printable;
+use crate::cli::invite;
 
 /// Both lists.
 pub(in crate::cli) fn lists(lists: &Value, owner: &OwnerCommand, now: UnixMillis) -> String {
     let list = |key| lists.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let (pending, paired) = (list("pending"), list("paired"));
+    let invite = lists.get("invite").filter(|invite| invite.is_object()).map_or_else(String::new, |invite| {
+        let (left, scopes, cancel) = (invite::left(invite, now), invite::scopes(invite), owner.with("invite --cancel"));
+        format!("An invite is open for {left}: {scopes}. Take it back: {cancel}\n")
+    });
     if pending.is_empty() && paired.is_empty() {
-        return "No device pairing entries.\n".to_owned();
+        return format!("{invite}No device pairing entries.\n");
     }
-    let mut shown = format!("Pending ({})\n", pending.len());
+    let mut shown = format!("{invite}Pending ({})\n", pending.len());
     for request in pending {
         pending_request(&mut shown, request, owner, now);
     }

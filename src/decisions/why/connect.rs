@@ -114,6 +114,12 @@ pub(super) const CONNECT: &[Why] = &[
         owner: "Look at the log of that time: it names the fault and what to do.",
     },
     Why {
+        reason: "invite_invalid",
+        what: "The invite is wrong, used up or too old; each lets one device in, and only for a few minutes.",
+        caller: "Ask the owner for a new one.",
+        owner: "Make a new one: doorward invite. The log of doorward audit tells which device had the last one.",
+    },
+    Why {
         reason: "message_too_large",
         what: "A message was larger than this server said it would take.",
         caller: "Send less at once.",

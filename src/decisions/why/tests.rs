@@ -161,7 +161,8 @@ fn after(failure: &Failure) -> Option<Failure> {
         Failure::SlowConsumer => unauthorized(Unauthorized::BootstrapTokenInvalid),
         Failure::Unauthorized { reason, .. } => match reason {
             Unauthorized::BootstrapTokenInvalid => unauthorized(Unauthorized::DeviceTokenMismatch),
-            Unauthorized::DeviceTokenMismatch => unauthorized(Unauthorized::RateLimited { retry_after_ms: 1 }),
+            Unauthorized::DeviceTokenMismatch => unauthorized(Unauthorized::InviteInvalid),
+            Unauthorized::InviteInvalid => unauthorized(Unauthorized::RateLimited { retry_after_ms: 1 }),
             Unauthorized::RateLimited { .. } => {
                 unauthorized(Unauthorized::TokenMismatch { device_token: DeviceTokenHope::Spent })
             }

@@ -4,6 +4,7 @@ use crate::base::clock::UnixMillis;
 use crate::pairing::credential::Shared;
 use crate::pairing::device::Proof;
 use crate::pairing::device::ProvenDevice;
+use crate::pairing::invite::is_meant;
 use crate::pairing::metadata::Pin;
 use crate::pairing::metadata::pin;
 use crate::pairing::paired::Issuer;
@@ -20,7 +21,9 @@ use crate::pairing::step::Page;
 use crate::pairing::step::Step;
 use crate::pairing::step::Verdict;
 use crate::pairing::step::admit::admit;
+use crate::pairing::step::invite::accept;
 use crate::pairing::step::pair::pair;
+use crate::pairing::step::pair::refuses;
 use crate::pairing::step::pair::vouches;
 use crate::pairing::step::redeem::repeat;
 use crate::pairing::step::wait::Wish;
@@ -68,6 +71,12 @@ pub fn connect(known: &Known, attempt: Attempt<'_>, now: UnixMillis) -> Step<Con
     let (role, asked) = (attempt.connect.role, attempt.connect.scopes.set());
     let grant = paired.and_then(|paired| Some((paired, paired.living_grant(role)?)));
     let same = |paired: &PairedDevice| pin(&paired.profile, &attempt.connect.client) != Pin::Broken;
+    if let (Offer::Invite(invite), AuthMethod::BootstrapToken) = (&attempt.offer, method)
+        && !refuses(&attempt, now)
+        && let Some(step) = accept(known, &device, paired, invite, &attempt, now)
+    {
+        return step.judged(verdict, None);
+    }
     match (grant, &attempt.offer) {
         (Some((paired, _)), Offer::Good { redeemed_by: Some(by), .. })
             if method == AuthMethod::BootstrapToken && *by == paired.id() =>
@@ -208,9 +217,12 @@ fn authenticate(
     }
     let auth = &attempt.connect.auth;
     let role = attempt.connect.role;
-    if let Offer::Good { profile, .. } = &attempt.offer
-        && profile.roles.contains(&role)
-    {
+    let gives_role = match &attempt.offer {
+        Offer::Good { profile, .. } => profile.roles.contains(&role),
+        Offer::Invite(_) => role == Role::Operator,
+        Offer::Absent | Offer::Void => false,
+    };
+    if gives_role {
         return Ok(AuthMethod::BootstrapToken);
     }
     let explicit = auth.device_token.as_ref();
@@ -230,9 +242,11 @@ fn authenticate(
     let (reason, verdict) = match attempt.shared {
         Shared::Locked { retry_after_ms } => (Unauthorized::RateLimited { retry_after_ms }, Verdict::Unjudged),
         _ if explicit.is_some() => (Unauthorized::DeviceTokenMismatch, Verdict::Wrong),
-        Shared::Missing if auth.bootstrap_token.is_some() => {
-            let wrong = if matches!(attempt.offer, Offer::Good { .. }) { Verdict::Unjudged } else { Verdict::Wrong };
-            (Unauthorized::BootstrapTokenInvalid, wrong)
+        Shared::Missing if let Some(code) = &auth.bootstrap_token => {
+            let good = matches!(attempt.offer, Offer::Good { .. } | Offer::Invite(_));
+            let meant = is_meant(code.expose());
+            let reason = if meant { Unauthorized::InviteInvalid } else { Unauthorized::BootstrapTokenInvalid };
+            (reason, if good { Verdict::Unjudged } else { Verdict::Wrong })
         }
         Shared::Missing | Shared::Right(_) => (Unauthorized::TokenMissing, Verdict::Unjudged),
         Shared::Wrong => (Unauthorized::TokenMismatch { device_token: hope }, Verdict::Wrong),

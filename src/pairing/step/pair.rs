@@ -74,6 +74,11 @@ fn effect(rule: &Rule, known: &Known, method: AuthMethod, attempt: &Attempt<'_>)
     }
 }
 
+/// Whether a rule pairs nobody of whom this is one; that stands above an invite.
+pub(super) fn refuses(attempt: &Attempt<'_>, now: UnixMillis) -> bool {
+    attempt.rules.first(&attempt.facts(), now).is_some_and(|rule| matches!(rule.then(), Then::Refuse))
+}
+
 /// Whether a verified identity stands in for the gateway's secret: the first rule that matches says so, the device came
 /// with nothing that is judged in its own right, and holds no more than that rule could give it.
 pub(super) fn vouches(attempt: &Attempt<'_>, paired: Option<&PairedDevice>, now: UnixMillis) -> bool {

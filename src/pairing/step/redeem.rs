@@ -49,7 +49,8 @@ pub(super) fn repeat(paired: &PairedDevice, attempt: &Attempt<'_>, now: UnixMill
     hand_over(paired.clone(), None, attempt, now)
 }
 
-fn hand_over(
+/// A token for each of the device's living roles.
+pub(super) fn hand_over(
     mut device: PairedDevice,
     approved_via: Option<ApprovedVia>,
     attempt: &Attempt<'_>,

@@ -2,6 +2,7 @@
 
 mod changes;
 mod decisions;
+mod invite;
 mod management;
 mod model;
 mod outcomes;

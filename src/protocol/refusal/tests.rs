@@ -101,6 +101,8 @@ fn credentials() -> Vec<Words> {
     let reissue = "unauthorized: device token mismatch (rotate/reissue device token)";
     let setup = "unauthorized: setup code invalid, expired, revoked, or already used (create a new code; review `openclaw \
                  devices list`)";
+    let invite = "unauthorized: invite invalid, expired or already used (on the gateway's machine, `doorward invite` makes \
+                  a new one)";
     vec![
         words(
             Unauthorized::TokenMissing,
@@ -155,6 +157,14 @@ fn credentials() -> Vec<Words> {
             reissue,
             json!({ "code": "AUTH_DEVICE_TOKEN_MISMATCH", "authReason": "device_token_mismatch",
                     "recommendedNextStep": "update_auth_credentials", "canRetryWithDeviceToken": false }),
+        ),
+        words(
+            Unauthorized::InviteInvalid,
+            Audience::Ui,
+            invite,
+            invite,
+            json!({ "code": "AUTH_BOOTSTRAP_TOKEN_INVALID", "authReason": "invite_invalid",
+                    "recommendedNextStep": "review_auth_configuration", "canRetryWithDeviceToken": false }),
         ),
         words(
             Unauthorized::BootstrapTokenInvalid,

@@ -12,6 +12,8 @@ pub enum Unauthorized {
     BootstrapTokenInvalid,
     /// The device token is not this device's living one.
     DeviceTokenMismatch,
+    /// The owner's invite cannot be used: it is no open one, or not for this role.
+    InviteInvalid,
     /// Too many wrong ones came from there.
     RateLimited {
         /// When the next may be tried.
@@ -41,6 +43,7 @@ impl Unauthorized {
         match self {
             Self::BootstrapTokenInvalid => "bootstrap_token_invalid",
             Self::DeviceTokenMismatch => "device_token_mismatch",
+            Self::InviteInvalid => "invite_invalid",
             Self::RateLimited { .. } => "rate_limited",
             Self::TokenMismatch { .. } => "token_mismatch",
             Self::TokenMissing => "token_missing",
@@ -58,6 +61,11 @@ impl Unauthorized {
                     .to_owned()
             }
             Self::DeviceTokenMismatch => "unauthorized: device token mismatch (rotate/reissue device token)".to_owned(),
+            Self::InviteInvalid => {
+                "unauthorized: invite invalid, expired or already used (on the gateway's machine, `doorward invite` \
+                 makes a new one)"
+                    .to_owned()
+            }
             Self::RateLimited { .. } => {
                 "unauthorized: too many failed authentication attempts (retry later)".to_owned()
             }
@@ -90,7 +98,10 @@ impl Unauthorized {
             return error;
         }
         let (code, next) = match self {
-            Self::BootstrapTokenInvalid => ("AUTH_BOOTSTRAP_TOKEN_INVALID", "review_auth_configuration"),
+            // The gateway's code for both: its own page tells people by it what to do.
+            Self::BootstrapTokenInvalid | Self::InviteInvalid => {
+                ("AUTH_BOOTSTRAP_TOKEN_INVALID", "review_auth_configuration")
+            }
             Self::DeviceTokenMismatch => ("AUTH_DEVICE_TOKEN_MISMATCH", "update_auth_credentials"),
             Self::RateLimited { .. } => ("AUTH_RATE_LIMITED", "wait_then_retry"),
             Self::TokenMismatch { device_token: DeviceTokenHope::Possible } => {

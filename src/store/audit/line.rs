@@ -3,9 +3,11 @@
 use serde_json::Value;
 use serde_json::json;
 
+use crate::pairing::invite::InviteId;
 use crate::pairing::paired::PairedDevice;
 use crate::pairing::request::PendingRequest;
 use crate::pairing::step::Change;
+use crate::pairing::step::InviteEnd;
 use crate::pairing::step::RequestEnd;
 use crate::store::audit::Line;
 
@@ -14,6 +16,13 @@ use crate::store::audit::Line;
 pub(in crate::store) fn of(change: &Change, ended: Option<&PendingRequest>) -> Option<Line> {
     Some(match change {
         Change::DropDevice(device) => Line { change: "device.drop", device: Some(*device), ..Line::default() },
+        Change::DropInvite { id, end } => match end {
+            InviteEnd::Cancelled => ended_invite("invite.cancelled", id),
+            InviteEnd::Expired => ended_invite("invite.expired", id),
+            InviteEnd::Replaced => ended_invite("invite.replaced", id),
+            // Told when it was redeemed.
+            InviteEnd::Redeemed => return None,
+        },
         Change::DropRequest { id, end } => Line {
             change: name(*end),
             device: ended.map(PendingRequest::device),
@@ -24,6 +33,12 @@ pub(in crate::store) fn of(change: &Change, ended: Option<&PendingRequest>) -> O
         Change::PutDevice(device) => {
             Line { change: "device.put", device: Some(device.id()), detail: grants(device), ..Line::default() }
         }
+        Change::PutInvite(put) => Line {
+            change: if put.redeemed.is_some() { "invite.redeemed" } else { "invite.put" },
+            device: put.redeemed.map(|redeemed| redeemed.device),
+            detail: json!({ "invite": put.id.to_string(), "scopes": put.scopes, "until": put.ends_at().0 }),
+            ..Line::default()
+        },
         Change::PutRequest(put) => Line {
             change: "request.put",
             device: Some(put.device()),
@@ -33,6 +48,10 @@ pub(in crate::store) fn of(change: &Change, ended: Option<&PendingRequest>) -> O
         },
         Change::Seen { .. } => return None,
     })
+}
+
+fn ended_invite(change: &'static str, id: &InviteId) -> Line {
+    Line { change, detail: json!({ "invite": id.to_string() }), ..Line::default() }
 }
 
 fn name(end: RequestEnd) -> &'static str {

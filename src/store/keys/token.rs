@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::base::limits::{GATEWAY_TOKEN_CHARS_MIN, GATEWAY_TOKEN_DIFFERENT_CHARS_MIN};
 use crate::base::private_file::{self, Link, PrivateFileError};
 use crate::base::secret::Secret;
+use crate::pairing::invite;
 
 /// Its name under the state folder.
 pub const GATEWAY_TOKEN_FILE: &str = "gateway-token";
@@ -161,6 +162,9 @@ fn judge(path: &Path, text: &Secret<String>) -> Result<Secret<String>, TokenErro
     if token.len() < GATEWAY_TOKEN_CHARS_MIN {
         return Err(TokenError::TooShort(path()));
     }
+    if invite::is_meant(token) {
+        return Err(TokenError::Invite(path()));
+    }
     let lower = Secret::new(token.to_ascii_lowercase());
     let different: HashSet<u8> = lower.expose().bytes().collect();
     let is_sample = SAMPLES.iter().any(|sample| lower.expose().contains(sample)) || token.starts_with(['<', '$', '{']);
@@ -179,6 +183,9 @@ pub enum TokenError {
     /// The operator's file cannot be read.
     #[error("gateway token: {0}")]
     OperatorsFile(PrivateFileError),
+    /// Whoever sends it would be taken for one with an invite.
+    #[error("gateway token begins as an invite does, {}: {}", invite::PREFIX, .0.display())]
+    Invite(PathBuf),
     /// Blanks, control characters or more than one line.
     #[error("gateway token must be one line of printable ascii without blanks: {}", .0.display())]
     NotAToken(PathBuf),
@@ -202,7 +209,7 @@ impl TokenError {
         match self {
             Self::File(error) => error.hint(),
             Self::OperatorsFile(error) => error.operators_hint(),
-            Self::NotAToken(path) | Self::Sample(path) | Self::TooShort(path) => {
+            Self::Invite(path) | Self::NotAToken(path) | Self::Sample(path) | Self::TooShort(path) => {
                 format!("openssl rand -hex 32 > {}", path.display())
             }
             Self::Operators(path) => format!("write a new token to {} and start again", path.display()),

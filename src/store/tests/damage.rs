@@ -74,6 +74,11 @@ async fn a_row_that_somebody_edits_adds_or_removes_is_noticed_at_the_next_start(
         "UPDATE requests SET scopes = '[]'",
         "UPDATE requests SET refreshed_uptime = refreshed_uptime + 1000",
         "DELETE FROM requests",
+        "UPDATE invites SET scopes = '[\"operator.admin\"]'",
+        "UPDATE invites SET device_id = NULL, redeemed_at = 1",
+        "UPDATE invites SET made_uptime = made_uptime + 1000",
+        "UPDATE invites SET life = life * 2",
+        "DELETE FROM invites",
         "UPDATE seals SET number = number + 1",
         "DELETE FROM seals",
         "DROP INDEX requests_by_device",
@@ -134,15 +139,16 @@ async fn the_way_back_names_the_newest_backup() {
     hint("doorward-20261122T000000Z.sqlite");
 }
 
-type Content = (Vec<PairedDevice>, Vec<PendingRequest>, Vec<Value>);
+type Content = (Vec<PairedDevice>, Vec<PendingRequest>, Option<Invite>, Vec<Value>);
 
 async fn content(store: &Store) -> Result<Content, StoreError> {
     let all = Filter { most: usize::MAX, ..Filter::default() };
-    Ok((store.devices().await?, store.requests().await?, store.audit(&all).await?))
+    Ok((store.devices().await?, store.requests().await?, store.invite().await?, store.audit(&all).await?))
 }
 
 async fn filled() -> (tempfile::TempDir, Store) {
     let (folder, store) = fresh().await;
+    store.commit(&[super::invites::an_open_one()], &act("test")).await.unwrap();
     for seed in 1..=3 {
         store.commit(&[put(&device(seed))], &act("test")).await.unwrap();
         store.commit(&[Change::PutRequest(Box::new(request(seed + 3)))], &act("test")).await.unwrap();

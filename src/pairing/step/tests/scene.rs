@@ -20,6 +20,9 @@ use crate::pairing::device::DeviceId;
 use crate::pairing::device::DevicePublicKey;
 use crate::pairing::device::Proof;
 use crate::pairing::device::prove;
+use crate::pairing::invite::Invite;
+use crate::pairing::invite::is_meant;
+use crate::pairing::invite::set_apart;
 use crate::pairing::paired::Generation;
 use crate::pairing::paired::PairedDevice;
 use crate::pairing::queue::Standing;
@@ -177,6 +180,8 @@ pub(super) struct Memory {
     pub(super) requests: BTreeMap<RequestId, PendingRequest>,
     /// Others that wait, too.
     pub(super) crowd: Vec<Waiter>,
+    /// The invite, where the store has one.
+    pub(super) invite: Option<Invite>,
     /// What any setup code comes to.
     pub(super) offer: Offer,
     /// The gateway's secret, if it is another one by now.
@@ -206,6 +211,7 @@ impl Memory {
                     // Without rules nobody asks.
                     self.removed.extend(Some(id).filter(|_| !self.rules.is_empty()));
                 }
+                Change::DropInvite { id, .. } => drop(self.invite.take_if(|invite| invite.id == id)),
                 Change::DropRequest { id, .. } => {
                     let others = self.crowd.len();
                     self.crowd.retain(|waiter| waiter.request != id);
@@ -213,6 +219,7 @@ impl Memory {
                     assert!(there, "a request that was there");
                 }
                 Change::PutDevice(device) => drop(self.devices.insert(device.id(), *device)),
+                Change::PutInvite(invite) => self.invite = Some(*invite),
                 Change::PutRequest(request) => drop(self.requests.insert(request.id, *request)),
                 Change::Seen { device, at, .. } => self.devices.get_mut(&device).unwrap().last_seen_at = Some(at),
             }
@@ -228,7 +235,7 @@ impl Memory {
 
     /// What a `connect` at `now` comes to, with these values where something new is needed; nothing is kept yet.
     pub(super) fn decide(&self, caller: &Caller, fresh: Fresh, now: UnixMillis) -> Step<Connected> {
-        let (connect_params, proof, origin) = PROVEN.with_borrow_mut(|proven| {
+        let (mut connect_params, proof, origin) = PROVEN.with_borrow_mut(|proven| {
             let prove = || {
                 let connect = caller.connect();
                 // The proof's own age is another test's concern.
@@ -237,6 +244,7 @@ impl Memory {
             };
             proven.entry(format!("{caller:?}")).or_insert_with(prove).clone()
         });
+        set_apart(&mut connect_params.auth);
         let claimed = match caller.mask {
             Mask::Id(other) | Mask::Key(other) => Some(other),
             Mask::None => caller.device,
@@ -249,7 +257,7 @@ impl Memory {
             Shared::judge(&connect_params.auth, &gateway)
         };
         let (page, generation) = (caller.page, Generation::of(&gateway));
-        let offer = if connect_params.auth.bootstrap_token.is_some() { self.offer.clone() } else { Offer::Absent };
+        let offer = self.offer(&connect_params, caller.device, now);
         let (connect_params, rules, origin) = (&connect_params, &self.rules, &origin);
         let identity = caller.identity.map(|(provider, login)| IdentityClaim {
             provider: provider.to_owned(),
@@ -259,6 +267,17 @@ impl Memory {
         let (connect, identity) = (connect_params, identity.as_ref());
         let attempt = Attempt { connect, origin, identity, rules, page, proof, shared, offer, generation, fresh };
         step::connect(&known, attempt, now)
+    }
+
+    fn offer(&self, connect: &Connect, device: Option<u8>, now: UnixMillis) -> Offer {
+        match (&connect.auth.bootstrap_token, device) {
+            (None, _) => Offer::Absent,
+            (Some(secret), Some(device)) if is_meant(secret.expose()) => {
+                let found = self.invite.clone().filter(|invite| invite.admits(secret, &public(device).id(), now));
+                found.map_or(Offer::Void, |invite| Offer::Invite(Box::new(invite)))
+            }
+            (Some(_), _) => self.offer.clone(),
+        }
     }
 }
 
