@@ -25,6 +25,7 @@ pub mod own_bridge;
 pub mod owner;
 mod plain_http;
 mod refusal;
+mod standing;
 pub mod tally;
 mod transport;
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{CertificateError, RootCertStore};
@@ -113,6 +113,27 @@ fn read(path: &Path) -> Result<Vec<u8>, ClientAuthError> {
     let bytes = private_file::read_bytes(file);
     let bytes = bytes.map_err(|fault| ClientAuthError::File(PrivateFileError::new(path, fault)))?;
     Ok(bytes.expose().clone())
+}
+
+/// Judges what a caller has `shown` as a handshake at this time would.
+///
+/// # Errors
+/// [`ClientCertificateFault`].
+pub(super) fn judge(
+    verifier: &dyn ClientCertVerifier,
+    shown: &[CertificateDer<'_>],
+    now: UnixTime,
+) -> Result<(), ClientCertificateFault> {
+    match shown.split_first() {
+        None if verifier.client_auth_mandatory() => Err(ClientCertificateFault::Absent),
+        None => Ok(()),
+        Some((own, others)) => {
+            let judged = verifier.verify_client_cert(own, others, now);
+            judged
+                .map(drop)
+                .map_err(|error| ClientCertificateFault::of(&error).unwrap_or(ClientCertificateFault::Malformed))
+        }
+    }
 }
 
 /// What a verified certificate says about its holder, in bounded and printable words.

@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
 use rustls::server::NoServerSessionStorage;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::version::{TLS12, TLS13};
+use tokio::sync::watch;
 
-use crate::certificates::client_auth::ClientAuth;
+use crate::certificates::client_auth::{self, ClientAuth, ClientCertificateFault};
 use crate::certificates::resolver::{Dialled, Resolver};
 use crate::certificates::{CertificateError, provider};
 
@@ -17,6 +20,7 @@ use crate::certificates::{CertificateError, provider};
 #[derive(Clone, Debug)]
 pub struct ServerTls {
     end: Arc<ArcSwap<End>>,
+    changes: Arc<watch::Sender<()>>,
     resolver: Arc<Resolver>,
 }
 
@@ -26,6 +30,7 @@ pub(super) struct End {
     config: Arc<ServerConfig>,
     /// Of what callers are asked for, where they are.
     asks: Option<[u8; 32]>,
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
 }
 
 impl ServerTls {
@@ -46,7 +51,7 @@ impl ServerTls {
     ) -> Result<Self, CertificateError> {
         let alpn = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         let end = Arc::new(ArcSwap::from_pointee(End::new(&resolver, alpn, asks)?));
-        Ok(Self { end, resolver })
+        Ok(Self { end, changes: Arc::new(watch::Sender::new(())), resolver })
     }
 
     /// An end that asks callers for a certificate as `asks` says; none where that is asked already. What was agreed with
@@ -59,9 +64,27 @@ impl ServerTls {
         End::new(&self.resolver, end.config.alpn_protocols.clone(), asks).map(|end| Some(Arc::new(end)))
     }
 
-    /// Goes by `end` from the next handshake on.
+    /// Goes by `end` from the next handshake on; open connections are judged again.
     pub(super) fn take(&self, end: Arc<End>) {
         self.end.store(end);
+        self.changes.send_replace(());
+    }
+
+    /// Tells each time when something else is asked of callers. To be had before the handshake begins.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
+    /// Judges what a caller has `shown` by what is asked of callers now.
+    ///
+    /// # Errors
+    /// [`ClientCertificateFault`].
+    pub fn takes(&self, shown: &[CertificateDer<'_>]) -> Result<(), ClientCertificateFault> {
+        let end = self.end.load();
+        let Some(verifier) = &end.verifier else { return Ok(()) };
+        // The clock of the handshakes. Never an error: it is the system's.
+        let now = end.config.time_provider.current_time().ok_or(ClientCertificateFault::NotYet)?;
+        client_auth::judge(verifier.as_ref(), shown, now)
     }
 
     /// Who picks its certificates.
@@ -91,9 +114,10 @@ impl End {
             .map_err(CertificateError::Tls)?;
         let digest = asks.as_ref().map(|asks| asks.digest);
         let is_asking = asks.is_some();
-        let builder = match asks {
+        let verifier = asks.map(|asks| asks.verifier);
+        let builder = match &verifier {
             None => builder.with_no_client_auth(),
-            Some(asks) => builder.with_client_cert_verifier(asks.verifier),
+            Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
         };
         let mut config = builder.with_cert_resolver(Arc::clone(resolver) as _);
         config.alpn_protocols = alpn;
@@ -108,6 +132,6 @@ impl End {
             config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(CertificateError::Tls)?;
             config.send_tls13_tickets = 1;
         }
-        Ok(Self { config: Arc::new(config), asks: digest })
+        Ok(Self { config: Arc::new(config), asks: digest, verifier })
     }
 }

@@ -18,6 +18,7 @@ use super::facts::{Alpn, ConnectionFacts, ConnectionId, Progress, TlsFacts};
 use super::io::EdgeIo;
 use super::knock::{Heard, Knocks};
 use super::live::{Live, LiveNetwork};
+use super::standing::Standing;
 use super::tally::Tally;
 use super::transport::Transport;
 use super::{Protocol, Serve, Settings, owner, plain_http};
@@ -213,7 +214,7 @@ async fn shake_hands(
     // Side by side, so that the question adds nothing to the handshake's time.
     let own = stream.local_addr()?.ip();
     let question = async { Ok(whois(peer, own, &settings, &network, door).await) };
-    let ((transport, tls), tailnet) = tokio::try_join!(secure(stream, &settings, door), question)?;
+    let (Secured { transport, tls, standing }, tailnet) = tokio::try_join!(secure(stream, &settings, door), question)?;
     let facts = ConnectionFacts {
         id: id.clone(),
         listener: door.settings.clone(),
@@ -225,7 +226,7 @@ async fn shake_hands(
         tally: door.tally.clone(),
         progress: Progress::default(),
     };
-    Ok(Box::new(EdgeIo::new(transport, Arc::new(facts), seat)))
+    Ok(Box::new(EdgeIo::new(transport, standing, Arc::new(facts), seat)))
 }
 
 /// tailscaled's word on `peer`, who dialled `own`, where it is due.
@@ -238,19 +239,31 @@ async fn whois(peer: PeerAddr, own: IpAddr, settings: &Settings, network: &Netwo
     }
 }
 
-async fn secure(
-    stream: TcpStream,
-    settings: &Settings,
-    door: &Door,
-) -> Result<(Transport, Option<TlsFacts>), ConnectionError> {
+/// A connection at the end of its handshake.
+struct Secured {
+    transport: Transport,
+    tls: Option<TlsFacts>,
+    standing: Option<Box<Standing>>,
+}
+
+async fn secure(stream: TcpStream, settings: &Settings, door: &Door) -> Result<Secured, ConnectionError> {
     match protocol(&stream, settings.protocol).await? {
         Protocol::Https => {
-            let stream = end_tls(stream, &settings.origin, door).await?;
-            let facts = tls_facts(stream.get_ref().1)?;
+            let tls = door.tls.as_ref().ok_or(ConnectionError::Unconfigured)?;
+            // Before the handshake: what changes meanwhile is news to this connection.
+            let changes = tls.changes();
+            let stream = end_tls(stream, &settings.origin, tls).await?;
+            let connection = stream.get_ref().1;
+            let facts = tls_facts(connection)?;
             door.tally.shaken(facts.version);
-            Ok((Transport::Tls(Box::new(stream)), Some(facts)))
+            let shown = connection.peer_certificates().unwrap_or_default();
+            let shown = shown.iter().map(|certificate| certificate.clone().into_owned()).collect();
+            let standing = Some(Box::new(Standing::new(tls.clone(), shown, changes)));
+            Ok(Secured { transport: Transport::Tls(Box::new(stream)), tls: Some(facts), standing })
         }
-        Protocol::Auto | Protocol::Http => Ok((Transport::Plain(stream), None)),
+        Protocol::Auto | Protocol::Http => {
+            Ok(Secured { transport: Transport::Plain(stream), tls: None, standing: None })
+        }
     }
 }
 
@@ -299,9 +312,8 @@ async fn protocol(stream: &TcpStream, configured: Protocol) -> Result<Protocol, 
 async fn end_tls(
     stream: TcpStream,
     rules: &origin::Settings,
-    door: &Door,
+    tls: &ServerTls,
 ) -> Result<TlsStream<TcpStream>, ConnectionError> {
-    let tls = door.tls.as_ref().ok_or(ConnectionError::Unconfigured)?;
     let (config, dialled) = match (&rules.proxy_protocol, stream.local_addr()?.ip()) {
         // A port that is published on the host's loopback was dialled there.
         (ProxyProtocol::Off, own) if rules.local.published_port().is_some() => {

@@ -19,11 +19,13 @@ use pingora_core::protocols::{
 use pingora_http::ResponseHeader;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Sleep};
+use tracing::info;
 
 use super::caps::Seat;
 use super::facts::{ConnectionFacts, HeadRefusal};
 use super::head::{Head, HeadFault, Seen};
 use super::refusal::Refusal;
+use super::standing::Standing;
 use super::transport::Transport;
 use crate::base::code::Code;
 use crate::base::limits::{CORK_BYTES_MAX, FIRST_HEAD_WAIT, HEAD_WAIT, IDLE_WAIT};
@@ -32,6 +34,7 @@ use crate::base::limits::{CORK_BYTES_MAX, FIRST_HEAD_WAIT, HEAD_WAIT, IDLE_WAIT}
 #[derive(Debug)]
 pub struct EdgeIo {
     stream: Transport,
+    standing: Option<Box<Standing>>,
     facts: Arc<ConnectionFacts>,
     digest: Option<Arc<ProxyDigest>>,
     stage: Stage,
@@ -69,12 +72,17 @@ const PREFACE_BYTES: usize = 24;
 
 impl EdgeIo {
     /// Takes over an established connection.
-    pub(super) fn new(stream: Transport, facts: Arc<ConnectionFacts>, seat: Seat) -> Self {
+    pub(super) fn new(
+        stream: Transport,
+        standing: Option<Box<Standing>>,
+        facts: Arc<ConnectionFacts>,
+        seat: Seat,
+    ) -> Self {
         let h2 = facts.is_h2();
         let stage = if h2 { Stage::Preface { bytes: 0 } } else { Stage::Head { head: Head::default(), nth: 0 } };
         let wait = if h2 { HEAD_WAIT } else { FIRST_HEAD_WAIT };
         let timer = Some(Box::pin(tokio::time::sleep(wait)));
-        Self { stream, facts, digest: None, stage, timer, cork: Cork::default(), _seat: seat }
+        Self { stream, standing, facts, digest: None, stage, timer, cork: Cork::default(), _seat: seat }
     }
 
     /// Lets every request of this connection find `context`, HTTP/2's too: pingora hands it on as the
@@ -152,6 +160,17 @@ impl EdgeIo {
         }
     }
 
+    /// A caller whose certificate is not taken any more is not listened to.
+    fn check_standing(&mut self, cx: &mut Context<'_>) {
+        let Some(Poll::Ready(error)) = self.standing.as_mut().map(|standing| standing.poll(cx)) else { return };
+        self.standing = None;
+        if !matches!(self.stage, Stage::Refusing(_)) {
+            let (conn, listener) = (&self.facts.id, &self.facts.listener.load().name);
+            info!(%conn, %listener, %error, "connection ended: the certificate of its caller is not taken any more");
+            self.stage = Stage::Refusing(Refusal::silent());
+        }
+    }
+
     fn refuse(&mut self, fault: HeadFault) {
         let refusal = HeadRefusal { fault, code: Code::random() };
         self.facts.set_head_refusal(refusal);
@@ -186,6 +205,7 @@ impl AsyncRead for EdgeIo {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.turn_to_next_head();
+        this.check_standing(cx);
         if !matches!(this.stage, Stage::Refusing(_)) {
             let before = buf.filled().len();
             match Pin::new(&mut this.stream).poll_read(cx, buf) {

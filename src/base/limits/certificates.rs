@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// How often the certificate of an open connection is judged again, where nothing that it is judged by changes.
+pub const CLIENT_CERTIFICATE_PERIOD: Duration = Duration::from_secs(60);
+
 /// The tailnet's certificate, which tailscaled may have to order at a CA first.
 pub const TAILNET_CERT_WAIT: Duration = Duration::from_secs(120);
 /// How often it is looked at whether tailscaled is to be asked for one. Looking asks nobody.

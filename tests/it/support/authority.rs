@@ -9,6 +9,10 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber,
 };
+use rustls::client::WantsClientCert;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, ConfigBuilder};
 use time::OffsetDateTime;
 
 /// A root and its key.
@@ -99,6 +103,12 @@ impl Authority {
 }
 
 impl Pair {
+    /// A client that shows it where it is asked for one.
+    pub(crate) fn shown_by(&self, config: ConfigBuilder<ClientConfig, WantsClientCert>) -> ClientConfig {
+        let chain = CertificateDer::pem_slice_iter(self.cert.as_bytes()).map(Result::unwrap).collect();
+        config.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap()).unwrap()
+    }
+
     /// Writes it as `NAME.crt` and `NAME.key`, which is its owner's alone.
     pub(crate) fn write(&self, folder: &Path, name: &str) {
         self.write_cert(folder, name);

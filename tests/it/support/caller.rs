@@ -14,6 +14,8 @@ use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpSocket;
 
+use super::authority::Pair;
+
 const WAIT: Duration = Duration::from_secs(15);
 
 /// Where to call, and how.
@@ -23,6 +25,7 @@ pub(crate) struct Caller {
     trust: Trust,
     preface: Vec<u8>,
     from: Option<IpAddr>,
+    own: Option<Pair>,
 }
 
 /// How it speaks TLS, if it does.
@@ -44,7 +47,7 @@ pub(crate) struct Answer {
 impl Caller {
     /// Calls in plain HTTP.
     pub(crate) fn plain(address: &str) -> Self {
-        Self { address: address.parse().unwrap(), trust: Trust::Plain, preface: Vec::new(), from: None }
+        Self { address: address.parse().unwrap(), trust: Trust::Plain, preface: Vec::new(), from: None, own: None }
     }
 
     /// Calls over TLS and trusts only this authority, in PEM.
@@ -55,6 +58,11 @@ impl Caller {
     /// Calls over TLS and believes any certificate, as one who asks only how he is seen.
     pub(crate) fn blind(address: &str) -> Self {
         Self { trust: Trust::Blind, ..Self::plain(address) }
+    }
+
+    /// Shows this certificate where it is asked for one.
+    pub(crate) fn showing(self, own: &Pair) -> Self {
+        Self { own: Some(own.clone()), ..self }
     }
 
     /// Sends these bytes before anything else, as one who speaks the PROXY protocol does.
@@ -141,7 +149,11 @@ impl Caller {
             }
             Trust::Authority(authority) => authority,
         };
-        Some(Arc::new(config.with_root_certificates(roots(authority)).with_no_client_auth()))
+        let config = config.with_root_certificates(roots(authority));
+        Some(Arc::new(match &self.own {
+            None => config.with_no_client_auth(),
+            Some(own) => own.shown_by(config),
+        }))
     }
 }
 

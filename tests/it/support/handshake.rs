@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned, SupportedProtocolVersion};
 
@@ -53,11 +53,7 @@ impl Client {
         let config = config.with_root_certificates(roots);
         let config = match own {
             None => config.with_no_client_auth(),
-            Some(own) => {
-                let chain = CertificateDer::pem_slice_iter(own.cert.as_bytes()).map(Result::unwrap).collect();
-                let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap();
-                config.with_client_auth_cert(chain, key).unwrap()
-            }
+            Some(own) => own.shown_by(config),
         };
         Self(Arc::new(config))
     }
