@@ -12,8 +12,6 @@ use bytes::Bytes;
 
 use crate::base::clock::Clock;
 use crate::certificates::Certificates;
-use crate::certificates::acme::challenge::Challenges;
-use crate::certificates::resolver::Resolver;
 use crate::core::Core;
 use crate::identity::jwks::JwkSet;
 use crate::identity::signer::Signer;
@@ -76,9 +74,7 @@ struct Shared {
     identities: Identities,
     clock: Clock,
     jwks: ArcSwap<Bytes>,
-    challenges: OnceLock<Challenges>,
     certificates: OnceLock<Arc<Certificates>>,
-    resolver: OnceLock<Arc<Resolver>>,
     draining: AtomicBool,
     advisor: Advisor,
 }
@@ -104,28 +100,17 @@ impl Edge {
             identities,
             clock,
             jwks: ArcSwap::from_pointee(Bytes::from(keys.to_json())),
-            challenges: OnceLock::new(),
             certificates: OnceLock::new(),
-            resolver: OnceLock::new(),
             draining: AtomicBool::new(false),
             advisor: Advisor::default(),
         }))
     }
 
-    /// Answers a CA's questions with `challenges` from now on; without them, and to all others, with 404.
-    pub fn answer_challenges(&self, challenges: Challenges) {
-        // Said once, at the start: the list itself changes.
-        let _ = self.0.challenges.set(challenges);
-    }
-
-    /// Offers the local CA of `certificates` to devices of the house from now on.
-    pub fn offer_ca(&self, certificates: Arc<Certificates>) {
+    /// Goes by `certificates` from now on: answers the questions of CAs, offers the local CA to devices of the house, and holds
+    /// browsers to https where what is shown is what every one of them believes. Without them, nothing of that.
+    pub fn go_by(&self, certificates: Arc<Certificates>) {
+        // Said once, at the start: what they hold changes.
         let _ = self.0.certificates.set(certificates);
-    }
-
-    /// Holds browsers to https from now on where `resolver` shows what every one of them believes; without it, nowhere.
-    pub fn hold_to_https(&self, resolver: Arc<Resolver>) {
-        let _ = self.0.resolver.set(resolver);
     }
 
     /// Its settings, as they are now: load once for each decision.

@@ -87,10 +87,8 @@ pub(super) async fn open(config: Config, environment: &Environment, lock: &State
     let identities = Identities::new(config.identities.clone(), clock.clone());
     let (settings, signing) = (config.edge.clone(), Arc::clone(&signer));
     let edge = Edge::new(settings, signing, &keys.public(), core, network, identities, clock.clone());
-    edge.answer_challenges(certificates.challenges().clone());
-    edge.offer_ca(Arc::clone(&certificates));
+    edge.go_by(Arc::clone(&certificates));
     edge.replace_own_names(certificates.own_names());
-    edge.hold_to_https(certificates.resolver());
     let metrics = metrics::server::Server::bind(&config.metrics)?;
     let admin = Server::bind(&config.socket_folder(environment).join(SOCKET))?;
     lock.announce(admin.path()).map_err(AppError::Runtime)?;

@@ -84,6 +84,11 @@ impl Certificates {
         wanted.chain(others).collect()
     }
 
+    /// Whether everything that is shown for `name` is what every browser believes.
+    pub fn is_public(&self, name: &Host) -> bool {
+        self.resolver.is_public(name)
+    }
+
     /// The end of TLS of the listener `name`, which asks its callers for what is configured.
     ///
     /// # Errors

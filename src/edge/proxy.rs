@@ -110,6 +110,21 @@ enum Outcome {
     Socket(Handshake, Admission),
 }
 
+/// What a request is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Wish {
+    /// An answer.
+    Answer,
+    /// A WebSocket.
+    Socket,
+}
+
+impl Wish {
+    fn of(head: &Parts) -> Self {
+        if upgrade::is_asked(head) { Self::Socket } else { Self::Answer }
+    }
+}
+
 impl Edge {
     async fn serve(&self, session: &mut ServerSession, connection: &Connection) -> Result<()> {
         let head: Parts = Parts::clone(session.req_header());
@@ -198,8 +213,8 @@ impl Edge {
         let (rules, proxy_header) = (&listener.origin, facts.proxy_header.as_ref());
         let scheme = read_scheme(facts.scheme(), &head.headers, facts.peer, proxy_header, rules, network);
         record.scheme = Some(scheme);
-        let asks_socket = upgrade::is_asked(&head);
-        if asks_socket || !is_safe(&head.method) {
+        let wish = Wish::of(&head);
+        if wish == Wish::Socket || !is_safe(&head.method) {
             check_web_origin(&head.headers, Some(authority), scheme, &settings.origins)?;
         }
         let word = &*record.tailnet.insert(facts.tailnet.fresh().await);
@@ -222,17 +237,31 @@ impl Edge {
         record.identity = named.or_else(|| tailnet_identity(origin, word));
         let caller = Caller { origin, identity: record.identity.as_ref() };
         let seal = |head| assertion::seal(head, authority, caller, listener, connection, &self.0.signer, &self.0.clock);
-        if !asks_socket {
-            let body = body::read(session).await?;
-            let head = seal(head)?;
-            return Ok(Outcome::Answer(self.core().answer(Request::from_parts(head, body)).await));
+        match wish {
+            Wish::Answer => self.pass_on(session, head, seal).await,
+            Wish::Socket => self.open_socket(head, seal),
         }
+    }
+
+    /// The core's answer to a request, with the word on its caller that `seal` puts on the head.
+    async fn pass_on(
+        &self,
+        session: &mut ServerSession,
+        head: Parts,
+        seal: impl Fn(Parts) -> Result<Parts, Refusal>,
+    ) -> Result<Outcome, Refusal> {
+        // Before it is signed: a body may take its time, and an assertion has little.
+        let body = body::read(session).await?;
+        Ok(Outcome::Answer(self.core().answer(Request::from_parts(seal(head)?, body)).await))
+    }
+
+    /// A WebSocket that the core lets in, or its answer in the place of one.
+    fn open_socket(&self, head: Parts, seal: impl Fn(Parts) -> Result<Parts, Refusal>) -> Result<Outcome, Refusal> {
         let handshake = Handshake::read(&head)?;
         if !self.is_ready() {
             return Err(Refusal::Draining);
         }
-        let head = seal(head)?;
-        let admitted = self.core().admit_socket(&head);
+        let admitted = self.core().admit_socket(&seal(head)?);
         Ok(admitted.map_or_else(Outcome::Answer, |admission| Outcome::Socket(handshake, admission)))
     }
 
@@ -253,8 +282,8 @@ impl Edge {
         facts: &ConnectionFacts,
         record: &Record,
     ) -> Response<Bytes> {
-        let (Some(authority), Some(resolver)) = (&record.authority, self.0.resolver.get()) else { return response };
-        if host::holds_to_https(authority, facts.tls.as_ref(), &self.settings(), |host| resolver.is_public(host)) {
+        let (Some(authority), Some(known)) = (&record.authority, self.0.certificates.get()) else { return response };
+        if host::holds_to_https(authority, facts.tls.as_ref(), &self.settings(), |host| known.is_public(host)) {
             response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HTTPS_HELD));
         }
         response
@@ -264,7 +293,8 @@ impl Edge {
     fn challenge(&self, head: &Parts, authority: &Authority) -> Response<Bytes> {
         let token = head.uri.path().strip_prefix(challenge::PATH).unwrap_or_default();
         let reads = matches!(head.method, Method::GET | Method::HEAD);
-        let answer = self.0.challenges.get().filter(|_| reads).and_then(|known| known.http(&authority.host, token));
+        let known = self.0.certificates.get().filter(|_| reads);
+        let answer = known.and_then(|known| known.challenges().http(&authority.host, token));
         match answer {
             Some(answer) => respond::text(StatusCode::OK, answer.to_string()),
             None => respond::text(StatusCode::NOT_FOUND, "no-such-challenge: no order of ours asks for this\n"),

@@ -2,9 +2,8 @@
 
 use super::*;
 use crate::base::secret::Secret;
-use crate::certificates::acme::challenge::Challenges;
 use crate::certificates::files::{self, Loaded};
-use crate::certificates::resolver::{Resolver, Served};
+use crate::certificates::resolver::Served;
 use crate::certificates::root::Root;
 use crate::certificates::{self, Certificates, local_ca};
 
@@ -21,7 +20,7 @@ async fn only_callers_of_a_name_that_every_browser_believes_are_held_to_https() 
     let bench = Bench::with(origin::Settings::default(), |edge| {
         let names = NAMES.map(|(name, ..)| Host::parse(name).unwrap()).into();
         edge.replace_settings(Settings { names, ..(*edge.settings()).clone() });
-        edge.hold_to_https(resolver());
+        edge.go_by(certificates());
     })
     .await;
     for (name, _, is_held) in NAMES {
@@ -41,11 +40,11 @@ async fn only_callers_of_a_name_that_every_browser_believes_are_held_to_https() 
 }
 
 /// What shows them so.
-fn resolver() -> Arc<Resolver> {
+fn certificates() -> Arc<Certificates> {
     let (state, now) = (tempfile::tempdir().unwrap(), Clock::system().now());
     let dir = state.path().join("certs");
     let settings = certificates::Settings { state_dir: state.path().into(), dir, ..Default::default() };
-    drop(Certificates::open(settings, now).unwrap());
+    let certificates = Certificates::open(settings, now).unwrap();
     let ca_pem = fs::read_to_string(state.path().join("local-ca/ca.pem")).unwrap();
     let pairs = NAMES.map(|(name, root, _)| {
         let text = local_ca::tests_leaf(&ca_pem, &[Host::parse(name).unwrap()], now);
@@ -53,5 +52,6 @@ fn resolver() -> Arc<Resolver> {
         Arc::new(Loaded { root, ..loaded })
     });
     let local = Arc::clone(&pairs[1].certified);
-    Arc::new(Resolver::new(Served::new(&[], &pairs, local), Challenges::default()))
+    certificates.resolver().replace(Served::new(&[], &pairs, local));
+    Arc::new(certificates)
 }
