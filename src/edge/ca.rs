@@ -1,7 +1,11 @@
 //! Who is shown `/doorward/ca`: devices of the house, while it has a use for the local CA. To all others there is nothing.
 
+mod onlooker;
+
 use bytes::Bytes;
-use http::header::{CONTENT_SECURITY_POLICY, HeaderValue, REFERRER_POLICY, X_FRAME_OPTIONS};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_SECURITY_POLICY, HeaderValue, REFERRER_POLICY, VARY, X_FRAME_OPTIONS,
+};
 use http::request::Parts;
 use http::{HeaderMap, Response, StatusCode};
 
@@ -11,6 +15,8 @@ use crate::listener::{self, Protocol};
 use crate::net::host::{Authority, Host, Scheme};
 use crate::onboarding::{self, Item};
 use crate::origin::{Class, Origin};
+
+use onlooker::Onlooker;
 
 impl Edge {
     /// The answer to `head`, to a caller of this origin who came by this listener.
@@ -26,6 +32,13 @@ impl Edge {
         let certificates = self.0.certificates.get()?;
         let shown = certificates.local_ca_names()?;
         if !is_of_the_house(origin.class, &asked.host, Way::of(&head.headers, facts, listener)) {
+            return None;
+        }
+        let onlooker = match item {
+            Item::Seal => Onlooker::of(&head.headers, |host| is_a_house_page(host, &asked.host, settings)),
+            _ => Onlooker::Nobody,
+        };
+        if onlooker == Onlooker::Stranger {
             return None;
         }
         // A port that speaks both is the one for https too.
@@ -45,8 +58,17 @@ impl Edge {
         }
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+        if let Onlooker::House(page) = onlooker {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, page);
+            headers.insert(VARY, HeaderValue::from_static("origin"));
+        }
         Some(response)
     }
+}
+
+/// Whether a page at `host` is the house's own. What is on a visitor's own loopback is his, unless he sits at this machine.
+fn is_a_house_page(host: &Host, asked: &Host, settings: &Settings) -> bool {
+    settings.names.contains(host) || settings.own.contains(host) || (host.is_loopback() && asked.is_loopback())
 }
 
 /// How a request came to our socket, as far as it tells.

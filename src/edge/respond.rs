@@ -8,7 +8,7 @@ use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, SEC_WEBSOCKET_VERSION, UPGRADE,
     X_CONTENT_TYPE_OPTIONS,
 };
-use http::{HeaderValue, Method, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
@@ -22,6 +22,9 @@ use crate::identity::claims::RequestClaimError;
 use crate::identity::signer::SignError;
 use crate::listener::head::HeadFault;
 use crate::origin::request::{HostRefusal, OriginRefusal};
+
+/// Whose pages may load an answer (Fetch §3.7).
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 /// Why a request is not served. The peer is at fault, but for [`Refusal::Draining`], [`Refusal::Sign`] and
 /// [`Refusal::Unwritable`].
@@ -238,6 +241,8 @@ async fn write_whole(session: &mut ServerSession, response: Response<Bytes>, met
     if !matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
         parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     }
+    // No page of another site learns whether its visitor trusts our certificate: without this, every answer would tell it.
+    parts.headers.entry(CROSS_ORIGIN_RESOURCE_POLICY).or_insert(HeaderValue::from_static("same-origin"));
     // Not copied line by line: pingora would parse each name again.
     session.write_response_header(Box::new(ResponseHeader::from(parts))).await?;
     let body = if method == Method::HEAD { Bytes::new() } else { body };

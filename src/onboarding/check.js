@@ -24,6 +24,8 @@
     const picture = new Image();
     picture.onload = () => resolve(true);
     picture.onerror = () => resolve(false);
+    // So that the door knows whose page asks: it shows the picture to pages of this house alone.
+    picture.crossOrigin = "anonymous";
     picture.src = `${door}/doorward/ca/seal.svg?${turn}`;
   });
   // One door may hang where another opens: each has its own turns.
