@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::task::spawn_blocking;
 use tracing::error;
 
 use super::page::{Page, PageError, Row, number, seconds};
@@ -82,7 +83,10 @@ impl Numbers {
         self.add_core(&mut page).await?;
         self.add_audit(&mut page)?;
         let now = self.sources.clock.now();
-        add_certificates(&mut page, &self.sources.certificates.list(now), now)?;
+        let certificates = Arc::clone(&self.sources.certificates);
+        // Held while one is renewed, perhaps by a disk that hangs: not waited for on the loop that answers the owner.
+        let standings = spawn_blocking(move || certificates.list(now)).await?;
+        add_certificates(&mut page, &standings, now)?;
         page.counter(
             "doorward_acme_orders_total",
             "Orders of certificates that ended, as issued or by the cause of their failure.",

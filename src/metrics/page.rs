@@ -15,10 +15,13 @@ pub(super) type Row<const LABELS: usize> = ([String; LABELS], f64);
 #[derive(Debug, Default)]
 pub(super) struct Page(Registry);
 
-/// The library refused a name, a label or a row: a fault of ours.
+/// Why there is no page: a fault of ours.
 #[derive(Debug, Error)]
 pub(super) enum PageError {
-    /// What it says.
+    /// What stands in them could not be had: a panic of ours.
+    #[error("numbers cannot be had: {0}")]
+    Broken(#[from] tokio::task::JoinError),
+    /// The library refused a name, a label or a row.
     #[error("numbers cannot be shown: {0}")]
     Refused(#[from] prometheus::Error),
     /// Not text.
