@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::support::core_rig::{HERE, Rig};
 use super::support::gateway_client::Device;
+use super::support::named_tests::named_tests;
 
 const TABLE: &str = include_str!("../vectors/protocol_parity.txt");
 
@@ -18,7 +19,7 @@ struct Row {
 
 #[test]
 fn every_row_has_a_verdict_and_every_test_named_exists() {
-    let tests = tests();
+    let tests = named_tests();
     let (mut seen, mut named) = (BTreeSet::new(), 0);
     for Row { kind, what, verdict } in rows() {
         assert!(seen.insert((kind, what)), "{kind} | {what}: it stands twice");
@@ -82,39 +83,6 @@ fn rows() -> impl Iterator<Item = Row> {
         let [kind, what, verdict] = parts[..] else { panic!("not a row: {line}") };
         Row { kind, what, verdict }
     })
-}
-
-/// The names of all tests of the tree.
-fn tests() -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    for folder in ["src", "tests"] {
-        for file in rust_files(&root().join(folder)) {
-            let text = fs::read_to_string(file).unwrap();
-            let mut is_test = false;
-            for line in text.lines().map(str::trim) {
-                if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
-                    is_test = true;
-                } else if let (true, Some((_, rest))) = (is_test, line.split_once("fn ")) {
-                    names.insert(rest.split('(').next().unwrap().to_owned());
-                    is_test = false;
-                }
-            }
-        }
-    }
-    names
-}
-
-fn rust_files(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files.extend(rust_files(&path));
-        } else if path.extension().is_some_and(|ending| ending == "rs") {
-            files.push(path);
-        }
-    }
-    files
 }
 
 fn root() -> PathBuf {

@@ -17,6 +17,7 @@ pub(crate) mod instance;
 pub(crate) mod issuer;
 pub(crate) mod keep;
 pub(crate) mod lan;
+pub(crate) mod named_tests;
 pub(crate) mod namespace;
 pub(crate) mod openclaw;
 pub(crate) mod peer;

@@ -1,15 +1,5 @@
-//! The catalogue of bad input to TLS, server names and redirects, row by row. Where each row is tested:
-//!
-//! | row | what | where |
-//! |---|---|---|
-//! | 100 | another Host than the server name, streams of one connection too | here; `edge::host` |
-//! | 101 | no, unknown, overlong, broken, upper-case server names | here; `src/certificates/tests/names.rs` |
-//! | 102 | a ClientHello in pieces, endless, broken off; renegotiation; early data | here; `src/certificates/tests.rs` |
-//! | 103 | old versions, weak ciphers | here; `certificates.rs`, `tls_scanners.rs` |
-//! | 104 | HTTP on the TLS port, TLS on the HTTP port | here |
-//! | 105 | redirects | here; `edge::route` |
-//! | 106 | HSTS | here for its absence; `edge::host`, `src/edge/tests/catalogue/held.rs` for where it is right |
-//! | 108 | scanners | `tls_scanners.rs` |
+//! The catalogue of bad input to TLS, server names and redirects, row by row, on the real binary. `tests/vectors/tls_rows.txt`
+//! says where else each row is tested, and where those around certificates are.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
