@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use crate::support::authority::{Authority, Pair, Purpose};
 use crate::support::caller::Caller;
 use crate::support::gateway_client::{Ask, Device, connect};
+use crate::support::handshake::Client;
 use crate::support::instance::Instance;
 use crate::support::namespace::Namespace;
 use crate::support::wait::until;
@@ -47,7 +48,7 @@ fn who_is_taken_back_is_cut_off_from_what_is_open_and_nobody_else_is() {
     let doorward = door(&machine, &clients);
     let pair = |name: &str| clients.issue(Purpose::Client, &[name]);
     let (alice, bob) = (pair("alice.lan"), pair("bob.lan"));
-    let caller = |own: &Pair| Caller::trusting(CLOSED, &doorward.authority()).showing(own);
+    let caller = |own: &Pair| Caller::speaking(CLOSED, Client::showing(&doorward.authority(), own).config());
     let (list, token) = (clients.revoke(&[&alice]), doorward.token());
     let (file, callers) = (doorward.folder().join("clients.crl"), [caller(&alice), caller(&bob)]);
     let mut held = [&alice, &bob].map(|own| Held::open(&machine, &caller(own)));
@@ -78,9 +79,9 @@ fn a_reload_that_asks_for_more_ends_who_has_not_shown_it() {
     let (machine, clients) = (Namespace::new(), Authority::new("clients"));
     let doorward = door(&machine, &clients);
     let alice = clients.issue(Purpose::Client, &["alice.lan"]);
-    let caller = |address: &str| Caller::trusting(address, &doorward.authority());
-    let mut shown = Held::open(&machine, &caller(CLOSED).showing(&alice));
-    let mut nameless = Held::open(&machine, &caller(OPEN));
+    let mut shown =
+        Held::open(&machine, &Caller::speaking(CLOSED, Client::showing(&doorward.authority(), &alice).config()));
+    let mut nameless = Held::open(&machine, &Caller::trusting(OPEN, &doorward.authority()));
     assert_eq!((shown.ask().unwrap(), nameless.ask().unwrap()), (200, 200));
     // A reload that asks for nothing else ends nobody.
     doorward.configure(&format!("{CONFIGURATION}# a comment\n[edge]\ndrain_seconds = 3\n"));

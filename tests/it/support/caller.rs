@@ -14,8 +14,6 @@ use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpSocket;
 
-use super::authority::Pair;
-
 const WAIT: Duration = Duration::from_secs(15);
 
 /// Where to call, and how.
@@ -25,7 +23,6 @@ pub(crate) struct Caller {
     trust: Trust,
     preface: Vec<u8>,
     from: Option<IpAddr>,
-    own: Option<Pair>,
 }
 
 /// How it speaks TLS, if it does.
@@ -33,6 +30,7 @@ pub(crate) struct Caller {
 enum Trust {
     Authority(String),
     Blind,
+    Configured(Arc<ClientConfig>),
     Plain,
 }
 
@@ -47,7 +45,7 @@ pub(crate) struct Answer {
 impl Caller {
     /// Calls in plain HTTP.
     pub(crate) fn plain(address: &str) -> Self {
-        Self { address: address.parse().unwrap(), trust: Trust::Plain, preface: Vec::new(), from: None, own: None }
+        Self { address: address.parse().unwrap(), trust: Trust::Plain, preface: Vec::new(), from: None }
     }
 
     /// Calls over TLS and trusts only this authority, in PEM.
@@ -55,14 +53,14 @@ impl Caller {
         Self { trust: Trust::Authority(authority.to_owned()), ..Self::plain(address) }
     }
 
+    /// Calls over TLS as this configuration says.
+    pub(crate) fn speaking(address: &str, config: Arc<ClientConfig>) -> Self {
+        Self { trust: Trust::Configured(config), ..Self::plain(address) }
+    }
+
     /// Calls over TLS and believes any certificate, as one who asks only how he is seen.
     pub(crate) fn blind(address: &str) -> Self {
         Self { trust: Trust::Blind, ..Self::plain(address) }
-    }
-
-    /// Shows this certificate where it is asked for one.
-    pub(crate) fn showing(self, own: &Pair) -> Self {
-        Self { own: Some(own.clone()), ..self }
     }
 
     /// Sends these bytes before anything else, as one who speaks the PROXY protocol does.
@@ -143,17 +141,14 @@ impl Caller {
             ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().unwrap();
         let authority = match &self.trust {
             Trust::Plain => return None,
+            Trust::Configured(config) => return Some(Arc::clone(config)),
             Trust::Blind => {
                 let config = config.dangerous().with_custom_certificate_verifier(Arc::new(Blind(provider)));
                 return Some(Arc::new(config.with_no_client_auth()));
             }
             Trust::Authority(authority) => authority,
         };
-        let config = config.with_root_certificates(roots(authority));
-        Some(Arc::new(match &self.own {
-            None => config.with_no_client_auth(),
-            Some(own) => own.shown_by(config),
-        }))
+        Some(Arc::new(config.with_root_certificates(roots(authority)).with_no_client_auth()))
     }
 }
 

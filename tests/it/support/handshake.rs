@@ -58,6 +58,11 @@ impl Client {
         Self(Arc::new(config))
     }
 
+    /// How it speaks.
+    pub(crate) fn config(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.0)
+    }
+
     /// Without a word about the name it wants.
     pub(crate) fn nameless(mut self) -> Self {
         Arc::make_mut(&mut self.0).enable_sni = false;
