@@ -21,7 +21,7 @@ use world::Flaw;
 const STATES_MAX: usize = 10_000;
 
 /// What a search must have come by, or it has shown nothing.
-const LANDMARKS: [&str; 21] = [
+const LANDMARKS: [&str; 24] = [
     "approved",
     "approval of another content refused",
     "approval of an ended request refused",
@@ -30,6 +30,9 @@ const LANDMARKS: [&str; 21] = [
     "silently approved",
     "taken back, so not silently approved",
     "waits for a person",
+    "approved by a rule",
+    "no rule approves it",
+    "removed, so no rule approves it",
     "let in by a token",
     "dead token refused",
     "old secret refused",
@@ -72,6 +75,7 @@ fn the_checker_sees_each_promise_broken() {
         (Flaw::KeepsSecrets, Promise::Dead),
         (Flaw::KeepsSockets, Promise::Dead),
         (Flaw::KeepsTokens, Promise::Dead),
+        (Flaw::RulesKnowNoRemoval, Promise::Approved),
         (Flaw::TakesUnreadableForEmpty, Promise::Kept),
     ] {
         let search = Search::new(household(), flaw, STATES_MAX).run();

@@ -59,14 +59,14 @@ impl World {
             }
             return Ok(self.refused(with, device));
         };
-        let by_code = self.is_by_code(device, with);
+        let without_secret = self.is_without_secret(device, with);
         let mark = self.judge_admission(device, asked, with, admitted)?;
-        let new = admitted.token.as_ref().map(|_| Held { number, by_code });
+        let new = admitted.token.as_ref().map(|_| Held { number, without_secret });
         let standing = self.truth.of(device);
         Promise::Approved.holds(&admitted.scopes, &standing.given, "let in")?;
         standing.promised = standing.promised.union(&admitted.scopes);
         standing.token = new.or(standing.token);
-        let session = Session { scopes: admitted.scopes.clone(), issuer: admitted.issuer, by_code };
+        let session = Session { scopes: admitted.scopes.clone(), issuer: admitted.issuer, without_secret };
         self.process.sessions.insert(device, session);
         Ok(mark)
     }
@@ -88,6 +88,12 @@ impl World {
                 standing.give(&asked);
                 Ok("silently approved")
             }
+            With::Identity if admitted.approved_via.is_some() && !standing.is_revoked && !standing.was_removed => {
+                // What is beyond the rule's cap it cannot give.
+                standing.give(&asked.intersection(&only("operator.read")));
+                Ok("approved by a rule")
+            }
+            With::Identity => Ok("let in by an identity"),
             With::Token => Ok("let in by a token"),
             With::Secret | With::SecretHere => Ok("let in by the secret"),
         }
@@ -100,6 +106,8 @@ impl World {
             }
             With::Code => "setup code refused",
             With::DeadToken => "dead token refused",
+            With::Identity if self.truth.of(device).was_removed => "removed, so no rule approves it",
+            With::Identity => "no rule approves it",
             With::OldSecret if self.truth.is_rotated => "old secret refused",
             With::OldSecret => "wrong secret refused",
             With::Secret | With::Token => "waits for a person",
@@ -108,10 +116,10 @@ impl World {
         }
     }
 
-    fn is_by_code(&mut self, device: u8, with: With) -> bool {
+    fn is_without_secret(&mut self, device: u8, with: With) -> bool {
         match with {
-            With::Code => true,
-            With::Token => self.truth.of(device).token.is_some_and(|held| held.by_code),
+            With::Code | With::Identity => true,
+            With::Token => self.truth.of(device).token.is_some_and(|held| held.without_secret),
             With::DeadToken | With::OldSecret | With::Secret | With::SecretHere => false,
         }
     }
@@ -240,6 +248,7 @@ impl World {
             return Ok("removal refused");
         }
         self.ended(device);
+        self.truth.of(device).was_removed = true;
         allowed.and_then(|()| self.is_closed(device)).map(|()| "removed")
     }
 
@@ -275,9 +284,9 @@ impl World {
         self.commit(&step);
         let Ok(rotated) = step.outcome else { return Ok("rotation refused") };
         let standing = self.truth.of(device);
-        let by_code = standing.token.is_some_and(|held| held.by_code);
+        let without_secret = standing.token.is_some_and(|held| held.without_secret);
         standing.kill_token();
-        standing.token = rotated.token.map(|_| Held { number, by_code });
+        standing.token = rotated.token.map(|_| Held { number, without_secret });
         allowed.and_then(|()| self.is_closed(device)).map(|()| "rotated")
     }
 
@@ -305,7 +314,7 @@ impl World {
         let step = deliver(&self.known(device), public(device).id(), session.issuer, &fresh.token, START);
         self.commit(&step);
         if step.outcome.is_ok() {
-            self.truth.of(device).token = Some(Held { number, by_code: session.by_code });
+            self.truth.of(device).token = Some(Held { number, without_secret: session.without_secret });
         }
         "delivered"
     }

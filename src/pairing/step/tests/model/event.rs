@@ -86,6 +86,8 @@ pub(super) enum With {
     Code,
     /// The last token that was taken from the device.
     DeadToken,
+    /// The word of somebody we trust, for whom a rule approves reading.
+    Identity,
     /// The secret that the gateway had first; before it has another, a wrong one.
     OldSecret,
     /// The gateway's secret.
@@ -110,7 +112,7 @@ pub(super) enum Disguise {
 /// All that can happen around device 1.
 pub(super) fn one_device() -> Vec<Event> {
     let asks = [Asks::Read, Asks::Admin];
-    let with = [With::Secret, With::SecretHere, With::Token, With::DeadToken, With::OldSecret];
+    let with = [With::Secret, With::SecretHere, With::Token, With::DeadToken, With::OldSecret, With::Identity];
     let connects = asks.into_iter().flat_map(|asks| with.map(|with| Event::Connect(1, asks, with)));
     let deaths = [Done::Approval, Done::Connect, Done::Removal, Done::Revocation, Done::Rotation];
     connects.chain(deaths.map(Event::CrashAfter)).chain(around_one()).collect()
@@ -176,5 +178,6 @@ pub(super) fn beginnings() -> Vec<Vec<Event>> {
         Event::List,
     ];
     let by_code = vec![Event::MintCode, Event::Connect(1, Asks::Read, With::Code), Event::RotateSecret];
-    vec![Vec::new(), paired.clone(), paired.into_iter().chain(taken_back).collect(), with_a_second, by_code]
+    let by_rule = vec![Event::Connect(1, Asks::Read, With::Identity), Event::Remove(Person::Owner, 1)];
+    vec![Vec::new(), paired.clone(), paired.into_iter().chain(taken_back).collect(), with_a_second, by_code, by_rule]
 }

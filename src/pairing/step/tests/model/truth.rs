@@ -18,8 +18,8 @@ use crate::protocol::scope::Scopes;
 /// What must hold after every event.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Promise {
-    /// INV-1: nobody has a session or a grant beyond what a person, a code of the owner's or the owner at this machine
-    /// gave to this very device, and nobody gives what they do not hold.
+    /// INV-1: nobody has a session or a grant beyond what a person, a code or a rule of the owner's, or the owner at this
+    /// machine gave to this very device, and nobody gives what they do not hold.
     Approved,
     /// INV-10: an approval gives what was shown when the list was read, and nothing else.
     AsShown,
@@ -74,8 +74,8 @@ impl Sight {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Held {
     pub(super) number: u8,
-    /// Whether it was given for a setup code, and so has nothing to do with the gateway's secret.
-    pub(super) by_code: bool,
+    /// Whether it was given for a setup code or an identity, and so has nothing to do with the gateway's secret.
+    pub(super) without_secret: bool,
 }
 
 /// What is true of one device, whatever is stored about it.
@@ -89,6 +89,8 @@ pub(super) struct Standing {
     pub(super) is_ended: bool,
     /// A grant of it was revoked, so that only a person's word helps.
     pub(super) is_revoked: bool,
+    /// It was removed once, so that no rule helps.
+    pub(super) was_removed: bool,
     /// The last token that it heard of and that should work.
     pub(super) token: Option<Held>,
     /// The last one that was taken from it.

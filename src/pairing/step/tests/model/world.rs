@@ -30,6 +30,16 @@ use crate::pairing::approval::Approver;
 use crate::pairing::paired::Generation;
 use crate::pairing::paired::Issuer;
 use crate::pairing::request::RequestId;
+use crate::pairing::rule::Approval;
+use crate::pairing::rule::Basis;
+use crate::pairing::rule::Credential;
+use crate::pairing::rule::Login;
+use crate::pairing::rule::Rule;
+use crate::pairing::rule::RuleName;
+use crate::pairing::rule::Rules;
+use crate::pairing::rule::Then;
+use crate::pairing::rule::When;
+use crate::pairing::rule::Who;
 use crate::pairing::setup::Access;
 use crate::pairing::setup::Offer;
 use crate::pairing::setup::SetupProfile;
@@ -62,6 +72,8 @@ pub(super) enum Flaw {
     /// The rotation of a token is not written down.
     KeepsTokens,
     None,
+    /// Rules are not told what was removed.
+    RulesKnowNoRemoval,
     /// A store that cannot be read after a death counts as empty.
     TakesUnreadableForEmpty,
 }
@@ -82,7 +94,7 @@ pub(super) struct Process {
 pub(super) struct Session {
     pub(super) scopes: Scopes,
     pub(super) issuer: Issuer,
-    pub(super) by_code: bool,
+    pub(super) without_secret: bool,
 }
 
 /// Everything there is.
@@ -98,7 +110,7 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(flaw: Flaw) -> Self {
-        let (memory, truth) = (Memory::default(), Truth::default());
+        let (memory, truth) = (Memory { rules: rules(), ..Memory::default() }, Truth::default());
         Self { flaw, memory, disk: None, process: Process::default(), truth }
     }
 
@@ -153,6 +165,9 @@ impl World {
             self.disk = Some(Box::new(self.memory.clone()));
         }
         self.memory.apply(&step.changes);
+        if self.flaw == Flaw::RulesKnowNoRemoval {
+            self.memory.removed.clear();
+        }
         for notice in &step.notices {
             if let Notice::Close { device, role } = notice
                 && self.flaw != Flaw::KeepsSockets
@@ -227,6 +242,7 @@ impl World {
         Some(match with {
             With::Code => Caller { setup_code: Some("the code"), ..there },
             With::DeadToken => Caller { device_token: Some(token(standing.dead)?), ..there },
+            With::Identity => Caller { identity: Some(("tailscale", "ann@example.com")), ..there },
             With::OldSecret if self.memory.secret.is_none() => Caller { token: Some("wrong".to_owned()), ..there },
             With::OldSecret => Caller { token: Some(SECRET.to_owned()), ..there },
             With::Secret => Caller { token: Some(secret), ..there },
@@ -287,10 +303,12 @@ impl World {
         if self.flaw != Flaw::KeepsSockets {
             self.process.sessions.retain(|_, session| session.issuer.holds(now));
         }
-        for standing in self.truth.devices.values_mut().filter(|standing| standing.token.is_some_and(|t| !t.by_code)) {
+        for standing in
+            self.truth.devices.values_mut().filter(|standing| standing.token.is_some_and(|t| !t.without_secret))
+        {
             standing.kill_token();
         }
-        match self.process.sessions.values().any(|session| !session.by_code) {
+        match self.process.sessions.values().any(|session| !session.without_secret) {
             true => Promise::Dead.broken("a session outlived the secret that it came in by".to_owned()),
             false => Ok("secret rotated"),
         }
@@ -321,6 +339,14 @@ impl World {
 
 pub(super) fn fingerprint(token: u8) -> Fingerprint {
     Fingerprint::of(format!("token-{token}").as_bytes())
+}
+
+/// The owner's one rule: a person's devices may read.
+fn rules() -> Rules {
+    let who = Who { provider: "tailscale".to_owned(), logins: vec![Login::parse("ann@example.com").unwrap()] };
+    let then = Then::Approve(Approval { cap: only("operator.read"), credential: Credential::Identity });
+    let (name, when) = (RuleName::parse("family").unwrap(), When { who: Some(who), ..When::default() });
+    Rules::new(vec![Rule::new(name, when, then, Basis::Identity).unwrap()])
 }
 
 /// What the setup code gives.
