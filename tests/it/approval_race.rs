@@ -2,6 +2,7 @@
 //! exactly what was approved; nothing is left waiting. 300 approvals fall at uneven times into four clients' attempts;
 //! `tests/bench/faults` takes 1,000.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -12,8 +13,8 @@ use crate::support::gateway_client::{Ask, Device, Outcome, Session, connect};
 use crate::support::instance::{Instance, owners_and};
 use crate::support::namespace::Namespace;
 
-/// Below what one client may have waiting.
-const LANES: usize = 4;
+/// Clients, each from an address of its own.
+const LANES: u8 = 4;
 /// From the acknowledged approval on; the goal of a second is measured by `tests/bench/run`.
 const IN_TIME: Duration = Duration::from_secs(10);
 
@@ -48,23 +49,24 @@ fn an_approval_reaches_whoever_waits_for_it_whenever_it_falls() {
         waits
     });
     assert_eq!(instance.pending(), Vec::<Value>::new(), "something waits for what was approved");
-    assert_eq!(instance.paired().len(), waits.len() + LANES);
+    assert_eq!(instance.paired().len(), waits.len() + usize::from(LANES));
     waits.sort();
     let (median, longest) = (waits[waits.len() / 2], waits[waits.len() - 1]);
     eprintln!("{} approvals: in after {median:?} (median), {longest:?} (longest)", waits.len());
 }
 
 /// The rounds of one lane, each with a new device; how long each was out after its approval was acknowledged.
-async fn lane_of(lane: usize, token: String) -> Vec<Duration> {
+async fn lane_of(lane: u8, token: String) -> Vec<Duration> {
     let here = Caller::plain("127.0.0.1:18789");
     let mut approver = connect(&here, Some(&Device::new()), &Ask::operator(&token)).await.hello();
     let ask = Ask::operator(&token).with_scopes(&["operator.read"]);
+    let elsewhere = Caller::plain("127.0.0.1:18790").from(IpAddr::V4(Ipv4Addr::new(127, 0, 1, lane)));
     let mut waits = Vec::new();
-    for round in (lane..rounds()).step_by(LANES) {
+    for round in (usize::from(lane)..rounds()).step_by(usize::from(LANES)) {
         let device = Device::new();
-        let first = connect(&elsewhere(), Some(&device), &ask).await.refused();
+        let first = connect(&elsewhere, Some(&device), &ask).await.refused();
         let request = first.error["details"]["requestId"].as_str().unwrap().to_owned();
-        let client = tokio::spawn(try_until_in(device, ask.clone()));
+        let client = tokio::spawn(try_until_in(elsewhere.clone(), device, ask.clone()));
         approve(&mut approver, &request, round).await;
         let acknowledged = Instant::now();
         let (mut session, at) = timeout(IN_TIME, client).await.expect("not let in in time").unwrap();
@@ -76,14 +78,10 @@ async fn lane_of(lane: usize, token: String) -> Vec<Duration> {
     waits
 }
 
-fn elsewhere() -> Caller {
-    Caller::plain("127.0.0.1:18790")
-}
-
 /// Tries again at once, as an impatient client does; refused only for want of an approval.
-async fn try_until_in(device: Device, ask: Ask) -> (Session, Instant) {
+async fn try_until_in(elsewhere: Caller, device: Device, ask: Ask) -> (Session, Instant) {
     loop {
-        match connect(&elsewhere(), Some(&device), &ask).await {
+        match connect(&elsewhere, Some(&device), &ask).await {
             Outcome::Hello(session) => return (*session, Instant::now()),
             Outcome::Refused(refusal) => assert_eq!(refusal.error["code"], "NOT_PAIRED", "{refusal:?}"),
             Outcome::NotUpgraded(status, why) => panic!("{status}: {why}"),
