@@ -40,20 +40,37 @@ pub fn dashboard<'a>(
     of_local.or_else(named).map(|origin| format!("{origin}/"))
 }
 
+/// Whether callers dial the ports that we bind.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Ports {
+    /// They do.
+    AsBound,
+    /// A container's runtime maps them.
+    Mapped,
+}
+
 /// The address for a device that is anywhere: that of the first configured name, where a listener serves more than this
-/// machine, else the best one for the owner.
+/// machine, else the best one for the owner. Its port is `https_port`, unless all that we bind for TLS are others.
 pub fn anywhere<'a>(
     listeners: impl Iterator<Item = &'a listener::Settings> + Clone,
     edge: &edge::Settings,
+    ports: Ports,
 ) -> Option<WebOrigin> {
     let far = |listener: &listener::Settings| listener.serve == Serve::All && listener.origin.local == LocalRule::Never;
     let mut names = edge.names.iter().chain(&edge.own).filter(|host| !host.is_loopback());
-    let port = edge.https_port;
+    let bound: Vec<_> = listeners
+        .clone()
+        .filter(|listener| far(listener) && listener.protocol != Protocol::Http)
+        .flat_map(|listener| &listener.bind)
+        .map(SocketAddr::port)
+        .collect();
+    let other = bound.first().filter(|_| ports == Ports::AsBound && !bound.contains(&edge.https_port));
+    let port = other.copied().unwrap_or(edge.https_port);
     let named = listeners.clone().any(far).then(|| names.next()).flatten();
     let named = named.map(|host| WebOrigin { scheme: Scheme::Https, host: host.clone(), port });
     named.or_else(|| {
         let names: Vec<_> = edge.names.iter().chain(&edge.own).cloned().collect();
-        WebOrigin::parse(dashboard(listeners, &names, port)?.trim_end_matches('/')).ok()
+        WebOrigin::parse(dashboard(listeners, &names, edge.https_port)?.trim_end_matches('/')).ok()
     })
 }
 
@@ -96,11 +113,12 @@ mod tests {
 
     #[test]
     fn a_device_anywhere_is_sent_to_the_first_name_that_is_served_to_all() {
-        let anywhere = |text: &str| {
+        let anywhere_by = |text: &str, ports: Ports| {
             let environment = Environment { home: Some("/h".into()), folder: "/".into(), ..Environment::default() };
             let config = Config::parse(text, None, &environment).unwrap();
-            super::anywhere(config.listeners.iter(), &config.edge).map(|door| door.to_string())
+            super::anywhere(config.listeners.iter(), &config.edge, ports).map(|door| door.to_string())
         };
+        let anywhere = |text: &str| anywhere_by(text, Ports::Mapped);
         let names = "[edge]\nnames = [\"localhost\", \"claw.example\", \"b.example\"]\nhttps_port = 8443\n";
         let far = "[[listener]]\nbind = [\"0.0.0.0:443\"]\n";
         let near =
@@ -108,6 +126,11 @@ mod tests {
         let redirect = "[[listener]]\nname = \"plain\"\nbind = [\"0.0.0.0:80\"]\nprotocol = \"http\"\n";
         assert_eq!(anywhere(&format!("{names}{near}{far}")).as_deref(), Some("https://claw.example:8443"));
         assert_eq!(anywhere(&format!("{names}{near}")).as_deref(), Some("http://127.0.0.1:18789"));
+        // Nobody maps a port of a machine's own.
+        let bound = format!("{names}{far}");
+        assert_eq!(anywhere_by(&bound, Ports::AsBound).as_deref(), Some("https://claw.example"));
+        let both = format!("{names}{far}[[listener]]\nname = \"more\"\nbind = [\"0.0.0.0:8443\"]\n");
+        assert_eq!(anywhere_by(&both, Ports::AsBound).as_deref(), Some("https://claw.example:8443"));
         assert_eq!(anywhere("").as_deref(), Some("http://127.0.0.1:18789"));
         assert_eq!(anywhere(&format!("{names}{redirect}")), None);
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::address;
+use super::address::{self, Ports};
 use super::request::Reply;
 use crate::base::clock::UnixMillis;
 use crate::base::limits::INVITE_LIFE_SECONDS_MAX;
@@ -38,6 +38,7 @@ pub(super) struct Doors<'a> {
     pub(super) listeners: Vec<&'a listener::Settings>,
     pub(super) edge: &'a edge::Settings,
     pub(super) certificates: Vec<Standing>,
+    pub(super) ports: Ports,
 }
 
 /// Makes the invite, and the link with it.
@@ -92,7 +93,7 @@ fn judged(wish: Wish, doors: &Doors<'_>) -> Result<(Scopes, Duration, WebOrigin)
     }
     let door = match wish.url {
         Some(url) => named(&url)?,
-        None => address::anywhere(doors.listeners.iter().copied(), doors.edge).ok_or_else(|| {
+        None => address::anywhere(doors.listeners.iter().copied(), doors.edge, doors.ports).ok_or_else(|| {
             Reply::failed(
                 "no listener serves devices",
                 "add a listener with `serve = \"all\"`, or name the address with --url",
@@ -228,7 +229,7 @@ mod tests {
         ] {
             let config = config(listener);
             let listeners = config.listeners.iter().collect();
-            let doors = Doors { listeners, edge: &config.edge, certificates };
+            let doors = Doors { listeners, edge: &config.edge, certificates, ports: Ports::AsBound };
             let told = warnings(&WebOrigin::parse(door).unwrap(), scopes, &doors, NOW);
             assert_eq!(told.len(), said.len(), "{name}: {told:?}");
             told.iter().zip(said).for_each(|(told, said)| assert!(told.contains(said), "{name}: {told}"));
@@ -238,7 +239,12 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused_with_what_can() {
         let config = config("bind = [\"0.0.0.0:443\"]");
-        let doors = Doors { listeners: config.listeners.iter().collect(), edge: &config.edge, certificates: vec![] };
+        let doors = Doors {
+            listeners: config.listeners.iter().collect(),
+            edge: &config.edge,
+            certificates: vec![],
+            ports: Ports::AsBound,
+        };
         let scopes = |words: &str| -> Option<Scopes> {
             Some(words.split_whitespace().map(|word| Scope::parse(word).unwrap()).collect())
         };

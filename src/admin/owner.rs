@@ -26,7 +26,7 @@ use crate::origin::exposure::{Answer as DialAnswer, Answerer, Exposure};
 use crate::protocol::call::CallError;
 use crate::store::{Act, Filter, Line, StoreError};
 
-use super::address;
+use super::address::{self, Ports};
 use super::certificates;
 use super::invites::{self, Doors, Wish};
 use super::keys::Keyring;
@@ -185,7 +185,9 @@ impl Owner {
         let (now, settings) = (self.clock.now(), self.edge.settings());
         let listeners: Vec<_> = self.facts.listeners.iter().map(|listener| listener.settings.load()).collect();
         let listeners = listeners.iter().map(AsRef::as_ref).collect();
-        let doors = Doors { listeners, edge: &settings, certificates: self.facts.certificates.list(now) };
+        let ports = if self.edge.network().container().is_some() { Ports::Mapped } else { Ports::AsBound };
+        let certificates = self.facts.certificates.list(now);
+        let doors = Doors { listeners, edge: &settings, certificates, ports };
         invites::make(wish, &doors, self.edge.core(), now).await
     }
 

@@ -15,6 +15,7 @@ use crate::support::instance::{Instance, OWNERS, owners_and};
 use crate::support::lan::Household;
 use crate::support::namespace::Namespace;
 use crate::support::program::{installed, run};
+use crate::support::screen::scanned;
 use crate::support::wait::wait_until;
 
 const WAIT: Duration = Duration::from_secs(60);
@@ -242,32 +243,4 @@ impl Drop for Terminal<'_> {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// What the code on a screen says to a reader that shares no code with its writer.
-fn scanned(screen: &str, folder: &Path) -> String {
-    const SCALE: usize = 8;
-    const BLACK: u8 = 0;
-    const WHITE: u8 = 255;
-    let lines = screen.lines().filter_map(|line| line.strip_prefix("\x1b[30;107m")?.strip_suffix("\x1b[0m"));
-    let mut rows: Vec<Vec<u8>> = Vec::new();
-    for line in lines {
-        // Black blocks on a white ground: each character is two dots, one above the other.
-        let dots = |upper: bool| {
-            line.chars().map(move |char| match (char, upper) {
-                ('█', _) | ('▀', true) | ('▄', false) => BLACK,
-                (' ' | '▀' | '▄', _) => WHITE,
-                _ => panic!("{char:?}"),
-            })
-        };
-        for upper in [true, false] {
-            let row: Vec<u8> = dots(upper).flat_map(|dot| [dot; SCALE]).collect();
-            rows.extend(std::iter::repeat_n(row, SCALE));
-        }
-    }
-    let (width, height) = (rows.first().expect("no code on the screen").len(), rows.len());
-    let image = folder.join("code.pgm");
-    fs::write(&image, [format!("P5 {width} {height} 255\n").into_bytes(), rows.concat()].concat()).unwrap();
-    let read = run(Command::new(installed("zbarimg", "zbar-tools")).args(["--quiet", "--raw"]).arg(&image));
-    String::from_utf8(read.stdout).unwrap().trim().to_owned()
 }

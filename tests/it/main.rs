@@ -35,6 +35,7 @@ mod household;
 mod import_openclaw;
 mod household_strangers;
 mod identities;
+mod invites;
 mod keys;
 mod kill_nine;
 mod metrics;

@@ -36,6 +36,19 @@ fn both_releases_list_what_is_pending_and_paired() {
 }
 
 #[test]
+fn january_takes_an_invite_in_the_tokens_place() {
+    let home = Household::new();
+    let doorward = Instance::start(&home.host, HOUSEHOLD);
+    let made = doorward.json(&["invite", "--scopes", "operator.read,operator.pairing"]);
+    let openclaw = OpenClaw::new(&home.lan, Release::January).trusting(&doorward.folder().join("certs/local-ca.crt"));
+    let url = "wss://10.77.0.1:8443";
+    let listed = openclaw.json(&["devices", "list", "--url", url, "--token", made["secret"].as_str().unwrap()]);
+    assert_eq!(listed["paired"].as_array().unwrap().len(), 1, "{listed:#}");
+    assert_eq!(doorward.paired()[0]["approvedVia"], "bootstrap");
+    assert!(doorward.json(&["status"])["invite"].is_null());
+}
+
+#[test]
 fn january_approves_and_rejects_what_it_holds() {
     let home = Household::new();
     let doorward = Instance::start(&home.host, HOUSEHOLD);

@@ -23,6 +23,7 @@ pub(crate) mod openclaw;
 pub(crate) mod peer;
 pub(crate) mod pebble;
 pub(crate) mod program;
+pub(crate) mod screen;
 pub(crate) mod wait;
 pub(crate) mod wire;
 pub(crate) mod tailscaled;
