@@ -11,6 +11,7 @@ mod file;
 mod identities;
 mod listeners;
 mod local;
+mod pairing;
 mod ranges;
 mod rooms;
 mod section;

@@ -113,6 +113,7 @@ impl Reloader {
             }
         }
         self.edge.replace_settings(config.edge.clone());
+        self.edge.core().replace_rules(config.core.rules.clone());
         let reloaded = Reloaded { changed: changes.live, warnings: config.warnings.clone() };
         self.taken.store(Arc::new(Taken { config, at: self.clock.now() }));
         Ok(reloaded)

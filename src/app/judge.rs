@@ -15,6 +15,7 @@ use crate::edge::identities;
 use crate::listener::bind;
 use crate::listener::knock::Knocks;
 use crate::listener::own_bridge;
+use crate::pairing::rule::review;
 use crate::store::keys::signing::SigningKeys;
 use crate::store::{FILE_NAME, Store};
 
@@ -62,6 +63,7 @@ pub fn look_around(config: &Config, known: &[u16]) -> Vec<String> {
     else {
         return shown;
     };
+    shown.extend(review::hidden(&config.core.rules, &looked.network));
     shown.extend(looked.unread.map(|unread| format!("{unread}; {}", unread.hint())));
     for port in ports {
         let probed = runtime.block_on(probe::probe(&looked.network, port, &Knocks::default()));

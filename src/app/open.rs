@@ -146,6 +146,7 @@ async fn open_core(config: &Config, keys: &SigningKeys, life: &Life, clock: &Clo
         owner: OwnerCommand::new(config.file.as_deref()),
     };
     let core = Core::open(components)?;
+    core.replace_rules(config.core.rules.clone());
     if token.is_exposed() {
         let file = token.path().display();
         warn!(%file, "other users can read the gateway token");

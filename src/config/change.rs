@@ -57,9 +57,10 @@ pub fn compare(old: &Config, new: &Config) -> Changes {
     changes.compare_edge(&old.edge, edge);
     changes.compare_listeners(&old.listeners, listeners);
     changes.compare_certificates(&old.certificates, certificates);
-    let core::Settings { id, token_file } = core;
+    let core::Settings { id, token_file, rules } = core;
     changes.restarts("core.id", *id == old.core.id);
     changes.restarts("core.token_file", *token_file == old.core.token_file);
+    changes.lives("core.pairing.rule", *rules == old.core.rules);
     changes.restarts("identity", *identities == old.identities);
     changes.restarts("tailscale", *tailscale == old.tailscale);
     let metrics::Settings { bind } = metrics;
@@ -207,6 +208,7 @@ local_uids = [7]
                 "listener web: client_certificates",
             ),
             ("[edge]", "[[certificates.acme]]\nnames = [\"claw.example\"]\n[edge]", "certificates.acme"),
+            ("[edge]", "[[core.pairing.rule]]\nthen = \"ask\"\n[edge]", "core.pairing.rule"),
             ("[edge]", "[[certificates.file]]\ncert = \"a\"\nkey = \"b\"\n[edge]", "certificates.file"),
         ] {
             let expected = Changes { live: vec![key.to_owned()], restart: Vec::new() };

@@ -1,6 +1,7 @@
 //! Everything that can be wrong with a value of the configuration, each with what to write instead.
 
 pub mod identity;
+pub mod pairing;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use crate::origin::header::HeaderFault;
 
 use super::acme::AcmeFault;
 use identity::IdentityFault;
+use pairing::PairingFault;
 
 /// What is wrong.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
@@ -112,6 +114,9 @@ pub enum Fault {
         /// What was written.
         text: String,
     },
+    /// A `[[core.pairing.rule]]`.
+    #[error(transparent)]
+    Pairing(#[from] PairingFault),
     /// A required PROXY header that nobody may send.
     #[error("proxy_protocol = \"required\", but proxy_protocol_from names nobody who may send it")]
     ProxyNeedsFrom,
@@ -245,6 +250,7 @@ impl Fault {
             Self::NamedTwice(_) => "remove one of the two".into(),
             Self::Number { min, max, .. } => format!("write a whole number from {min} to {max}"),
             Self::Origin { .. } => "write scheme, host and port only, as `https://claw.example.com:8443`".into(),
+            Self::Pairing(fault) => fault.hint(),
             Self::ProxyNeedsFrom => {
                 "list the load balancer's own addresses: `proxy_protocol_from = [\"192.0.2.1\"]`".into()
             }

@@ -21,6 +21,7 @@ use super::diagnostic::{Problem, Report};
 use super::fault::Fault;
 use super::identities;
 use super::listeners::{self, Taken};
+use super::pairing::{self, House, Whois};
 use super::place::Environment;
 use super::ranges::Lists;
 use super::rooms;
@@ -91,8 +92,10 @@ pub(super) fn read(text: &str, file: Option<PathBuf>, environment: &Environment)
     };
     let mut certificates = rooms::read_certificates(&root, &folder, certificates, &mut problems);
     let unanswered = acme::fit(&mut certificates.acme, &listeners);
-    let core = rooms::read_core(&root, &folder, &mut problems);
     let (tailscale, tailnet) = rooms::read_tailscale(&root, &folder, &mut problems);
+    let whois = if tailscale.is_some() { Whois::Asked } else { Whois::NotAsked };
+    let house = House { listeners: &listeners, identities: &identities, whois };
+    let core = rooms::read_core(&root, &folder, &house, &mut lists, &mut problems);
     certificates.tailnet = tailnet;
     let (metrics, exposed) = admin::read(&root, &listeners, &mut problems);
     let log = rooms::read_log(&root, &mut problems);
@@ -118,6 +121,7 @@ pub(super) fn read(text: &str, file: Option<PathBuf>, environment: &Environment)
     config.warnings = warnings(&config, &root);
     config.warnings.extend(config.listeners.iter().filter_map(|listener| warning_of_root(listener, environment)));
     config.warnings.extend(unanswered.into_iter().chain(exposed));
+    config.warnings.extend(pairing::warnings(&config));
     config.warnings.extend(lists.warnings(environment.now));
     Ok(config)
 }

@@ -16,6 +16,9 @@ use crate::telemetry;
 use super::LanNames;
 use super::acme;
 use super::fault::Fault;
+use super::pairing;
+use super::pairing::House;
+use super::ranges::Lists;
 use super::section::{Keys, Problems, Section, is_plain};
 
 pub(super) const EDGE: Keys = Keys {
@@ -26,12 +29,11 @@ pub(super) const CERTIFICATES: Keys = Keys { known: &["dir", "acme", "file", "lo
 pub(super) const CERTIFICATE_FILE: Keys = Keys { known: &["cert", "key"], later: &[] };
 const LOCAL_CA: Keys = Keys { known: &[], later: &[] };
 pub(super) const CORE: Keys = Keys {
-    known: &["id", "token_file"],
+    known: &["id", "token_file", "pairing"],
     later: &[
         ("bind", "remove it: edge and core run in one process"),
         ("edge_keys_file", "remove it: edge and core run in one process"),
         ("upstream", "remove this table: there is no bridge to an upstream gateway yet"),
-        ("pairing", "remove this table: a pending request lives 300 seconds, and there are no rules yet"),
     ],
 };
 pub(super) const TAILSCALE: Keys =
@@ -103,13 +105,20 @@ pub(super) fn read_certificates(
     settings
 }
 
-pub(super) fn read_core(root: &Section<'_>, folder: &Path, problems: &mut Problems) -> core::Settings {
+pub(super) fn read_core(
+    root: &Section<'_>,
+    folder: &Path,
+    house: &House<'_>,
+    lists: &mut Lists,
+    problems: &mut Problems,
+) -> core::Settings {
     let mut settings = core::Settings::default();
     let Some(section) = root.table("core", &CORE, problems) else { return settings };
     if let Some(id) = read_id(&section, problems) {
         settings.id = id;
     }
     settings.token_file = section.text("token_file", problems).map(|file| folder.join(file.value));
+    settings.rules = pairing::read(&section, house, lists, problems);
     settings
 }
 

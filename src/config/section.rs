@@ -95,6 +95,11 @@ impl<'t> Section<'t> {
         self.value(key).is_none_or(|value| value.get_ref().as_array().is_some_and(|list| list.iter().next().is_none()))
     }
 
+    /// Whether a table stands there.
+    pub(super) fn is_table(&self, key: &str) -> bool {
+        self.value(key).is_some_and(|value| value.get_ref().as_table().is_some())
+    }
+
     fn value(&self, key: &str) -> Option<&'t Spanned<DeValue<'t>>> {
         self.table.get(key)
     }
@@ -191,9 +196,30 @@ impl<'t> Section<'t> {
         later: &[(&str, &'static str)],
         problems: &mut Problems,
     ) -> Vec<T> {
+        let texts = self.texts(key, problems).map(|list| list.value).unwrap_or_default();
+        Self::known_words(key, &texts, words, later, problems)
+    }
+
+    /// Words of a closed set, each once: a list of them, or just one.
+    pub(super) fn one_or_more_words<T: Copy + PartialEq>(
+        &self,
+        key: &'static str,
+        words: &[(&'static str, T)],
+        problems: &mut Problems,
+    ) -> Vec<T> {
+        Self::known_words(key, &self.one_or_more(key, problems), words, &[], problems)
+    }
+
+    fn known_words<T: Copy + PartialEq>(
+        key: &'static str,
+        texts: &[Placed<&str>],
+        words: &[(&'static str, T)],
+        later: &[(&str, &'static str)],
+        problems: &mut Problems,
+    ) -> Vec<T> {
         let mut values = Vec::new();
-        for text in self.texts(key, problems).map(|list| list.value).unwrap_or_default() {
-            match Self::known_word(key, &text, words, later, problems) {
+        for text in texts {
+            match Self::known_word(key, text, words, later, problems) {
                 Some(value) if values.contains(&value) => {
                     problems.add(Fault::NamedTwice(text.value.to_owned()), &text.span);
                 }

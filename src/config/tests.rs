@@ -5,6 +5,8 @@ mod admin;
 mod identities;
 mod later;
 mod locals;
+mod reference;
+mod rules;
 mod slips;
 mod vouchers;
 
@@ -48,6 +50,7 @@ fn refusals() -> Vec<(String, Expected)> {
         .chain(locals::refusals())
         .chain(vouchers::refusals())
         .chain(identities::refusals())
+        .chain(rules::refusals())
         .collect()
 }
 
@@ -186,43 +189,6 @@ fn every_problem_is_told_at_once_in_the_order_of_the_file() {
     }
     assert!(shown.contains("hint: did you mean `local`?"), "{shown}");
     assert!(shown.contains("    6 | locl = 1\n      | ^^^^\n"), "{shown}");
-}
-
-#[test]
-fn the_reference_shows_every_key_and_yields_the_defaults() {
-    let text = include_str!("../../conf/reference.toml");
-    assert_eq!(format!("{:#?}", parse(text).unwrap()), format!("{:#?}", parse("").unwrap()));
-    for keys in [
-        &file::KEYS,
-        &listeners::KEYS,
-        &rooms::EDGE,
-        &rooms::CERTIFICATES,
-        &rooms::CERTIFICATE_FILE,
-        &rooms::CORE,
-        &super::identities::KEYS,
-        &rooms::TAILSCALE,
-        &rooms::LOG,
-        &super::admin::KEYS,
-    ] {
-        for key in keys.known {
-            let shown = |line: &str| {
-                let line = line.trim_start_matches(['#', ' ']);
-                line.starts_with(&format!("{key} = ")) || line.contains(&format!("{key}]"))
-            };
-            assert!(text.lines().any(shown), "conf/reference.toml does not show {key}");
-        }
-    }
-    // What stands in it as a comment is valid too.
-    let all: String = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("#").map(|line| line.strip_prefix("     ").unwrap_or(line)).or(Some(line)))
-        .filter(|line| !line.starts_with(' ') && !["names = []", "origins = []"].contains(line))
-        .map(|line| format!("{line}\n"))
-        .collect();
-    let config = parse(&all).unwrap();
-    assert_eq!(config.edge.names.len(), 2);
-    assert_eq!(config.certificates.files.len(), 1);
-    assert_eq!(config.core.token_file.as_deref(), Some(Path::new("/etc/doorward/token")));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::path::PathBuf;
 
+use crate::pairing::rule::Rules;
 use crate::store::keys::token::TokenSource;
 
 /// `[core]` of the configuration.
@@ -12,11 +13,13 @@ pub struct Settings {
     pub id: String,
     /// The operator's own file with the gateway token; without one, ours is under the state folder.
     pub token_file: Option<PathBuf>,
+    /// Who is approved without being looked at, who waits for a person, who is refused.
+    pub rules: Rules,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { id: "core".to_owned(), token_file: None }
+        Self { id: "core".to_owned(), token_file: None, rules: Rules::default() }
     }
 }
 

@@ -4,6 +4,7 @@
 //! that writes down what it sees. What a stranger sent is escaped and cut before it is put in.
 
 mod next;
+mod rules;
 mod text;
 mod walk;
 
@@ -26,6 +27,7 @@ use crate::origin::LocalRule;
 use crate::origin::ProxyProtocol;
 use crate::origin::proxy_protocol;
 use crate::origin::trail::Step;
+use rules::Rules;
 use walk::Walk;
 
 /// A decision as it is told; in JSON as it stands.
@@ -49,6 +51,7 @@ pub struct Account {
     identity: Option<Named>,
     local: Vec<Condition>,
     connect: Option<Connected>,
+    rules: Option<Rules>,
     next: Vec<String>,
 }
 
@@ -160,6 +163,7 @@ impl Account {
             }),
             local: conditions(case),
             connect: decision.connect().map(connected),
+            rules: decision.connect().and_then(|connect| Rules::of(case, connect.ruled.as_ref()?)),
             next: next::steps(decision, owner),
         }
     }

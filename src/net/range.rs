@@ -66,6 +66,11 @@ impl Ranges {
         other.0.iter().all(|range| self.0.iter().any(|own| own.contains(range)))
     }
 
+    /// Whether some address lies in both.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.0.iter().any(|own| other.0.iter().any(|range| own.contains(range) || range.contains(own)))
+    }
+
     /// The ranges, as they were merged.
     pub fn iter(&self) -> impl Iterator<Item = IpNet> + '_ {
         self.0.iter().copied()
@@ -160,6 +165,19 @@ mod tests {
             assert!(!ranges.contains(outside.parse().unwrap()), "{outside}");
         }
         assert!(!Ranges::default().contains("10.0.0.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn ranges_overlap_where_one_takes_in_a_part_of_the_other() {
+        let of = |list: &[&str]| Ranges::parse(list, Width::Wide).unwrap();
+        for (one, other, both) in [
+            (&["10.0.0.0/8"][..], &["10.1.0.0/16"][..], true),
+            (&["10.1.0.0/16"], &["192.0.2.0/24", "10.0.0.0/8"], true),
+            (&["10.0.0.0/8"], &["11.0.0.0/8", "fd00::/8"], false),
+            (&[], &["10.0.0.0/8"], false),
+        ] {
+            assert_eq!((of(one).overlaps(&of(other)), of(other).overlaps(&of(one))), (both, both), "{one:?} {other:?}");
+        }
     }
 
     #[test]

@@ -6,7 +6,9 @@
 //! a clock that is not set.
 
 mod effect;
+mod kin;
 mod login;
+pub mod review;
 mod told;
 mod when;
 mod window;

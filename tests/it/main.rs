@@ -45,6 +45,7 @@ mod nginx_differential;
 mod owner_only;
 mod openclaw_differential;
 mod pairing_catalogue;
+mod pairing_rules;
 mod protocol_parity;
 mod real_openclaw;
 mod real_openclaw_devices;

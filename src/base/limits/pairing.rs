@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+/// Rules of pairing in one configuration; each connect of a new device is held against them all.
+pub const RULES_MAX: usize = 64;
 /// Life of a setup code.
 pub const SETUP_CODE_LIFE: Duration = Duration::from_secs(600);
 /// Setup codes that nobody has redeemed yet.

@@ -7,7 +7,9 @@ pub(super) fn refusals() -> Vec<(String, Expected)> {
     for table in ["limits", "store"] {
         all.push((format!("[«{table}»]"), |f| matches!(f, Fault::Later { .. })));
     }
-    for (table, key) in [("core", "upstream"), ("core", "bind"), ("core", "pairing"), ("edge", "core")] {
+    for (table, key) in
+        [("core", "upstream"), ("core", "bind"), ("core.pairing", "pending_ttl_seconds"), ("edge", "core")]
+    {
         all.push((format!("[{table}]\n«{key}» = {{}}"), |f| matches!(f, Fault::Later { .. })));
     }
     all

@@ -135,8 +135,8 @@ pub(super) const CONNECT: &[Why] = &[
         reason: "pairing_refused",
         what: "The owner's rules pair no device like this one, from where it calls.",
         caller: "Ask the owner.",
-        owner: "The rule is named here. To let the device ask, change that rule, or put one before it with `then = \"ask\"`, \
-                and run doorward reload.",
+        owner: "The rule is named here. To let the device ask, change that rule, or put one that asks before it, and run \
+                doorward reload.",
     },
     Why {
         reason: "pairing_required",

@@ -23,6 +23,7 @@ pub(super) fn text(account: &Account, now: UnixMillis) -> String {
     let local = account.local.iter().map(|condition| (yes_no(condition.holds), condition.condition.to_owned()));
     section(if account.origin.local { "Local: yes" } else { "Local: no" }, local.collect());
     section("The connect", connect(account));
+    section("The rules of pairing", rules(account));
     section("What to change", account.next.iter().map(|step| ("-", step.clone())).collect());
     out
 }
@@ -115,6 +116,15 @@ fn header(account: &Account) -> Vec<(&'static str, String)> {
     let elements = walk.elements.iter();
     lines.extend(elements.map(|found| ("-", format!("line {} \"{}\": {}", found.line, found.text, found.verdict))));
     lines
+}
+
+fn rules(account: &Account) -> Vec<(&'static str, String)> {
+    let Some(rules) = &account.rules else { return Vec::new() };
+    let looked_at = rules.looked_at.iter().map(|looked| {
+        let words = if looked.matches { format!(": {}", looked.then) } else { String::new() };
+        (if looked.matches { "matches" } else { "does not" }, format!("{} ({}){words}", looked.rule, looked.because))
+    });
+    looked_at.chain([("so", rules.effect.to_owned())]).collect()
 }
 
 fn connect(account: &Account) -> Vec<(&'static str, String)> {

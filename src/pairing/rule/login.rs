@@ -46,6 +46,15 @@ impl Login {
             (Self::One(meant), None) => meant == login,
         }
     }
+
+    /// Whether everybody that `other` means is meant.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Domain(one), Self::Domain(two)) => one.eq_ignore_ascii_case(two),
+            (_, Self::One(login)) => self.is(login),
+            (Self::One(_), Self::Domain(_)) => false,
+        }
+    }
 }
 
 impl fmt::Display for Login {
@@ -102,6 +111,20 @@ mod tests {
         }
         for text in ["", " ", "ann ", "a\nb"] {
             assert_eq!(Login::parse(text), Err(LoginFault::Unreadable), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn one_covers_another_only_if_it_means_everybody_of_it() {
+        for (one, other, covers) in [
+            ("*@a.example", "ann@A.example", true),
+            ("*@a.example", "*@A.example", true),
+            ("ann@a.example", "ann@A.example", true),
+            ("ann@a.example", "*@a.example", false),
+            ("*@a.example", "ann@b.example", false),
+        ] {
+            let [one, other] = [one, other].map(|text| Login::parse(text).unwrap());
+            assert_eq!(one.covers(&other), covers, "{one} covers {other}");
         }
     }
 }
