@@ -193,7 +193,7 @@ impl Store {
     /// # Errors
     /// As [`Store::known`].
     pub async fn devices_count(&self) -> Result<usize, StoreError> {
-        let count = self.read(devices::count(&mut *self.connection.lock().await).await.map_err(StoreError::from))?;
+        let count = self.read(devices::count(&mut *self.connection.lock().await).await)?;
         Ok(usize::try_from(count).unwrap_or_default())
     }
 

@@ -13,6 +13,9 @@ use crate::base::limits::CLIENT_CERTIFICATE_PERIOD;
 use crate::certificates::client_auth::ClientCertificateFault;
 use crate::certificates::server_tls::ServerTls;
 
+/// Done at the next change.
+type Alarm = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+
 /// What one connection of TLS has shown, and who judges it.
 pub(super) struct Standing {
     tls: ServerTls,
@@ -21,7 +24,7 @@ pub(super) struct Standing {
     /// Only where something was shown: nothing ends by itself of what was not.
     timer: Option<Pin<Box<Sleep>>>,
     /// Wakes the task of the connection at the next change, and which that is.
-    alarm: Option<(Waker, Pin<Box<dyn Future<Output = ()> + Send + Sync>>)>,
+    alarm: Option<(Waker, Alarm)>,
 }
 
 impl Standing {
@@ -56,7 +59,7 @@ impl Standing {
 
     fn set_alarm(&mut self, cx: &mut Context<'_>) {
         let mut changes = self.changes.clone();
-        let mut alarm: Pin<Box<dyn Future<Output = ()> + Send + Sync>> = Box::pin(async move {
+        let mut alarm: Alarm = Box::pin(async move {
             if changes.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
