@@ -36,12 +36,49 @@ fn a_browser_that_trusts_our_ca_is_on_a_secure_page_and_any_other_sees_none() {
     assert!(refused["refused"].as_str().is_some_and(|why| why.contains("ERR_CERT_AUTHORITY_INVALID")), "{refused}");
 }
 
+#[test]
+fn the_real_control_ui_is_paired_by_an_invites_link_and_by_nothing_else_of_it() {
+    let home = Household::new();
+    let doorward = Instance::start(&home.host, CONFIGURATION);
+    let person = Person::new();
+    person.trust(&doorward.folder().join("certs/local-ca.crt"));
+    let made = doorward.json(&["invite"]);
+    let (link, secret) = (made["url"].as_str().unwrap(), made["secret"].as_str().unwrap());
+    let ui = from_cache(Path::new("openclaw-2026.9.6/node_modules/openclaw/dist/control-ui"), "tests/peers/openclaw");
+    let seen = browse(&home, &person, "invited.cjs", &[link, ui.to_str().unwrap()]);
+    let first = &seen["first"];
+    assert_eq!((&first["socket"], &first["ok"]), (&json!("openclaw-control-ui"), &json!(true)), "{seen:#}");
+    assert_eq!(first["auth"], json!({"bootstrapToken": secret}), "{seen:#}");
+    assert_eq!(first["hello"]["method"], "bootstrap-token");
+    assert_eq!(first["hello"]["scopes"], json!(["operator.approvals", "operator.read", "operator.write"]));
+    assert!(!first["url"].as_str().unwrap().contains(secret), "it stays in the address bar: {seen:#}");
+    assert_eq!(first["leaked"], json!([]), "it was sent to a server");
+    // From then on the browser has a token of its own; the link is of no use to another one.
+    let again = &seen["again"];
+    assert_eq!((&again["ok"], &again["hello"]["method"]), (&json!(true), &json!("device-token")), "{seen:#}");
+    assert_eq!(again["device"], first["device"]);
+    let late = &seen["late"];
+    assert_eq!(
+        (&late["ok"], &late["error"]["details"]["authReason"]),
+        (&json!(false), &json!("invite_invalid")),
+        "{seen:#}"
+    );
+    let paired = doorward.paired();
+    assert_eq!((paired.len(), &paired[0]["deviceId"]), (1, &first["device"]), "{paired:#?}");
+    assert_eq!(paired[0]["approvedVia"], "bootstrap");
+}
+
 /// What the browser of the LAN machine finds at `url`.
 fn look(home: &Household, person: &Person, url: &str) -> Value {
+    browse(home, person, "browser.cjs", &[url])
+}
+
+/// What this script of ours tells of the browser of the LAN machine.
+fn browse(home: &Household, person: &Person, script: &str, arguments: &[&str]) -> Value {
     let mut command = home.lan.command(&from_cache(Path::new("node-24/bin/node"), "tests/peers/openclaw"));
-    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/browser.cjs"));
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(script));
     command.arg(from_cache(Path::new("playwright/node_modules/playwright-core"), "tests/peers/tls"));
-    command.arg(installed("chromium", "chromium")).args(["MAP claw.lan 10.77.0.1", url]);
+    command.arg(installed("chromium", "chromium")).arg("MAP claw.lan 10.77.0.1").args(arguments);
     let output =
         command.env("HOME", person.home()).env_remove("XDG_CONFIG_HOME").stdin(Stdio::null()).output().unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
