@@ -27,7 +27,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustls::crypto::CryptoProvider;
-use rustls::sign::CertifiedKey;
 use thiserror::Error;
 use tracing::{error, warn};
 
@@ -41,6 +40,7 @@ use crate::certificates::doors::Doors;
 use crate::certificates::files::pairs::Pairs;
 use crate::certificates::files::watch::tell;
 use crate::certificates::files::{FileError, FilePair, Loaded};
+use crate::certificates::local_ca::leaves::Leaves;
 use crate::certificates::local_ca::{LocalCa, LocalCaError, copy};
 use crate::certificates::resolver::{Resolver, Served};
 use crate::net::host::Host;
@@ -94,7 +94,7 @@ struct Shown {
     issued: BTreeMap<Id, Arc<files::Loaded>>,
     /// What tailscaled has given, by the name it was asked for.
     of_tailnet: BTreeMap<Host, Arc<files::Loaded>>,
-    local: Arc<CertifiedKey>,
+    local: Arc<Leaves>,
 }
 
 impl Shown {
@@ -157,7 +157,7 @@ impl Certificates {
         let (kept, challenges) = (Kept::of(&settings.state_dir), Challenges::default());
         let Settings { names, acme: wanted, .. } = settings;
         let (issued, of_tailnet) = (stored(&kept, &wanted), BTreeMap::new());
-        let shown = Shown { names, own, pairs, wanted, issued, of_tailnet, local: local.certified };
+        let shown = Shown { names, own, pairs, wanted, issued, of_tailnet, local: local.leaves };
         let resolver = Arc::new(Resolver::new(shown.served(now), challenges.clone()));
         news.iter().for_each(tell);
         let (doors, board) = (Mutex::new(doors), Board::default());
@@ -180,7 +180,7 @@ impl Certificates {
         self.doors().replace(&settings.clients)?;
         shown.names.clone_from(&settings.names);
         shown.wanted.clone_from(&settings.acme);
-        (shown.pairs, shown.local) = (pairs, local.certified);
+        (shown.pairs, shown.local) = (pairs, local.leaves);
         self.resolver.replace(shown.served(now));
         news.iter().for_each(tell);
         Ok(())
@@ -211,8 +211,8 @@ impl Certificates {
     pub fn renew(&self, now: UnixMillis) -> Result<Renewal, CertificateError> {
         let mut shown = self.shown();
         let local = self.ca.leaf(&shown.local_names(&shown.own, &self.ca), now)?;
-        if local.issued == local_ca::Issued::Anew {
-            shown.local = local.certified;
+        if local.issued == local_ca::leaves::Issued::Anew {
+            shown.local = local.leaves;
             self.resolver.replace(shown.served(now));
             return Ok(Renewal::Renewed);
         }
@@ -291,7 +291,7 @@ struct Covered<'a> {
     wanted: &'a [acme::Settings],
 }
 
-/// The names the local leaf is to carry: all of ours, but for those that the CA may not sign and that a file or a public
+/// The names the local leaves are to be for: all of ours, but for those that the CA may not sign and that a file or a public
 /// CA is there for; and of the machine's `own` those that it may sign.
 fn local_names(names: &[Host], own: &[Host], covered: Covered<'_>, ca: &LocalCa) -> Vec<Host> {
     let is_covered = |name: &Host| {

@@ -9,7 +9,7 @@ use super::doors::Doors;
 use super::files::pairs::News;
 use super::server_tls::ServerTls;
 use super::standing::{Source, Standing};
-use super::x509::{self, Names, Validity};
+use super::x509::Names;
 use super::{CertificateError, Certificates, files};
 use crate::base::clock::UnixMillis;
 use crate::net::host::Host;
@@ -74,8 +74,8 @@ impl Certificates {
         let files = shown.pairs.loaded();
         let files = files.iter().map(|file| (file.names.clone(), file.validity, Source::File));
         let of_tailnet = shown.of_tailnet.values().map(|pair| (pair.names.clone(), pair.validity, Source::Tailnet));
-        let leaf = shown.local.cert.first().and_then(|der| x509::parse(der));
-        let leaf = leaf.map(|leaf| (Names::of(&leaf), Validity::of(&leaf), Source::LocalCa));
+        let names = Names { exact: shown.local.hosts().to_vec(), wildcards: Vec::new() };
+        let leaf = std::iter::once((names, shown.local.validity(), Source::LocalCa));
         let others = files.chain(of_tailnet).chain(leaf).map(|(names, validity, source)| {
             let wildcards = names.wildcards.iter().map(|parent| format!("*.{parent}"));
             let all = names.exact.iter().map(Host::to_string).chain(wildcards).collect();

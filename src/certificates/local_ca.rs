@@ -6,19 +6,14 @@
 pub mod authority;
 pub(super) mod copy;
 pub mod issue;
+pub mod leaves;
 mod recreate;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use rcgen::{Issuer, KeyPair};
-use rustls::RootCertStore;
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::ServerCertVerifier;
-use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::sign::CertifiedKey;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use thiserror::Error;
 
 use crate::base::clock::UnixMillis;
@@ -27,8 +22,6 @@ use crate::base::owner_command::quoted_path;
 use crate::base::printable::printable_path;
 use crate::base::private_file::{self, Fault, PrivateFileError};
 use crate::base::secret::Secret;
-use crate::certificates::files::{self, FilePair, Loaded};
-use crate::certificates::provider;
 use crate::certificates::x509::{self, Permitted, Validity};
 use crate::net::host::Host;
 
@@ -37,7 +30,7 @@ use authority::Authority;
 /// Its folder under the state folder, and the CA's own file there.
 const FOLDER: &str = "local-ca";
 const FILE: &str = "ca.pem";
-/// Its leaf beside it.
+/// Its leaves beside it.
 const LEAF: &str = "leaf.pem";
 
 /// The local CA, from its file.
@@ -54,24 +47,6 @@ impl std::fmt::Debug for LocalCa {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("LocalCa").field(&self.permitted).finish()
     }
-}
-
-/// The certificate for names that no file covers.
-#[derive(Debug)]
-pub struct Leaf {
-    /// For rustls.
-    pub certified: Arc<CertifiedKey>,
-    /// Whether it is new.
-    pub issued: Issued,
-}
-
-/// Whether a leaf was issued just now.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Issued {
-    /// It was.
-    Anew,
-    /// The stored one is still good.
-    Before,
 }
 
 impl LocalCa {
@@ -138,116 +113,9 @@ impl LocalCa {
     pub fn permits(&self, name: &Host) -> bool {
         self.permitted.permits(name)
     }
-
-    /// The leaf for what is always local and `names`: the stored one, or a new one if that is due or for other names. By a
-    /// clock that is not set none is due, and a new one is dated from the earliest time that it can be, and not kept.
-    ///
-    /// # Errors
-    /// [`LocalCaError::NotPermitted`] for a name that this CA may not sign.
-    pub fn leaf(&self, names: &[Host], now: UnixMillis) -> Result<Leaf, LocalCaError> {
-        let wanted = wanted_names(names)?;
-        self.check_permitted(&wanted)?;
-        if let Some(certified) = self.stored_leaf(&self.folder.join(LEAF), &wanted, now)? {
-            return Ok(Leaf { certified, issued: Issued::Before });
-        }
-        Ok(Leaf { certified: self.issue_leaf(names, now)?, issued: Issued::Anew })
-    }
-
-    /// A new leaf as [`LocalCa::leaf`] has it, in place of the stored one, due or not.
-    ///
-    /// # Errors
-    /// As [`LocalCa::leaf`].
-    pub fn issue_leaf(&self, names: &[Host], now: UnixMillis) -> Result<Arc<CertifiedKey>, LocalCaError> {
-        let wanted = wanted_names(names)?;
-        self.check_permitted(&wanted)?;
-        let text = issue::leaf(&self.issuer, &wanted, self.ends, now)?;
-        // What no client would believe is never shown, nor put in place of what some client believes.
-        let certified = self.certified(&text, &wanted, now)?;
-        if now.is_set() {
-            private_file::replace(&self.folder.join(LEAF), &text)?;
-        }
-        Ok(certified)
-    }
-
-    /// The stored leaf as it is, if it can be read.
-    pub fn last_leaf(&self) -> Option<Loaded> {
-        let file = self.folder.join(LEAF);
-        files::read(&FilePair { cert: file.clone(), key: file }).ok()
-    }
-
-    /// Says what [`LocalCa::leaf`] would refuse, and issues nothing.
-    ///
-    /// # Errors
-    /// As [`LocalCa::leaf`].
-    pub fn judge_leaf(&self, names: &[Host], now: UnixMillis) -> Result<(), LocalCaError> {
-        let wanted = wanted_names(names)?;
-        self.check_permitted(&wanted)?;
-        self.stored_leaf(&self.folder.join(LEAF), &wanted, now).map(drop)
-    }
-
-    fn check_permitted(&self, names: &[Host]) -> Result<(), LocalCaError> {
-        match names.iter().find(|name| !self.permits(name)) {
-            Some(name) => Err(LocalCaError::NotPermitted { name: name.clone() }),
-            None => Ok(()),
-        }
-    }
-
-    /// The stored leaf, unless it is to be issued anew: nothing but time and names is lost by that.
-    fn stored_leaf(
-        &self,
-        path: &Path,
-        wanted: &[Host],
-        now: UnixMillis,
-    ) -> Result<Option<Arc<CertifiedKey>>, LocalCaError> {
-        let text = match private_file::read(path) {
-            Ok(text) => text,
-            Err(error) if error.is_absent() => return Ok(None),
-            Err(PrivateFileError { fault: Fault::Empty | Fault::NotText | Fault::TooLong, .. }) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let Some((_, certificate)) = read_pair(&text) else { return Ok(None) };
-        let Some(parsed) = x509::parse(&certificate) else { return Ok(None) };
-        let names = x509::Names::of(&parsed);
-        let has_same_names = names.exact.len() == wanted.len() && wanted.iter().all(|name| names.exact.contains(name));
-        if !has_same_names || Validity::of(&parsed).is_due(now) {
-            return Ok(None);
-        }
-        Ok(self.certified(&text, wanted, now).ok())
-    }
-
-    /// Reads a leaf and its key, and looks at it as a client does: our CA its only root, each name in turn.
-    fn certified(
-        &self,
-        text: &Secret<String>,
-        names: &[Host],
-        now: UnixMillis,
-    ) -> Result<Arc<CertifiedKey>, LocalCaError> {
-        let unreadable = || LocalCaError::Unbelievable(rustls::Error::General("leaf unreadable".to_owned()));
-        let (key, certificate) = read_pair(text).ok_or_else(unreadable)?;
-        // By a clock that is not set, a moment at which it holds: whether it does now is for callers to judge.
-        let now = match x509::parse(&certificate) {
-            Some(leaf) if !now.is_set() => UnixMillis(Validity::of(&leaf).begins.saturating_mul(1_000)),
-            _ => now,
-        };
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from(self.authority.der())).map_err(LocalCaError::Unbelievable)?;
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build();
-        let verifier = verifier.map_err(|_| unreadable())?;
-        let seconds = std::time::Duration::from_secs(now.seconds());
-        for name in names {
-            let name = server_name(name).ok_or_else(unreadable)?;
-            verifier
-                .verify_server_cert(&certificate, &[], &name, &[], UnixTime::since_unix_epoch(seconds))
-                .map_err(LocalCaError::Unbelievable)?;
-        }
-        let key = any_supported_type(&key).map_err(LocalCaError::Unbelievable)?;
-        let certified = CertifiedKey::new(vec![certificate], key);
-        certified.keys_match().map_err(LocalCaError::Unbelievable)?;
-        Ok(Arc::new(certified))
-    }
 }
 
-/// What a leaf for `names` carries.
+/// What the leaves for `names` are for.
 ///
 /// # Errors
 /// [`LocalCaError::TooManyNames`].
@@ -259,13 +127,6 @@ pub(super) fn wanted_names(names: &[Host]) -> Result<Vec<Host>, LocalCaError> {
 fn read_pair(text: &Secret<String>) -> Option<(PrivateKeyDer<'static>, CertificateDer<'static>)> {
     let text = text.expose().as_bytes();
     Some((PrivateKeyDer::from_pem_slice(text).ok()?, CertificateDer::from_pem_slice(text).ok()?))
-}
-
-fn server_name(host: &Host) -> Option<ServerName<'static>> {
-    match host {
-        Host::Address(ip) => Some(ServerName::IpAddress((*ip).into())),
-        Host::Name(name) => ServerName::try_from(name.clone()).ok(),
-    }
 }
 
 /// Why the local CA signs nothing. The operator's to mend.
@@ -324,5 +185,5 @@ impl LocalCaError {
 pub(crate) fn tests_leaf(ca_pem: &str, names: &[Host], now: UnixMillis) -> String {
     let text = Secret::new(ca_pem.to_owned());
     let ca = LocalCa::from_pem(PathBuf::new(), &text).unwrap();
-    issue::leaf(&ca.issuer, names, ca.ends, now).unwrap().expose().clone()
+    issue::leaves(&ca.issuer, &[names.to_vec()], ca.ends, now).unwrap().expose().clone()
 }

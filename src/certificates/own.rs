@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::acme::kept::Kept;
 use super::local_ca::authority::Authority;
-use super::local_ca::{Issued, LocalCa, LocalCaError, copy};
+use super::local_ca::leaves::Issued;
+use super::local_ca::{LocalCa, LocalCaError, copy};
 use super::{Certificates, Covered, Renewal, Settings, Shown, files, is_wanted, local_names, stored};
 use crate::base::clock::UnixMillis;
 use crate::certificates::CertificateError;
@@ -42,7 +43,7 @@ impl Certificates {
             return Ok(Renewal::NotDue);
         }
         let local = self.ca.leaf(&shown.local_names(&own, &self.ca), now)?;
-        (shown.own, shown.local) = (own, local.certified);
+        (shown.own, shown.local) = (own, local.leaves);
         self.resolver.replace(shown.served(now));
         Ok(if local.issued == Issued::Anew { Renewal::Renewed } else { Renewal::NotDue })
     }
@@ -63,15 +64,14 @@ impl Certificates {
         let dropped = files::dropped::find(&settings.dir).pairs;
         files.extend(dropped.iter().filter_map(|pair| files::load(pair, now).ok().map(Arc::new)));
         let ca = LocalCa::find(&settings.state_dir, now)?;
-        let local = ca.and_then(|ca| ca.last_leaf());
-        let leaf = local.as_ref().filter(|local| local.names.covers(host)).map(|local| Arc::clone(&local.certified));
         let of_files = files.iter().find(|file| file.names.covers(host)).map(|file| Arc::clone(&file.certified));
         let issued = || {
             let pairs = stored(&Kept::of(&settings.state_dir), &settings.acme).into_values();
             let covering = pairs.filter(|pair| pair.names.covers(host) && is_wanted(&settings.acme, host));
             covering.max_by_key(|pair| pair.validity.ends).map(|pair| Arc::clone(&pair.certified))
         };
-        Ok(of_files.or_else(issued).or(leaf).map(|certified| certified.cert.clone()))
+        let leaf = || ca.and_then(|ca| ca.last_leaf_for(host)).map(|leaf| vec![leaf]);
+        Ok(of_files.or_else(issued).map(|certified| certified.cert.clone()).or_else(leaf))
     }
 
     /// Issues the local leaf anew, due or not.

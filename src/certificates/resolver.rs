@@ -19,8 +19,8 @@ use smallvec::SmallVec;
 
 use crate::certificates::acme::challenge::{self, Challenges};
 use crate::certificates::files::Loaded;
+use crate::certificates::local_ca::leaves::Leaves;
 use crate::certificates::root::Root;
-use crate::certificates::x509::{self, Names};
 use crate::net::host::Host;
 
 /// The name that the local leaf is for beside ours.
@@ -50,7 +50,7 @@ pub struct Served {
     elsewhere: Option<IpAddr>,
     /// The names of ours that the local leaf is for, unless each has another certificate.
     names_of_leaf: Option<Vec<Host>>,
-    local: Arc<CertifiedKey>,
+    local: Arc<Leaves>,
 }
 
 /// What a caller wants a certificate for.
@@ -63,7 +63,7 @@ enum Wanted<'a> {
 
 impl Served {
     /// `files` for the names they cover, `local` for all others of `names`.
-    pub fn new(names: &[Host], files: &[Arc<Loaded>], local: Arc<CertifiedKey>) -> Self {
+    pub fn new(names: &[Host], files: &[Arc<Loaded>], local: Arc<Leaves>) -> Self {
         let mut served = Self {
             exact: HashMap::new(),
             wildcards: HashMap::new(),
@@ -97,10 +97,9 @@ impl Served {
                 Host::Name(name) => drop(served.own.insert(name.clone())),
             }
         }
-        let leaf = served.local.cert.first().and_then(|der| x509::parse(der)).map(|leaf| Names::of(&leaf));
-        for name in leaf.map(|names| names.exact).unwrap_or_default() {
+        for name in served.local.hosts().to_vec() {
             match name {
-                // Every leaf is for loopback too; that serves nobody from elsewhere.
+                // There is always a leaf for loopback; that serves nobody from elsewhere.
                 Host::Address(ip) if ip.is_loopback() => {}
                 Host::Address(ip) => drop(served.of_leaf.insert(ip.to_canonical())),
                 Host::Name(name) if name == LOCALHOST && !names.is_empty() => {}
@@ -116,7 +115,7 @@ impl Served {
     /// Whether there is a certificate for `name`, or at least a door of that name.
     fn knows(&self, name: &str, dialled: Option<IpAddr>) -> bool {
         let name = plain(name);
-        // Every leaf is for `localhost` too, which all the world knows: by that it would tell our other names.
+        // All the world knows that name, and it leads nobody else to us.
         let at_loopback = || name == LOCALHOST && dialled.is_some_and(|address| address.to_canonical().is_loopback());
         self.of_files(Wanted::Name(&name)).is_some() || self.own.contains(&name) || at_loopback()
     }
@@ -162,16 +161,17 @@ impl Served {
         found.or_else(|| self.leaf_for(wanted))
     }
 
-    /// The local leaf, which tells all of our names: only to whoever knows one, or dials an address where one is served.
+    /// The local leaf: for a name its own, and that for addresses, which tells all of them, only to whoever dials where one
+    /// is served.
     fn leaf_for(&self, wanted: Wanted<'_>) -> Option<Arc<CertifiedKey>> {
         let shows = match wanted {
-            Wanted::Name(_) => true,
+            Wanted::Name(name) => return Some(Arc::clone(self.local.for_name(&plain(name)))),
             Wanted::Address(address) if address.is_loopback() || self.of_leaf.contains(&address) => true,
             // Behind NAT our own end is a private address; a public one that is not ours is nobody's door.
             Wanted::Address(address) => Host::Address(address).is_local_only() && !self.of_leaf.is_empty(),
             Wanted::Unknown => !self.of_leaf.is_empty(),
         };
-        shows.then(|| Arc::clone(&self.local))
+        shows.then(|| Arc::clone(self.local.for_addresses()))
     }
 }
 

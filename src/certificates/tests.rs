@@ -87,7 +87,7 @@ fn the_constraints_hold_even_if_the_ca_signs_more() {
         let text = local_ca::tests_leaf(&ca_pem, &[host], now());
         let (cert, key) = house.write_pair("stolen", &text);
         let loaded = files::load(&FilePair { cert, key }, now()).unwrap();
-        let resolver = Resolver::new(Served::new(&[], &[], loaded.certified), Challenges::default());
+        let resolver = Resolver::new(Served::new(&[], &[], Leaves::single(loaded.certified)), Challenges::default());
         handshake(&client, &ServerTls::new(Arc::new(resolver), &[]).unwrap().forwarded(), name)
     };
     for name in ["sub.claw.example.com", "printer.local", "10.1.2.3"] {

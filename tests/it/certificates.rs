@@ -32,11 +32,17 @@ fn openssl_takes_the_local_certificate_at_its_strictest() {
         ["-verify_ip", "::1"],
         ["-verify_ip", "203.0.113.7"],
     ] {
-        run(verify(how).arg(house.ca()).arg(house.leaf()));
+        // A leaf for each name, and one for all addresses.
+        let leaves = house.leaves();
+        let taken =
+            leaves.iter().filter(|leaf| verify(how).arg(house.ca()).arg(leaf).output().unwrap().status.success());
+        assert_eq!((taken.count(), leaves.len()), (1, 3), "{how:?}");
     }
     for how in [["-verify_hostname", "other.example.com"], ["-verify_ip", "203.0.113.8"]] {
-        let output = verify(how).arg(house.ca()).arg(house.leaf()).output().unwrap();
-        assert!(!output.status.success(), "{how:?}");
+        for leaf in house.leaves() {
+            let output = verify(how).arg(house.ca()).arg(leaf).output().unwrap();
+            assert!(!output.status.success(), "{how:?}");
+        }
     }
 }
 
@@ -144,8 +150,15 @@ impl House {
         self.folder.path().join("certs/local-ca.crt")
     }
 
-    fn leaf(&self) -> PathBuf {
-        self.folder.path().join("local-ca/leaf.pem")
+    /// Each leaf in a file of its own.
+    fn leaves(&self) -> Vec<PathBuf> {
+        let text = fs::read_to_string(self.folder.path().join("local-ca/leaf.pem")).unwrap();
+        let parts = text.split_inclusive("-----END CERTIFICATE-----\n").enumerate().map(|(number, part)| {
+            let path = self.folder.path().join(format!("leaf-{number}.pem"));
+            fs::write(&path, &part[part.find("-----BEGIN CERT").unwrap()..]).unwrap();
+            path
+        });
+        parts.collect()
     }
 
     fn openssl(&self, arguments: &[&str]) -> Command {

@@ -6,6 +6,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer,
     KeyPair, KeyUsagePurpose, NameConstraints, SanType, SerialNumber,
 };
+use rustls::pki_types::CertificateDer;
 use time::OffsetDateTime;
 
 use crate::base::clock::{EARLIEST, UnixMillis};
@@ -46,13 +47,30 @@ pub(crate) fn authority(names: &[Host], now: UnixMillis) -> Result<Secret<String
     Ok(pair(&key, certificate.der()))
 }
 
-/// A new leaf for `names`, which `issuer` signs and which ends before `ca_ends`: its private key, then its certificate, in PEM.
-pub(crate) fn leaf(
+/// A new leaf for each of `groups`, which `issuer` signs and which end before `ca_ends`: their one private key, then their
+/// certificates, in PEM.
+pub(crate) fn leaves(
     issuer: &Issuer<'_, KeyPair>,
-    names: &[Host],
+    groups: &[Vec<Host>],
     ca_ends: i64,
     now: UnixMillis,
 ) -> Result<Secret<String>, LocalCaError> {
+    let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
+    let mut leaves = String::new();
+    for group in groups {
+        leaves.push_str(pem::encode("CERTIFICATE", &leaf(issuer, &key, group, ca_ends, now)?).expose());
+    }
+    let key = Secret::new(key.serialize_pem());
+    Ok(Secret::new([key.expose().as_str(), &leaves].concat()))
+}
+
+fn leaf(
+    issuer: &Issuer<'_, KeyPair>,
+    key: &KeyPair,
+    names: &[Host],
+    ca_ends: i64,
+    now: UnixMillis,
+) -> Result<CertificateDer<'static>, LocalCaError> {
     let begins = beginning(now);
     let ends = begins.saturating_add(seconds(LEAF_LIFE)).saturating_sub(1).min(ca_ends);
     let mut params = params("doorward local certificate", begins, ends)?;
@@ -61,12 +79,10 @@ pub(crate) fn leaf(
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;
     params.subject_alt_names = names.iter().map(alternative_name).collect::<Result<_, rcgen::Error>>()?;
-    let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
-    let certificate = params.signed_by(&key, issuer)?;
-    Ok(pair(&key, certificate.der()))
+    Ok(params.signed_by(key, issuer)?.der().clone())
 }
 
-/// What every leaf is for, and `names`: each once.
+/// What there is always a leaf for, and `names`: each once.
 pub(crate) fn leaf_names(names: &[Host]) -> Vec<Host> {
     let always = [
         Host::Name("localhost".to_owned()),

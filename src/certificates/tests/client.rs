@@ -74,14 +74,23 @@ pub(super) fn trusting_nobody() -> Arc<ClientConfig> {
     Arc::new(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
 }
 
-/// The names in the certificate that is shown to whoever sends none.
+/// The names in the certificate that is shown to whoever sends no name.
 pub(super) fn names_shown(server: &Arc<ServerConfig>) -> String {
+    names_of(server, None)
+}
+
+/// The same for a caller that sends `name`.
+pub(super) fn names_shown_for(server: &Arc<ServerConfig>, name: &str) -> String {
+    names_of(server, Some(name))
+}
+
+fn names_of(server: &Arc<ServerConfig>, name: Option<&str>) -> String {
     let mut config = Arc::unwrap_or_clone(trusting_nobody());
     let shown = Arc::new(Looking::default());
-    config.enable_sni = false;
+    config.enable_sni = name.is_some();
     config.dangerous().set_certificate_verifier(Arc::clone(&shown) as _);
     let config = Arc::new(config);
-    let _ = shake_hands(&config, server, "x.example");
+    let _ = shake_hands(&config, server, name.unwrap_or("x.example"));
     let der = shown.0.lock().unwrap().clone();
     x509::Names::of(&x509::parse(&der).unwrap()).to_string()
 }

@@ -74,6 +74,32 @@ fn whoever_dials_what_is_not_served_learns_no_name() {
 }
 
 #[test]
+fn who_knows_one_name_learns_no_other_from_its_certificate() {
+    let mut house = House::new(&["claw.example.com", "pi.local", "203.0.113.7"]);
+    house.settings.own = ["box.local", "192.168.7.7"].map(|name| Host::parse(name).unwrap()).to_vec();
+    let certificates = house.open(now()).unwrap();
+    let tls = ServerTls::new(certificates.resolver(), &[]).unwrap();
+    let at = |address: &str| tls.dialled(address.parse().unwrap());
+    for name in ["claw.example.com", "pi.local", "box.local", "localhost"] {
+        for server in [tls.forwarded(), at("192.168.7.7"), at("203.0.113.7"), at("127.0.0.1")] {
+            assert_eq!(client::names_shown_for(&server, name), name);
+        }
+    }
+    // An address tells no name.
+    let addresses = "127.0.0.1, 192.168.7.7, 203.0.113.7, [::1]";
+    for server in [tls.forwarded(), at("192.168.7.7"), at("203.0.113.7"), at("172.18.0.2"), at("::1")] {
+        assert_eq!(client::names_shown(&server), addresses);
+    }
+    // Where a file is for a name that the local ca may not sign, its stand-in tells nothing either.
+    assert_eq!(client::names_shown_for(&tls.forwarded(), "other.example.com"), "localhost");
+    // All are listed, and each is exported by itself.
+    let listed = certificates.list(now()).pop().unwrap();
+    assert_eq!(listed.names.len(), 8, "{listed:?}");
+    let chain = Certificates::find_chain(&house.settings, &Host::parse("pi.local").unwrap(), now()).unwrap().unwrap();
+    assert_eq!(x509::Names::of(&x509::parse(&chain[0]).unwrap()).to_string(), "pi.local");
+}
+
+#[test]
 fn a_name_is_public_when_everything_that_is_shown_for_it_is() {
     let house = House::new(&["claw.local", "both.local", "own.local"]);
     house.open(now()).unwrap();
@@ -91,7 +117,7 @@ fn a_name_is_public_when_everything_that_is_shown_for_it_is() {
         loaded("both.local", Root::Private),
         loaded("192.0.2.7", Root::Public),
     ];
-    let local = Arc::clone(&pairs[2].certified);
+    let local = Leaves::single(Arc::clone(&pairs[2].certified));
     let resolver = Resolver::new(Served::new(&house.settings.names, &pairs, local), Challenges::default());
     let is_public = |name: &str| resolver.is_public(&Host::parse(name).unwrap());
     assert!(is_public("claw.local"));

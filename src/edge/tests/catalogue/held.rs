@@ -3,6 +3,7 @@
 use super::*;
 use crate::base::secret::Secret;
 use crate::certificates::files::{self, Loaded};
+use crate::certificates::local_ca::leaves::Leaves;
 use crate::certificates::resolver::Served;
 use crate::certificates::root::Root;
 use crate::certificates::{self, Certificates, local_ca};
@@ -39,7 +40,8 @@ async fn only_callers_of_a_name_that_every_browser_believes_are_held_to_https() 
     assert!(answer.starts_with("http/1.1 ") && !answer.contains("strict-transport"), "{answer}");
 }
 
-/// What shows them so.
+/// What shows them so. That a root is public is only said here, for no CA that browsers have signs for a test: how it is found
+/// out is `certificates::root`'s own test, with a root in their place.
 fn certificates() -> Arc<Certificates> {
     let (state, now) = (tempfile::tempdir().unwrap(), Clock::system().now());
     let dir = state.path().join("certs");
@@ -51,7 +53,7 @@ fn certificates() -> Arc<Certificates> {
         let loaded = files::from_pem(&Secret::new(text.into_bytes()), Path::new(name), now).unwrap();
         Arc::new(Loaded { root, ..loaded })
     });
-    let local = Arc::clone(&pairs[1].certified);
+    let local = Leaves::single(Arc::clone(&pairs[1].certified));
     certificates.resolver().replace(Served::new(&[], &pairs, local));
     Arc::new(certificates)
 }
