@@ -29,7 +29,9 @@ pub(crate) struct House {
     pub(crate) edge: Edge,
     pub(crate) owner: Owner,
     pub(crate) reloader: Arc<Reloader>,
-    _state: tempfile::TempDir,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) signer: Arc<Signer>,
+    pub(crate) state: tempfile::TempDir,
 }
 
 impl House {
@@ -65,11 +67,12 @@ impl House {
         let (shown, swapped) = (Arc::clone(&certificates), certificates);
         let reloader = Reloader::new(config, environment, edge.clone(), live, swapped, clock.clone());
         let (reloader, caps) = (Arc::new(reloader), Caps::new(Limits { total: 1, reserve: 0, per_client: 1 }));
-        let keyring = Arc::new(Keyring::new(keys, signer, edge.clone(), clock.clone()));
+        let keyring = Arc::new(Keyring::new(keys, Arc::clone(&signer), edge.clone(), clock.clone()));
         let pulse = Workers::start(edge.clone(), Vec::new(), caps.clone()).unwrap().pulse();
         let (listeners, metrics, state_dir) = (Vec::new(), Vec::new(), state.path().into());
         let facts = Facts { certificates: shown, listeners, metrics, state_dir };
-        let owner = Owner::new(edge.clone(), caps, pulse, facts, Arc::clone(&reloader), keyring, clock.clone());
-        Self { clock, edge, owner, reloader, _state: state }
+        let owner =
+            Owner::new(edge.clone(), caps, pulse, facts, Arc::clone(&reloader), Arc::clone(&keyring), clock.clone());
+        Self { clock, edge, owner, reloader, keyring, signer, state }
     }
 }

@@ -81,7 +81,7 @@ pub(super) fn import(command: &Command, context: &Context) -> Result<(), Failure
     let mode = if asked.dry_run { Moving::Planned } else { Moving::Done };
     let fates = match (asked.with_token, &secret) {
         (false, _) => carry(&moving, &asked.again, mode, &config, context)?,
-        (true, OldSecret::Known { secret, .. }) => with_token(secret, &moving, &asked.again, mode, &config)?,
+        (true, OldSecret::Known { secret, .. }) => with_token(secret, &moving, &asked.again, mode, &config, context)?,
         (true, OldSecret::Unknown) => {
             return Err(Failure::usage(
                 "the settings of that gateway do not hold its token",
@@ -214,6 +214,7 @@ fn with_token(
     again: &[DeviceId],
     moving: Moving,
     config: &Config,
+    context: &Context,
 ) -> Result<Vec<(DeviceId, Fate)>, Failure> {
     let source = config.core.token(&config.state_dir);
     let failed = |error: TokenError| {
@@ -229,7 +230,10 @@ fn with_token(
         Failure::failed(&error, hint)
     };
     source.admits(token).map_err(failed)?;
-    if moving == Moving::Done {
+    if moving == Moving::Planned {
+        return carry(devices, again, moving, config, context);
+    }
+    {
         let _lock = lock(config)?;
         let now = Clock::system().now();
         let line = Line { change: "token.import", ..Line::default() };

@@ -1,10 +1,10 @@
-//! Behind a real HAProxy and a real nginx the true client is seen; whoever imitates them gets nothing by it.
+//! Behind a real HAProxy, nginx or Caddy the true client is seen; whoever imitates them gets nothing by it.
 
 use crate::support::caller::Caller;
 use crate::support::gateway_client::{Ask, Device, call};
 use crate::support::instance::Instance;
 use crate::support::namespace::Namespace;
-use crate::support::peer::{haproxy, nginx};
+use crate::support::peer::{caddy, haproxy, nginx};
 
 /// doorward behind a proxy machine that a client reaches; and a stranger with a cable of his own to doorward.
 struct Chain {
@@ -95,6 +95,48 @@ const NGINX: &str = "
     }
   }
 ";
+
+const CADDY: &str = "
+http://10.78.0.1:9004, http://[fd78::1]:9004 {
+  reverse_proxy 10.78.1.1:8080
+}
+";
+
+/// Where people read how to set their proxy up.
+const README: &str = include_str!("../../README.md");
+
+#[test]
+fn what_the_readme_says_of_proxies_is_what_is_tested() {
+    let lines = |configuration: &'static str, from: &'static str| {
+        configuration.lines().map(str::trim).skip_while(move |line| !line.starts_with(from))
+    };
+    let haproxy = lines(HAPROXY, "server").take(1);
+    let nginx = lines(NGINX, "location").take_while(|line| *line != "}");
+    let caddy = lines(CADDY, "reverse_proxy").take(1);
+    let tested: Vec<_> = haproxy.chain(nginx).chain(caddy).collect();
+    assert_eq!(tested.len(), 10, "{tested:?}");
+    for line in tested {
+        let line = line.replace("10.78.1.1", "10.0.0.5");
+        assert!(README.contains(&line), "the README does not have: {line}");
+    }
+}
+
+#[test]
+fn true_client_is_seen_behind_caddy() {
+    let chain = Chain::new();
+    let doorward = Instance::start(&chain.edge, EDGE);
+    let _caddy = caddy(&chain.proxy, CADDY, "10.78.0.1:9004");
+    for (target, client) in [("10.78.0.1:9004", "10.78.0.2"), ("[fd78::1]:9004", "fd78::2")] {
+        let caller = Caller::plain(target);
+        client_is_seen(&chain, &doorward, &caller, client, "forwarded");
+        // Caddy puts the true client in place of what he forges.
+        for forged in ["203.0.113.9", "127.0.0.1", "10.78.1.2", "unknown"] {
+            let caller = caller.clone();
+            let seen = chain.client.on(move || caller.whoami(&[("X-Forwarded-For", forged)]));
+            assert_eq!((&seen["client_ip"], &seen["local"]), (&client.into(), &false.into()), "{forged}: {seen:#}");
+        }
+    }
+}
 
 #[test]
 fn true_client_is_seen_behind_haproxy() {

@@ -8,30 +8,17 @@ use std::thread::JoinHandle;
 use crate::support::authority::{Authority, Purpose};
 use crate::support::handshake::Client;
 use crate::support::instance::Instance;
-use crate::support::lan::Household;
+use crate::support::lan::{CLAW_DOOR, Household};
 use crate::support::namespace::Namespace;
 use crate::support::pebble::{DIRECTORY, Manners, Pebble};
 use crate::support::program::installed;
 use crate::support::wait::until;
 
-const FILES: &str = r#"
-[edge]
-names = ["claw.lan"]
-[log]
-access = false
-[[listener]]
-name = "door"
-bind = ["10.77.0.1:8443"]
-[[certificates.file]]
-cert = "claw.crt"
-key = "claw.key"
-"#;
-
 #[test]
 fn no_request_fails_while_a_file_is_replaced() {
     let home = Household::new();
     let authority = Authority::new("load");
-    let mut doorward = Instance::stopped(&home.host, FILES);
+    let mut doorward = Instance::stopped(&home.host, &format!("{CLAW_DOOR}\n[log]\naccess = false\n"));
     let first = authority.issue(Purpose::Server, &["claw.lan"]);
     first.write(doorward.folder(), "claw");
     doorward.restart();

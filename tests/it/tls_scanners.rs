@@ -10,22 +10,9 @@ use serde_json::Value;
 
 use crate::support::authority::{Authority, Purpose};
 use crate::support::instance::Instance;
-use crate::support::lan::Household;
+use crate::support::lan::{CLAW_DOOR, Household};
 use crate::support::openclaw::from_cache;
 use crate::support::program::installed;
-
-const CONFIGURATION: &str = r#"
-[edge]
-names = ["claw.lan"]
-
-[[listener]]
-name = "door"
-bind = ["10.77.0.1:8443"]
-
-[[certificates.file]]
-cert = "claw.crt"
-key = "claw.key"
-"#;
 
 /// A door with a certificate of the tests' own CA.
 struct Rig {
@@ -39,7 +26,7 @@ impl Rig {
     }
 
     fn door(&self) -> (Instance<'_>, PathBuf) {
-        let mut doorward = Instance::stopped(&self.home.host, CONFIGURATION);
+        let mut doorward = Instance::stopped(&self.home.host, CLAW_DOOR);
         self.authority.issue_for(Purpose::Server, &["claw.lan"], -86_400, 80 * 86_400).write(doorward.folder(), "claw");
         let file = doorward.folder().join("authority.pem");
         fs::write(&file, self.authority.pem()).unwrap();

@@ -4,25 +4,17 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode};
 
 use super::*;
+use crate::admin::testing::House;
 use crate::base::limits::{SIGNING_KEY_LIFE, SIGNING_KEY_OVERLAP};
-use crate::base::owner_command::OwnerCommand;
-use crate::config::Config;
-use crate::config::place::Environment;
-use crate::core::{self, Core, Timing};
-use crate::edge::identities::Identities;
 use crate::identity::claims::RequestClaim;
 use crate::identity::headers::ASSERTION;
 use crate::identity::signer::Signer;
 use crate::identity::testing::{parts, subject};
-use crate::identity::verifier::{Expected, Leeway, Lives, Verifier};
-use crate::listener::live::LiveNetwork;
 use crate::store::keys::signing::{Replaced, SigningKeys};
-use crate::store::keys::token::TokenSource;
-use crate::store::{FILE_NAME, Store};
 
 #[tokio::test]
 async fn a_key_of_age_is_replaced_where_it_signs_and_where_it_is_believed() {
-    let house = House::open().await;
+    let house = House::open("").await;
     let first_key = house.key();
     let first = house.signed();
     house.clock.advance(i64::try_from(SIGNING_KEY_LIFE.as_millis()).unwrap());
@@ -47,7 +39,7 @@ async fn a_key_of_age_is_replaced_where_it_signs_and_where_it_is_believed() {
 
 #[tokio::test]
 async fn a_key_that_others_saw_is_refused_at_once_and_any_other_overlaps() {
-    let house = House::open().await;
+    let house = House::open("").await;
     let under_way = house.signed();
     let listed = house.keyring.rotate(Replaced::Overlaps).unwrap();
     let until = house.clock.now().seconds() as i64 * 1_000 + overlap();
@@ -82,41 +74,7 @@ fn whoami(signer: &Signer) -> Request<Bytes> {
     Request::from_parts(head, Bytes::new())
 }
 
-/// Edge, core and keys on a clock that the test moves.
-struct House {
-    clock: Clock,
-    signer: Arc<Signer>,
-    state: tempfile::TempDir,
-    edge: Edge,
-    keyring: Keyring,
-}
-
 impl House {
-    async fn open() -> Self {
-        let state = tempfile::tempdir().unwrap();
-        let environment = Environment { doorward_state: Some(state.path().into()), ..Environment::default() };
-        let config = Config::parse("", None, &environment).unwrap();
-        let clock = Clock::fixed(Clock::system().now());
-        let keys = SigningKeys::open(state.path(), clock.now()).unwrap();
-        let (issuer, audience) = ("edge".into(), "core".into());
-        let expected = Expected { issuer, audience, leeway: Leeway::SameHost, lives: Lives::Any };
-        let components = core::Components {
-            verifier: Verifier::new(keys.public(), expected, clock.clone()),
-            store: Store::open(&state.path().join(FILE_NAME)).await.unwrap(),
-            token: TokenSource::of(None, state.path()),
-            clock: clock.clone(),
-            timing: Timing::default(),
-            owner: OwnerCommand::default(),
-        };
-        let core = Core::open(components).unwrap();
-        let signer = Arc::new(Signer::new(keys.current(), "edge", "core", clock.clone()).unwrap());
-        let (signing, public, network) = (Arc::clone(&signer), keys.public(), LiveNetwork::default());
-        let identities = Identities::new(Vec::new(), clock.clone());
-        let edge = Edge::new(config.edge, signing, &public, core, network, identities, clock.clone());
-        let keyring = Keyring::new(keys, Arc::clone(&signer), edge.clone(), clock.clone());
-        Self { clock, signer, state, edge, keyring }
-    }
-
     fn key(&self) -> Arc<crate::identity::signer::SigningKey> {
         SigningKeys::find(self.state.path()).unwrap().unwrap().current()
     }

@@ -27,6 +27,20 @@ bind = ["10.77.0.1:8443", "[fd77::1]:8443"]
 protocol = "https"
 "#;
 
+/// doorward on that host behind one door, with the certificate `claw.crt` for `claw.lan`.
+pub(crate) const CLAW_DOOR: &str = r#"
+[edge]
+names = ["claw.lan"]
+
+[[listener]]
+name = "door"
+bind = ["10.77.0.1:8443"]
+
+[[certificates.file]]
+cert = "claw.crt"
+key = "claw.key"
+"#;
+
 impl Household {
     /// Both machines, cabled.
     pub(crate) fn new() -> Self {

@@ -48,6 +48,16 @@ pub(crate) fn nginx(machine: &Namespace, servers: &str, ready: &str) -> Peer {
     started(machine, command, folder, ready)
 }
 
+/// Starts Caddy; `sites` are the site blocks of its Caddyfile, plain HTTP.
+pub(crate) fn caddy(machine: &Namespace, sites: &str, ready: &str) -> Peer {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("Caddyfile");
+    fs::write(&file, format!("{{\n  admin off\n  auto_https off\n}}\n{sites}")).unwrap();
+    let mut command = machine.command(&program::installed("caddy", "caddy"));
+    command.args(["run", "--adapter", "caddyfile", "--config"]).arg(file).env("HOME", folder.path());
+    started(machine, command, folder, ready)
+}
+
 /// Spawns the server and waits until it takes connections at `ready`, as seen from its own machine.
 fn started(machine: &Namespace, mut command: Command, folder: TempDir, ready: &str) -> Peer {
     let log = File::create(folder.path().join("log")).unwrap();
