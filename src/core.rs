@@ -9,11 +9,13 @@ mod broadcast;
 mod desk;
 mod dispatch;
 mod drain;
+mod gateway_token;
 mod handshake;
 mod invites;
 mod judged;
 mod methods;
 mod moving;
+mod news;
 mod outbound;
 mod pairings;
 mod presence;
@@ -47,13 +49,11 @@ use thiserror::Error;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::sync::watch;
-use tracing::info;
 use uuid::Uuid;
 
 use crate::base::clock::Clock;
 use crate::base::owner_command::OwnerCommand;
 use crate::base::secret::Fingerprint;
-use crate::base::secret::Secret;
 use crate::core::admission::Lobby;
 use crate::core::presence::Board;
 use crate::core::registry::Registry;
@@ -64,12 +64,10 @@ use crate::core::websocket::WebSocket;
 use crate::decisions::Decisions;
 use crate::identity::jwks::JwkSet;
 use crate::identity::verifier::Verifier;
-use crate::pairing::paired::Issuer;
+use crate::pairing::cooling::Cooling;
+use crate::pairing::herald::Herald;
 use crate::pairing::rule::Rules;
 use crate::pairing::throttle::Throttle;
-use crate::protocol::refusal::Failure;
-use crate::store::Act;
-use crate::store::Line;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::keys::token::TokenError;
@@ -145,6 +143,8 @@ struct Inner {
     refusal_log: Gate,
     rules: ArcSwap<Rules>,
     throttle: Mutex<Throttle>,
+    cooling: Mutex<Cooling>,
+    herald: Mutex<Herald>,
     desk: tokio::sync::Mutex<()>,
     /// Where visits to the desk and the upkeep run.
     runtime: tokio::runtime::Handle,
@@ -180,6 +180,8 @@ impl Core {
             refusal_log: Gate::default(),
             rules: ArcSwap::default(),
             throttle: Mutex::default(),
+            cooling: Mutex::default(),
+            herald: Mutex::default(),
             desk: tokio::sync::Mutex::new(()),
             runtime: tokio::runtime::Handle::current(),
             registry: Arc::new(Registry::new(usize::try_from(rounds).unwrap_or(1))),
@@ -262,32 +264,6 @@ impl Core {
     /// The owner's invite, to make one and to end it.
     pub fn invites(&self) -> Invites {
         Invites { core: Arc::clone(&self.inner) }
-    }
-
-    /// Makes a new gateway token: durable when this returns, the old one dead at once, and with it every device token that
-    /// was handed out to whoever knew it, every setup code, the open invite, and every socket that came in by any of them. Devices stay
-    /// paired: whoever knows the new token is handed others.
-    ///
-    /// # Errors
-    /// [`CoreError`] when the file is not ours to write, or could not be written; then the old token stays.
-    pub async fn rotate_token(&self) -> Result<Secret<String>, CoreError> {
-        let rotated = self.inner.visit(async move |core| {
-            let _desk = core.desk().await;
-            // Written before it is done: what nobody can look up later is not done at all.
-            let act = Act::owner("token.rotate", core.clock.now());
-            core.store.record(&act, Line { change: "token.rotate", ..Line::default() }).await?;
-            core.cancel_invite(&act).await?;
-            let source = core.token.clone();
-            let token =
-                tokio::task::spawn_blocking(move || source.rotate()).await.map_err(|_| CoreError::Stopped)??;
-            core.secret.store(Arc::new(token.fingerprint()));
-            core.setups.void();
-            core.throttle().forget_known();
-            core.registry.end(&Failure::AuthChanged, |peer| matches!(peer.arrival.issuer, Issuer::Gateway(_)));
-            info!("gateway token rotated");
-            Ok(token)
-        });
-        rotated.await.unwrap_or(Err(CoreError::Stopped))
     }
 
     /// What it remembers.

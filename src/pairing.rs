@@ -7,8 +7,10 @@
 pub mod acquaintances;
 pub mod approval;
 pub mod caller;
+pub mod cooling;
 pub mod credential;
 pub mod device;
+pub mod herald;
 pub mod invite;
 pub mod metadata;
 pub mod moved;

@@ -112,6 +112,7 @@ impl Store {
                 device: devices::load(&mut connection, device).await?,
                 requests: requests::of_device(&mut connection, device, &moment).await?,
                 waiting: requests::waiting(&mut connection, now, &moment).await?,
+                cooling: None,
                 removed: false,
             })
         };
@@ -140,6 +141,7 @@ impl Store {
                 device: devices::load(&mut connection, device).await?,
                 requests: requests::of_device(&mut connection, device, &moment).await?,
                 waiting: Queue::default(),
+                cooling: None,
                 removed: false,
             })
         };

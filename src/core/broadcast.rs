@@ -25,8 +25,8 @@ use crate::protocol::version::Version;
 /// Tells those who decide about devices what `notice` says.
 pub(super) fn notice(registry: &Registry, notice: &Notice, now: UnixMillis) {
     match notice {
-        // Closing is done by whoever carries the notice out.
-        Notice::Close { .. } => {}
+        // That is done by whoever carries the notice out.
+        Notice::Close { .. } | Notice::Cool(_) => {}
         Notice::Changed(device) => {
             tell(registry, event::DEVICE_PAIR_CHANGED, &json!({}), None, |peer| {
                 peer.arrival.version == Version::V4 && decides_about(peer, device)

@@ -45,6 +45,7 @@ use crate::pairing::step::Page;
 use crate::pairing::step::Step;
 use crate::pairing::throttle::Subject;
 use crate::protocol::connect::Connect;
+use crate::protocol::event::Decision;
 use crate::protocol::hello::AuthMethod;
 use crate::protocol::refusal::Failure;
 use crate::protocol::scope::Role;
@@ -183,7 +184,7 @@ impl Inner {
     async fn known_by(&self, device: &DeviceId, rules: &Rules, now: UnixMillis) -> Result<Known, StoreError> {
         let known = self.store.known(device, now).await?;
         let removed = !rules.is_empty() && known.device.is_none() && self.store.was_removed(device).await?;
-        Ok(Known { removed, ..known })
+        Ok(Known { removed, cooling: self.cooling().remaining(device, self.clock.uptime()), ..known })
     }
 
     /// What came of the setup code or invite in `connect`. One that may not be tried now is not looked at.
@@ -225,6 +226,9 @@ impl Inner {
     /// Does what durable changes ask for: sockets are closed, and operators told.
     pub(super) fn tell(&self, notices: &[Notice], claims: &Assertion, code: Option<Code>) {
         for notice in notices {
+            if !self.is_news(notice) {
+                continue;
+            }
             if let Notice::Requested(request) = notice {
                 info!(
                     request = %request.id, device = %request.device(), role = %request.role,
@@ -240,6 +244,11 @@ impl Inner {
 
     /// The part of [`Inner::tell`] that needs no caller.
     pub(super) fn carry_out(&self, notice: &Notice) {
+        match notice {
+            Notice::Cool(device) => self.cooling().note(*device, self.clock.uptime()),
+            Notice::Resolved { request, decision: Decision::Approved, .. } => self.herald().approved(request),
+            _ => {}
+        }
         if let Notice::Close { device, role } = notice {
             self.registry.end(&Failure::DeviceRemoved, |peer| {
                 peer.arrival.device == Some(*device) && role.is_none_or(|role| role == peer.arrival.role)

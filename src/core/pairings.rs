@@ -268,6 +268,7 @@ impl Pairings {
             let (approver, now) = (by.approver(&core).await?, core.clock.now());
             let Approver::Session { scopes: holds, .. } = &approver else { return Err(CallError::SessionEnded) };
             let known = core.store.known(&device, now).await.map_err(internal)?;
+            let known = Known { cooling: core.cooling().remaining(&device, core.clock.uptime()), ..known };
             let fresh = RequestId::random();
             let upgrade = Upgrade { device, holds, asked: &asked, origin: &origin, fresh };
             let step = step::request_upgrade(&known, upgrade, now);
@@ -277,7 +278,7 @@ impl Pairings {
                 core.upgrades.note(*id, device);
                 info!(request = %id, device = %device, "scope upgrade requested");
             }
-            step.notices.iter().for_each(|notice| core.carry_out(notice));
+            step.notices.iter().filter(|notice| core.is_news(notice)).for_each(|notice| core.carry_out(notice));
             step.outcome
         });
         visit.await.unwrap_or(Err(CallError::Internal))

@@ -186,10 +186,11 @@ impl Places {
 /// newest. So nobody who fills the list pushes the owner's request out of sight.
 pub fn put_in_order(requests: &mut [PendingRequest]) {
     let places = Places::of(requests.iter().map(Waiter::of));
-    requests.sort_by_cached_key(|request| {
-        let waiter = Waiter::of(request);
-        (Reverse(waiter.standing), places.held_by(&waiter), Reverse(waiter.created_at), waiter.request)
-    });
+    requests.sort_by_cached_key(|request| rank(&Waiter::of(request), &places));
+}
+
+fn rank(waiter: &Waiter, places: &Places) -> impl Ord + use<> {
+    (Reverse(waiter.standing), places.held_by(waiter), Reverse(waiter.created_at), waiter.request)
 }
 
 #[cfg(test)]

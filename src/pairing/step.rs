@@ -27,6 +27,8 @@ pub use token::rotate;
 pub use upgrade::Upgrade;
 pub use upgrade::request_upgrade;
 
+use std::time::Duration;
+
 use crate::base::clock::UnixMillis;
 use crate::base::secret::Secret;
 use crate::identity::claims::IdentityClaim;
@@ -63,6 +65,8 @@ pub struct Known {
     pub requests: Vec<PendingRequest>,
     /// All requests that wait now, of whichever device.
     pub waiting: Queue,
+    /// For how long it may not begin to wait: a person has just said no.
+    pub cooling: Option<Duration>,
     /// Whether it was removed once. Asked for only where a rule could approve it.
     pub removed: bool,
 }
@@ -216,6 +220,8 @@ pub enum RequestEnd {
 pub enum Notice {
     /// `device.pair.changed`.
     Changed(DeviceId),
+    /// Hear of this device's next request no sooner than in a while.
+    Cool(DeviceId),
     /// Close this device's sockets, of one role or of all.
     Close {
         /// Whose.

@@ -103,6 +103,11 @@ pub enum PendingLimit {
     All,
     /// That of one client address.
     Client,
+    /// That of one device, whose request a person has rejected just now.
+    Rejected {
+        /// When it may ask again.
+        retry_after_ms: u64,
+    },
 }
 
 /// What is wrong with a device's proof.

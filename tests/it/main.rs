@@ -38,6 +38,7 @@ mod identities;
 mod invites;
 mod keys;
 mod kill_nine;
+mod limits_catalogue;
 mod metrics;
 mod namespaces;
 mod newcomer;

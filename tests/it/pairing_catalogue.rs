@@ -252,6 +252,7 @@ async fn row_155_a_device_that_keeps_asking_has_one_request_and_causes_one_notic
             assert_eq!(request_id(&rig.connect(LAN, Some(&device), &rig.ask()).await.refused()), id);
         }
         owner.call("device.pair.reject", json!({ "requestId": id })).await.unwrap();
+        rig.clock.advance(60_000);
     }
     owner.call("health", json!({})).await.unwrap();
     assert_eq!(owner.heard("device.pair.requested").len(), 3, "one for each request, not for each try");

@@ -18,6 +18,21 @@ pub const PENDING_RESERVE: usize = 10;
 /// come, no more than [`PENDING_MAX`] take another's place, and are written down, in this time.
 pub const PENDING_KEPT: Duration = Duration::from_secs(60);
 
+/// A device whose request a person rejected may not begin another for this long.
+pub const REJECTION_COOL_DOWN: Duration = Duration::from_secs(60);
+/// Rejected devices that are remembered for that long, the latest.
+pub const REJECTIONS_MAX: usize = 1_000;
+
+// ---- Notices ---------------------------------------------------------------------------------
+
+/// A source that keeps asking is told of once in this time; more of it is told when that is over.
+pub const NOTICE_PERIOD: Duration = Duration::from_secs(60);
+/// Requests of one IPv4 address or IPv6 /64 that are told of at once: as many as may wait there. No more are told of in as many
+/// times [`NOTICE_PERIOD`].
+pub const NOTICES_PER_CLIENT_MAX: u32 = 3;
+/// Requests of all strangers together that are told of within [`NOTICE_PERIOD`]; as many again of the owner's own networks.
+pub const NOTICES_MAX: usize = 30;
+
 // ---- Wrong secrets ---------------------------------------------------------------------------
 
 /// Wrong secrets from one client within [`FAILURE_WINDOW`] before it is locked out.

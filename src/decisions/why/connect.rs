@@ -152,7 +152,7 @@ pub(super) const CONNECT: &[Why] = &[
     },
     Why {
         reason: "pending_full",
-        what: "Too many devices wait for the owner already.",
+        what: "Too many devices wait for the owner already, or the owner has rejected this one just now.",
         caller: "Tell the owner, then try again.",
         owner: "doorward devices list shows what waits; approve or reject it.",
     },

@@ -63,7 +63,7 @@ pub fn reject(
         Err(error) => Step::unchanged(Err(error)),
         Ok(request) => Step {
             changes: vec![Change::DropRequest { id: request.id, end: RequestEnd::Rejected }],
-            notices: vec![resolved(request, Decision::Rejected)],
+            notices: vec![resolved(request, Decision::Rejected), Notice::Cool(request.device())],
             outcome: Ok(request.clone()),
         },
     }

@@ -69,6 +69,11 @@ pub(super) fn wait(
                 changes.push(Change::PutRequest(Box::new(request.clone())));
             }
         }
+        None if known.cooling.is_some() => {
+            let left = known.cooling.unwrap_or_default().as_millis();
+            let retry_after_ms = u64::try_from(left).unwrap_or(u64::MAX).max(1);
+            return Step::unchanged(Err(PendingLimit::Rejected { retry_after_ms }));
+        }
         _ => {
             let replaced: Vec<RequestId> = own.iter().map(|old| old.id).collect();
             let displaced = match known.waiting.place(&Waiter::of(&request), &replaced, now) {

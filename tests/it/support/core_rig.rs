@@ -181,6 +181,14 @@ pub(crate) fn with_setup_code(made: &Value) -> Ask {
     ask
 }
 
+/// Whether the address stands for one on the internet: those of RFC 3849 and RFC 5737 do.
+fn is_public(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.is_documentation(),
+        IpAddr::V6(ip) => ip.segments().starts_with(&[0x2001, 0xdb8]),
+    }
+}
+
 /// What the edge would claim of a caller at `from`.
 fn origin(from: &str) -> OriginClaim {
     let ip: Option<IpAddr> = (from != NOBODY).then(|| from.parse().unwrap());
@@ -188,6 +196,7 @@ fn origin(from: &str) -> OriginClaim {
     let (kind, class, steps) = match ip {
         None => (Kind::Unattributed, Class::Unattributed, [Step::HeaderAbsent, Step::LocalNever]),
         Some(ip) if ip.is_loopback() => (Kind::Ip, Class::Local, [Step::PeerIsClient, Step::Local]),
+        Some(ip) if is_public(ip) => (Kind::Ip, Class::Public, [Step::PeerIsClient, Step::LocalNever]),
         Some(_) => (Kind::Ip, Class::Private, [Step::PeerIsClient, Step::LocalNever]),
     };
     OriginClaim {

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ed25519_dalek::Signer;
 use ed25519_dalek::SigningKey;
@@ -186,6 +187,8 @@ pub(super) struct Memory {
     pub(super) offer: Offer,
     /// The gateway's secret, if it is another one by now.
     pub(super) secret: Option<&'static str>,
+    /// For how long rejected devices may not ask.
+    pub(super) cooling: Option<Duration>,
     /// The operator's rules.
     pub(super) rules: Rules,
     /// Devices that were removed.
@@ -199,6 +202,7 @@ impl Memory {
             device: self.devices.get(&device).cloned(),
             requests: self.requests.values().filter(|request| request.device() == device).cloned().collect(),
             waiting: waits.chain(self.crowd.iter().copied()).collect(),
+            cooling: self.cooling,
             removed: self.removed.contains(&device),
         }
     }

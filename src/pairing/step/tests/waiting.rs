@@ -1,5 +1,7 @@
 //! Requests that wait: what keeps their id, what ends them, and how many there may be.
 
+use std::time::Duration;
+
 use super::scene::Caller;
 use super::scene::Memory;
 use super::scene::START;
@@ -19,6 +21,7 @@ use crate::pairing::step::Change;
 use crate::pairing::step::Notice;
 use crate::pairing::step::RequestEnd;
 use crate::pairing::step::approve;
+use crate::pairing::step::reject;
 use crate::protocol::event::Decision;
 use crate::protocol::refusal::Failure;
 use crate::protocol::refusal::PendingLimit;
@@ -184,4 +187,27 @@ fn a_place_is_kept_for_a_minute_and_who_lost_it_gets_another_under_a_new_id() {
     let again = memory.requests.values().find(|request| request.device() == first.device()).unwrap();
     assert_ne!(again.id, first.id);
     assert_eq!(again.digest(), first.digest());
+}
+
+#[test]
+fn a_rejected_device_may_not_ask_again_at_once() {
+    let mut memory = Memory::default();
+    memory.connect(&stranger(), START);
+    let request = waiting(&memory);
+    let step = reject(&memory.known(request.device(), START), request.id, &Approver::Owner, START);
+    assert_eq!(step.notices.last(), Some(&Notice::Cool(request.device())));
+    memory.apply(&step.changes);
+    memory.cooling = Some(Duration::from_millis(1_500));
+    let step = memory.connect(&stranger(), START);
+    let Err(Failure::PendingFull(limit)) = step.outcome.outcome else { panic!("{step:?}") };
+    assert_eq!(limit, PendingLimit::Rejected { retry_after_ms: 1_500 });
+    assert!(step.changes.is_empty() && step.notices.is_empty());
+    // It keeps nobody out who is let in without asking.
+    memory.connect(&owner(), START);
+    assert!(memory.connect(&stranger(), START).outcome.outcome.is_ok());
+    // Nor does it end what waits already.
+    let mut memory = Memory::default();
+    memory.connect(&stranger(), START);
+    memory.cooling = Some(Duration::from_secs(1));
+    assert!(told(&memory.connect(&stranger(), START)).starts_with("pairing required"));
 }

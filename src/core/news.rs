@@ -1,0 +1,60 @@
+//! Which requests operators hear of, and when, by the rules of [`crate::pairing::herald`].
+
+use std::sync::Arc;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+use tracing::error;
+use tracing::info;
+
+use crate::core::Inner;
+use crate::pairing::cooling::Cooling;
+use crate::pairing::herald::Herald;
+use crate::pairing::queue::Waiter;
+use crate::pairing::step::Notice;
+
+impl Inner {
+    /// Whether what a device caused is told now. A request that is held back is told later; and so its end is no news if it
+    /// comes before that.
+    pub(super) fn is_news(&self, notice: &Notice) -> bool {
+        match notice {
+            Notice::Requested(request) => self.herald().announce(Waiter::of(request), self.clock.uptime()),
+            Notice::Resolved { request, .. } => !self.herald().forget(request),
+            Notice::Changed(_) | Notice::Close { .. } | Notice::Cool(_) => true,
+        }
+    }
+
+    /// Tells of the requests that were held back, whose time has come, and that still wait.
+    pub(super) async fn tell_late(self: &Arc<Self>) {
+        let due = self.herald().due(self.clock.uptime());
+        if due.is_empty() {
+            return;
+        }
+        let _desk = self.desk().await;
+        let now = self.clock.now();
+        for id in due {
+            let found = self.store.request(&id).await.inspect_err(|fault| error!(%fault, "a request is not read"));
+            let Some(request) = found.ok().flatten().filter(|request| !request.is_expired(now)) else { continue };
+            info!(
+                request = %id, device = %request.device(), role = %request.role,
+                name = request.profile.display_name.as_deref().unwrap_or("-"),
+                client = %request.origin.client_shown(), peer = %request.origin.peer,
+                class = request.origin.class.as_str(), listener = %request.origin.listener,
+                "a device waits for approval: {}", self.owner.with(&format!("devices approve {id}"))
+            );
+            self.carry_out(&Notice::Requested(Box::new(request)));
+        }
+    }
+
+    /// What operators were told.
+    pub(super) fn herald(&self) -> MutexGuard<'_, Herald> {
+        // Lists of whole entries; what a panic left of them is good enough.
+        self.herald.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The devices that were rejected just now.
+    pub(super) fn cooling(&self) -> MutexGuard<'_, Cooling> {
+        // As above.
+        self.cooling.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

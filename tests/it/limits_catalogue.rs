@@ -1,0 +1,230 @@
+//! The catalogue of attacks on secrets and limits, and the rows about floods of requests, each by its number:
+//!
+//! | row | what | where |
+//! |---|---|---|
+//! | 124 | 100,000 wrong secrets from one address | here; `src/pairing/throttle/tests.rs`; HTTP takes no secret here, so there is no 429 to give |
+//! | 125 | a wrong secret beside a bogus device token | here; `src/pairing/step/tests/tokens.rs` |
+//! | 126 | one address in many spellings | here; `src/net/addr.rs` |
+//! | 127 | many addresses of one /64, /56, /48 | here; `src/pairing/throttle/tests.rs` by table and at random |
+//! | 129 | an attacker behind the owner's own address | here |
+//! | 131 | 500 guesses at once | here; `src/pairing/throttle/tests.rs` |
+//! | 132 | what time tells | hashes are compared, in constant time: `src/base/secret.rs` |
+//! | 133 | what is no secret in the place of one | here |
+//! | 134 | a secret that anybody could guess | `src/store/keys/token.rs`; refused at start whatever the listener |
+//! | 135 | a secret that is changed while we run | here; by command: `keys.rs` |
+//! | 138 | requests without end, from one address and from many | here; `src/pairing/queue/tests.rs`; `pairing_catalogue.rs` |
+//! | 155 | a rejected device that asks again | here |
+//! | 194 | a flood of notices | here; `src/pairing/herald/tests.rs` |
+
+use std::fs;
+use std::time::Duration;
+
+use doorward::base::limits::{LOCKOUT, NOTICE_PERIOD, NOTICES_MAX, PENDING_MAX, PENDING_RESERVE, REJECTION_COOL_DOWN};
+use doorward::core::{Decider, Timing};
+use futures_util::future::join_all;
+use serde_json::json;
+
+use super::support::core_rig::{HERE, LAN, Rig, with_device_token};
+use super::support::gateway_client::{Ask, Device, Outcome};
+
+const FAR: &str = "198.51.100.7";
+
+#[tokio::test]
+async fn row_124_after_ten_wrong_secrets_nothing_is_judged_for_five_minutes() {
+    let rig = Rig::new().await;
+    let codes = guess(&rig, &vec![FAR; 40], &Ask::operator("wrong")).await;
+    assert_eq!(codes.iter().filter(|code| *code == "AUTH_TOKEN_MISMATCH").count(), 10, "{codes:?}");
+    assert_eq!(codes.iter().filter(|code| *code == "AUTH_RATE_LIMITED").count(), 30);
+    let five_minutes = i64::try_from(LOCKOUT.as_millis()).unwrap();
+    rig.clock.advance(five_minutes - 1);
+    assert_eq!(guess(&rig, &[FAR], &rig.ask()).await, ["AUTH_RATE_LIMITED"]);
+    rig.clock.advance(1);
+    assert_eq!(guess(&rig, &[FAR], &rig.ask()).await, ["PAIRING_REQUIRED"]);
+}
+
+#[tokio::test]
+async fn row_125_a_device_token_beside_a_wrong_secret_hides_nothing() {
+    let rig = Rig::new().await;
+    let mut ask = Ask::operator("wrong");
+    ask.device_token = Some("no token of anybody".to_owned());
+    let codes = guess(&rig, &[FAR; 12], &ask).await;
+    assert_eq!(codes.iter().filter(|code| *code == "AUTH_RATE_LIMITED").count(), 2, "{codes:?}");
+}
+
+#[tokio::test]
+async fn row_126_one_address_in_many_spellings_has_one_count() {
+    let rig = Rig::new().await;
+    let spellings = [FAR, "::ffff:198.51.100.7", "::ffff:c633:6407", "0:0:0:0:0:FFFF:C633:6407"];
+    let all: Vec<&str> = spellings.into_iter().cycle().take(12).collect();
+    let codes = guess(&rig, &all, &Ask::operator("wrong")).await;
+    assert_eq!(codes[10..], ["AUTH_RATE_LIMITED", "AUTH_RATE_LIMITED"], "{codes:?}");
+}
+
+#[tokio::test]
+async fn row_127_the_networks_of_one_home_count_together() {
+    let rig = Rig::new().await;
+    let networks: Vec<String> = (0..50).map(|number| format!("2001:db8:7:7{number:02x}::1")).collect();
+    let networks: Vec<&str> = networks.iter().map(String::as_str).collect();
+    let codes = guess(&rig, &networks, &Ask::operator("wrong")).await;
+    assert_eq!(codes.iter().filter(|code| *code == "AUTH_TOKEN_MISMATCH").count(), 40, "{codes:?}");
+    let others = ["2001:db8:7:800::1", "2001:db8:8::1", LAN];
+    assert_eq!(guess(&rig, &others, &rig.ask()).await, ["PAIRING_REQUIRED"; 3], "nobody else is concerned");
+}
+
+#[tokio::test]
+async fn row_129_a_paired_owner_gets_in_from_the_address_that_an_attacker_has_locked() {
+    let rig = Rig::new().await;
+    let (device, ask) = (Device::new(), rig.ask().with_scopes(&["operator.read"]));
+    let token = rig.pair(&device, &["operator.read"]).await;
+    let codes = guess(&rig, &[LAN; 11], &Ask::operator("wrong")).await;
+    assert_eq!(codes[10], "AUTH_RATE_LIMITED");
+    rig.connect(LAN, Some(&device), &with_device_token(&token)).await.hello();
+    rig.connect(LAN, Some(&device), &ask).await.hello();
+    rig.connect(HERE, Some(&Device::new()), &rig.ask()).await.hello();
+}
+
+#[tokio::test]
+async fn row_131_of_many_guesses_at_once_ten_are_judged() {
+    let rig = Rig::new().await;
+    let (device, ask) = (Device::new(), Ask::operator("wrong"));
+    // As many as one address may have before hello.
+    let outcomes = join_all((0..30).map(|_| rig.connect(FAR, Some(&device), &ask))).await;
+    let codes: Vec<String> = outcomes.into_iter().map(code).collect();
+    assert_eq!(codes.iter().filter(|code| *code == "AUTH_TOKEN_MISMATCH").count(), 10, "{codes:?}");
+}
+
+#[tokio::test]
+async fn row_133_what_is_no_secret_opens_nothing() {
+    let rig = Rig::new().await;
+    let (right, mut number) = (rig.token.clone(), 0);
+    let look_alike = right.replacen(|letter: char| letter.is_ascii_alphanumeric(), "\u{ff41}", 1);
+    for text in [
+        "",
+        " ",
+        "\0",
+        "null",
+        "true",
+        "[]",
+        "{}",
+        &format!("{right}\n"),
+        &format!(" {right}"),
+        &format!("{right}\0"),
+        &right[..right.len() - 1],
+        &right.repeat(2),
+        &look_alike,
+        &"x".repeat(40_000),
+    ] {
+        number += 1;
+        // From the machine itself, where the right one would let it in at once.
+        let outcome = rig.connect(HERE, Some(&Device::new()), &Ask::operator(text)).await;
+        assert!(!matches!(outcome, Outcome::Hello(_)), "{number}");
+        rig.clock.advance(i64::try_from(LOCKOUT.as_millis()).unwrap());
+    }
+    rig.connect(HERE, Some(&Device::new()), &rig.ask()).await.hello();
+}
+
+#[tokio::test]
+async fn row_135_a_secret_that_is_written_into_its_file_is_in_force_and_ends_what_stood_on_the_old_one() {
+    let rig = Rig::with(Timing { upkeep_period: Duration::from_millis(50), ..Timing::default() }).await;
+    let session = rig.connect(HERE, Some(&Device::new()), &rig.ask()).await.hello();
+    let (file, fresh) = (rig.state.path().join("gateway-token"), "k3yPq9vTz0aWx7LmN2bRc5dEk3yPq9vTz0a");
+    fs::write(&file, format!("{fresh}\n")).unwrap();
+    let close = tokio::time::timeout(Duration::from_secs(10), session.closed()).await.expect("it stays open");
+    assert_eq!(close.0, 4001, "{close:?}");
+    assert_eq!(code(rig.connect(HERE, Some(&Device::new()), &rig.ask()).await), "AUTH_TOKEN_MISMATCH");
+    // What cannot be a secret changes nothing.
+    fs::write(&file, "changeme").unwrap();
+    for _ in 0..20 {
+        rig.connect(HERE, Some(&Device::new()), &Ask::operator(fresh)).await.hello();
+    }
+}
+
+#[tokio::test]
+async fn row_138_two_thousand_requests_from_everywhere_neither_hide_the_owner_nor_fill_the_disk() {
+    let rig = Rig::new().await;
+    let (owner, mut ids) = (Device::new(), Vec::new());
+    for number in 0..2_000_u32 {
+        let from = format!("2001:db8:{:x}:{:x}::1", number % 1_000, number / 1_000);
+        rig.connect(&from, Some(&Device::new()), &rig.ask()).await.refused();
+        rig.clock.advance(50);
+        if number % 500 == 400 {
+            let refusal = rig.connect("192.168.1.30", Some(&owner), &rig.ask()).await.refused();
+            ids.push(refusal.error["details"]["requestId"].clone());
+        }
+    }
+    assert!(ids.iter().all(|id| id.is_string() && *id == ids[0]), "{ids:?}");
+    let pending = rig.listing().await["pending"].as_array().unwrap().clone();
+    assert!(pending.len() <= PENDING_MAX - PENDING_RESERVE + 1, "{}", pending.len());
+    assert!(pending[..3].iter().any(|request| request["requestId"] == ids[0]), "{pending:#?}");
+    let bytes: u64 =
+        fs::read_dir(rig.state.path()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
+    eprintln!("the state folder has {bytes} bytes");
+    let approved = rig.core.pairings().approve(ids[0].as_str().unwrap(), None, &Decider::owner()).await;
+    approved.unwrap();
+}
+
+#[tokio::test]
+async fn row_155_a_rejected_device_has_a_minute_to_think_and_then_one_request() {
+    let rig = Rig::new().await;
+    let (device, ask) = (Device::new(), rig.ask());
+    let mut operator = rig.connect(HERE, Some(&Device::new()), &rig.ask()).await.hello();
+    let first = rig.connect(LAN, Some(&device), &ask).await.refused();
+    let id = first.error["details"]["requestId"].as_str().unwrap().to_owned();
+    rig.core.pairings().reject(&id, &Decider::owner()).await.unwrap();
+    for _ in 0..20 {
+        let refusal = rig.connect(LAN, Some(&device), &ask).await.refused();
+        assert_eq!(refusal.error["details"]["reason"], "rejected", "{refusal:?}");
+        assert!(refusal.error["retryAfterMs"].as_u64().unwrap() <= 60_000);
+    }
+    assert_eq!(rig.listing().await["pending"], json!([]));
+    rig.clock.advance(i64::try_from(REJECTION_COOL_DOWN.as_millis()).unwrap());
+    // Every five seconds for an hour, with one id all the time.
+    let mut ids = Vec::new();
+    for _ in 0..720 {
+        let refusal = rig.connect(LAN, Some(&device), &ask).await.refused();
+        ids.push(refusal.error["details"]["requestId"].as_str().unwrap().to_owned());
+        rig.clock.advance(5_000);
+    }
+    assert!(ids.iter().all(|id| *id == ids[0]));
+    operator.call("device.pair.list", json!({})).await.unwrap();
+    assert_eq!(operator.heard("device.pair.requested").len(), 2, "one for each request");
+}
+
+#[tokio::test]
+async fn row_194_a_flood_of_requests_is_a_few_notices() {
+    let rig = Rig::new().await;
+    let mut operator = rig.connect(HERE, Some(&Device::new()), &rig.ask()).await.hello();
+    let device = Device::new();
+    for number in 0..300_u32 {
+        // Another request each time: one device that moves about, and many from everywhere.
+        rig.connect(&format!("192.168.1.{}", number % 250), Some(&device), &rig.ask()).await.refused();
+        let from = format!("2001:db8:{number:x}::1");
+        rig.connect(&from, Some(&Device::new()), &rig.ask()).await.refused();
+    }
+    operator.call("device.pair.list", json!({})).await.unwrap();
+    let told = operator.heard("device.pair.requested");
+    assert_eq!(told.iter().filter(|request| request["deviceId"] == device.id()).count(), 1);
+    assert_eq!(told.len(), 1 + NOTICES_MAX, "strangers");
+    let ended = operator.heard("device.pair.resolved");
+    assert!(ended.len() <= told.len(), "what nobody was told of ends in silence: {}", ended.len());
+    // What was held back and still waits is told of when its minute is over.
+    while !operator.heard("device.pair.requested").is_empty() {
+        operator.event("device.pair.requested").await;
+    }
+    rig.clock.advance(i64::try_from(NOTICE_PERIOD.as_millis()).unwrap());
+    let late = async { while operator.event("device.pair.requested").await["deviceId"] != device.id() {} };
+    tokio::time::timeout(Duration::from_secs(60), late).await.expect("not told");
+}
+
+/// What each of these callers is told, one after the other, each with a new device.
+async fn guess(rig: &Rig, callers: &[&str], ask: &Ask) -> Vec<String> {
+    let mut codes = Vec::new();
+    for from in callers {
+        codes.push(code(rig.connect(from, Some(&Device::new()), ask).await));
+    }
+    codes
+}
+
+fn code(outcome: Outcome) -> String {
+    outcome.refused().error["details"]["code"].as_str().unwrap_or("-").to_owned()
+}
