@@ -4,6 +4,9 @@
 //! stands in its log. So the files are copied: the database, then its log, and then the database is compared with its copy.
 //! If it did not change meanwhile, its log was not merged into it while it was read; a log that is cut off or begins anew
 //! then reads as far as its last whole transaction, by its own checksums (SQLite file format §4.2).
+//!
+//! A rollback journal is never copied: SQLite would play it back, and remove whatever file it names as the journal above it
+//! (SQLite file format §3). A log holds pages alone.
 
 use std::fs::File;
 use std::io;
@@ -39,14 +42,18 @@ impl Copy {
             if attempt > 0 {
                 thread::sleep(IMPORT_COPY_PAUSE);
             }
-            for ending in ["", "-wal", "-journal"] {
+            if is_in_a_write(path)? {
+                continue;
+            }
+            for ending in ["", "-wal"] {
                 copy.take(path, ending)?;
             }
-            if is_same(path, &copy.path())? {
+            if is_same(path, &copy.path())? && !is_in_a_write(path)? {
                 return Ok(copy);
             }
         }
-        Err(ImportError::Changing(path.to_path_buf()))
+        let path = path.to_path_buf();
+        Err(if is_in_a_write(&path)? { ImportError::Interrupted(path) } else { ImportError::Changing(path) })
     }
 
     /// The copied database.
@@ -70,6 +77,14 @@ impl Copy {
         }
         Ok(())
     }
+}
+
+/// Whether a rollback journal lies beside a database: then that does not say what its gateway meant, in whole or in part.
+fn is_in_a_write(path: &Path) -> Result<bool, ImportError> {
+    let journal = beside(path, "-journal");
+    let Some(file) = files::open(&journal)? else { return Ok(false) };
+    let unreadable = |cause| ImportError::Unreadable { path: journal.clone(), cause };
+    Ok(file.metadata().map_err(unreadable)?.len() > 0)
 }
 
 /// Whether a database still is what was copied.

@@ -39,6 +39,9 @@ pub enum ImportError {
         /// Why.
         cause: String,
     },
+    /// Its gateway ended, or hangs, within a write: what the database says is neither what was before nor what was meant.
+    #[error("that gateway was stopped in the middle of a write: {}", .0.display())]
+    Interrupted(PathBuf),
     /// A link, which may lead anywhere.
     #[error("a symbolic link: {}", .0.display())]
     Link(PathBuf),
@@ -102,6 +105,7 @@ impl ImportError {
             Self::Exposed { path, .. } => {
                 format!("look at its devices first, then: chmod go-w {}", path.display())
             }
+            Self::Interrupted(_) => "start and stop that gateway once, then import".to_owned(),
             Self::Link(path) if path.ends_with(FILE) => format!("name it with --openclaw-json {}", path.display()),
             Self::Link(path) => format!("name the folder where {} really is", path.display()),
             Self::Nothing(_) | Self::NotAFolder(_) => {

@@ -53,7 +53,8 @@ pub(super) async fn read(path: &Path, secret: &OldSecret) -> Result<Devices, Imp
     let copy = Copy::of(path)?;
     let failed = |cause| ImportError::Database { path: path.to_path_buf(), cause };
     let options = SqliteConnectOptions::new().filename(copy.path()).create_if_missing(false);
-    let options = options.pragma("trusted_schema", "OFF").pragma("cell_size_check", "ON").disable_statement_logging();
+    let options = options.pragma("trusted_schema", "OFF").pragma("cell_size_check", "ON").pragma("query_only", "ON");
+    let options = options.disable_statement_logging();
     let mut connection = options.connect().await.map_err(failed)?;
     let read = rows(&mut connection, path).await;
     let _closed = connection.close().await;
@@ -71,9 +72,10 @@ pub(super) async fn read(path: &Path, secret: &OldSecret) -> Result<Devices, Imp
 
 async fn rows(connection: &mut SqliteConnection, path: &Path) -> Result<(Vec<Paired>, usize), ImportError> {
     let failed = |cause| ImportError::Database { path: path.to_path_buf(), cause };
-    // A view or a virtual table of that name would run what somebody else wrote.
+    // A view or a virtual table of that name would run what somebody else wrote. The name counts that the statement says.
     let tables: i64 = sqlx::query_scalar(
         "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table' AND sql LIKE 'CREATE TABLE%'
+         AND replace(replace(substr(sql, 13), ' ', ''), '\"', '') LIKE name || '(%'
          AND name IN ('device_pairing_paired', 'device_pairing_pending')",
     )
     .fetch_one(&mut *connection)

@@ -102,6 +102,36 @@ async fn a_database_that_is_none_of_the_gateways_is_refused() {
 }
 
 #[tokio::test]
+async fn a_journal_of_the_gateways_removes_no_file_and_ends_the_import() {
+    let (state, connection) = september("PRAGMA journal_mode = DELETE").await;
+    connection.close().await.unwrap();
+    let folder = state.path().join("state");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let named = elsewhere.path().join("doorward.revoked");
+    fs::write(&named, "what was taken back").unwrap();
+    let journal = folder.join("openclaw.sqlite-journal");
+    // A journal that SQLite plays back; what it then removes is the journal above it, that of a change of more than one
+    // database, whose name stands at its end (SQLite file format §3).
+    let name = named.to_str().unwrap().as_bytes();
+    let mut bytes = vec![b'X'; 512];
+    bytes.extend(name);
+    bytes.extend(u32::try_from(name.len()).unwrap().to_be_bytes());
+    bytes.extend(name.iter().map(|byte| u32::from(*byte)).sum::<u32>().to_be_bytes());
+    bytes.extend([0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7]);
+    write(&journal, &bytes);
+    let before = contents(&folder);
+    let read = devices(state.path(), &OldSecret::Unknown).await;
+    assert!(named.exists(), "a look at another's folder removed a file of ours");
+    let error = read.unwrap_err();
+    assert!(matches!(&error, ImportError::Interrupted(_)), "{error}");
+    assert!(error.hint().contains("start and stop that gateway once"), "{}", error.hint());
+    assert_eq!(contents(&folder), before);
+    // An empty one is no journal.
+    write(&journal, b"");
+    assert_eq!(devices(state.path(), &OldSecret::Unknown).await.unwrap().arrivals.len(), 1);
+}
+
+#[tokio::test]
 async fn a_database_wins_over_the_files_that_it_came_from() {
     let (state, _connection) = september("").await;
     write(&state.path().join("devices/paired.json"), JANUARY.as_bytes());
