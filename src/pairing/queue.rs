@@ -12,6 +12,7 @@ use crate::base::limits::PENDING_PER_HOUSEHOLD_MAX;
 use crate::base::limits::PENDING_PER_SITE_MAX;
 use crate::base::limits::PENDING_RESERVE;
 use crate::identity::claims::OriginClaim;
+use crate::net::addr::HouseholdKey;
 use crate::net::addr::SiteKey;
 use crate::origin::Class;
 use crate::pairing::caller::CallerKey;
@@ -148,15 +149,37 @@ impl Queue {
 /// Those who wait in the narrowest network of `newcomer` that has its share already, if one has.
 fn full_width<'w>(others: &[&'w Waiter], newcomer: &Waiter) -> Option<Vec<&'w Waiter>> {
     let own = newcomer.caller;
-    let widths: [(usize, &dyn Fn(&CallerKey) -> bool); 3] = [
-        (PENDING_PER_CLIENT_MAX, &|other| *other == own),
-        (PENDING_PER_HOUSEHOLD_MAX, &|other| own.household().is_some() && other.household() == own.household()),
-        (PENDING_PER_SITE_MAX, &|other| own.site().is_some() && other.site() == own.site()),
-    ];
-    widths.into_iter().find_map(|(most, is_mate)| {
-        let mates: Vec<&Waiter> = others.iter().copied().filter(|other| is_mate(&other.caller)).collect();
-        (mates.len() >= most).then_some(mates)
+    let wider = [own.household().map(Network::Household), own.site().map(Network::Site)];
+    [Network::Client(own)].into_iter().chain(wider.into_iter().flatten()).find_map(|network| {
+        let mates: Vec<&Waiter> = others.iter().copied().filter(|other| network.holds(&other.caller)).collect();
+        (mates.len() >= network.places()).then_some(mates)
     })
+}
+
+/// What has a share of the places.
+#[derive(Clone, Copy, Debug)]
+enum Network {
+    Client(CallerKey),
+    Household(HouseholdKey),
+    Site(SiteKey),
+}
+
+impl Network {
+    fn holds(self, caller: &CallerKey) -> bool {
+        match self {
+            Self::Client(own) => own == *caller,
+            Self::Household(own) => caller.household() == Some(own),
+            Self::Site(own) => caller.site() == Some(own),
+        }
+    }
+
+    fn places(self) -> usize {
+        match self {
+            Self::Client(_) => PENDING_PER_CLIENT_MAX,
+            Self::Household(_) => PENDING_PER_HOUSEHOLD_MAX,
+            Self::Site(_) => PENDING_PER_SITE_MAX,
+        }
+    }
 }
 
 /// Of `going`, who has waited longest of the source that has most places among `all`.
