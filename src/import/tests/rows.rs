@@ -72,7 +72,7 @@ async fn nothing_grows_on_the_way() {
             Some(Why::TokenMissing),
         ),
     ] {
-        let (text, id) = edited(&[edit.clone()]);
+        let (text, id) = edited(std::slice::from_ref(&edit));
         let state = january(&text);
         let found = devices(state.path(), &OldSecret::Unknown).await.unwrap();
         let arrival = found.arrivals.iter().find(|arrival| arrival.device.id().to_string() == id).unwrap();
