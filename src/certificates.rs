@@ -190,7 +190,7 @@ impl Certificates {
     pub fn judge(settings: &Settings, now: UnixMillis) -> Vec<CertificateError> {
         let (files, faults) = Pairs::judge(&settings.files, &settings.dir, now);
         let mut faults: Vec<CertificateError> = faults.into_iter().map(CertificateError::from).collect();
-        let judged = LocalCa::find(&settings.state_dir, now).and_then(|ca| match ca {
+        let judged = LocalCa::find(&settings.state_dir).and_then(|ca| match ca {
             Some(ca) => {
                 let covered = Covered { files: &files, wanted: &settings.acme };
                 ca.judge_leaf(&local_names(&settings.names, &settings.own, covered, &ca), now)
@@ -209,6 +209,7 @@ impl Certificates {
     /// # Errors
     /// [`CertificateError`]; then what was shown is shown on.
     pub fn renew(&self, now: UnixMillis) -> Result<Renewal, CertificateError> {
+        self.ca.check_time(now)?;
         let mut shown = self.shown();
         let local = self.ca.leaf(&shown.local_names(&shown.own, &self.ca), now)?;
         if local.issued == local_ca::leaves::Issued::Anew {
@@ -217,6 +218,16 @@ impl Certificates {
             return Ok(Renewal::Renewed);
         }
         Ok(Renewal::NotDue)
+    }
+
+    /// As [`Certificates::renew`], but only where what is shown does not hold: it was issued by a clock that was wrong, or the
+    /// machine slept. Cheap, to be called every minute.
+    ///
+    /// # Errors
+    /// As [`Certificates::renew`].
+    pub fn renew_what_does_not_hold(&self, now: UnixMillis) -> Result<Renewal, CertificateError> {
+        let holds = self.shown().local.validity().holds(now);
+        if holds || !self.ca.can_be(now) { Ok(Renewal::NotDue) } else { self.renew(now) }
     }
 
     /// What is to be had from public CAs, as configured now.

@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 use crate::admin::keys::Keyring;
 use crate::base::clock::{Clock, UnixMillis};
 use crate::base::limits::{MAINTENANCE_PERIOD, NETWORK_PERIOD};
-use crate::certificates::{Certificates, Renewal};
+use crate::certificates::{CertificateError, Certificates, Renewal};
 use crate::config::LanNames;
 use crate::edge::Edge;
 use crate::listener;
@@ -74,12 +74,13 @@ impl Upkeep {
                     self.look_at_network().await;
                     if self.doubt.is_over(self.clock.now()) {
                         info!("the clock of this machine is set");
-                        self.renew_certificates().await;
+                        self.renew_certificates(Certificates::renew).await;
                     }
+                    self.renew_certificates(Certificates::renew_what_does_not_hold).await;
                 }
                 _ = maintenance_due.tick() => {
                     self.rotate_keys();
-                    self.renew_certificates().await;
+                    self.renew_certificates(Certificates::renew).await;
                 }
             }
         }
@@ -146,9 +147,9 @@ impl Upkeep {
         }
     }
 
-    async fn renew_certificates(&self) {
+    async fn renew_certificates(&self, renew: fn(&Certificates, UnixMillis) -> Result<Renewal, CertificateError>) {
         let (certificates, now) = (Arc::clone(&self.certificates), self.clock.now());
-        match tokio::task::spawn_blocking(move || certificates.renew(now)).await {
+        match tokio::task::spawn_blocking(move || renew(&certificates, now)).await {
             Ok(Ok(Renewal::NotDue)) => {}
             Ok(Ok(Renewal::Renewed)) => info!("local certificate renewed"),
             Ok(Err(error)) => error!(%error, hint = %error.hint(), "local certificate not renewed"),

@@ -53,41 +53,42 @@ impl LocalCa {
     /// Reads the CA under `state_dir`; makes it on first start, permitted to sign `names` besides what is local.
     ///
     /// # Errors
-    /// [`LocalCaError`] with the file and the way out; a CA that devices may trust already is never replaced.
+    /// [`LocalCaError`] with the file and the way out; a CA that devices may trust already is never replaced. One that is over
+    /// is none: it may be the clock.
     pub fn open(state_dir: &Path, names: &[Host], now: UnixMillis) -> Result<Self, LocalCaError> {
         let folder = state_dir.join(FOLDER);
         private_file::ensure_folder(&folder)?;
-        if let Some(ca) = Self::stored(&folder, now)? {
+        if let Some(ca) = Self::stored(&folder)? {
             return Ok(ca);
         }
         let path = folder.join(FILE);
         private_file::create(&path, &issue::authority(names, now)?)?;
-        // Never: it was made just now. Whatever reads back otherwise is not shown.
-        Self::stored(&folder, now)?.ok_or(LocalCaError::Expired(path))
+        // Never: it was made just now.
+        let gone = || PrivateFileError::new(&path, Fault::Garbage("the ca that was made just now")).into();
+        Self::stored(&folder)?.ok_or_else(gone)
     }
 
     /// The CA under `state_dir` as it stands, if one was made; makes nothing.
     ///
     /// # Errors
     /// As [`LocalCa::open`].
-    pub fn find(state_dir: &Path, now: UnixMillis) -> Result<Option<Self>, LocalCaError> {
+    pub fn find(state_dir: &Path) -> Result<Option<Self>, LocalCaError> {
         let folder = state_dir.join(FOLDER);
         match private_file::check_folder(&folder) {
             Err(error) if error.is_absent() => Ok(None),
             Err(error) => Err(error.into()),
-            Ok(()) => Self::stored(&folder, now),
+            Ok(()) => Self::stored(&folder),
         }
     }
 
-    fn stored(folder: &Path, now: UnixMillis) -> Result<Option<Self>, LocalCaError> {
+    fn stored(folder: &Path) -> Result<Option<Self>, LocalCaError> {
         let path = folder.join(FILE);
         let text = match private_file::read(&path) {
             Err(error) if error.is_absent() => return Ok(None),
             read => read?,
         };
         let ca = Self::from_pem(folder.to_owned(), &text);
-        let ca = ca.map_err(|what| PrivateFileError::new(&path, Fault::Garbage(what)))?;
-        if now.0.div_euclid(1000) > ca.ends { Err(LocalCaError::Expired(path)) } else { Ok(Some(ca)) }
+        Ok(Some(ca.map_err(|what| PrivateFileError::new(&path, Fault::Garbage(what)))?))
     }
 
     fn from_pem(folder: PathBuf, text: &Secret<String>) -> Result<Self, &'static str> {
@@ -107,6 +108,27 @@ impl LocalCa {
     /// Its certificate, for devices that are to trust it.
     pub fn authority(&self) -> &Authority {
         &self.authority
+    }
+
+    /// Why it signs nothing at `now`, if it does not: its own time is over, or the clock is ahead by years.
+    ///
+    /// # Errors
+    /// [`LocalCaError::Expired`].
+    pub fn check_time(&self, now: UnixMillis) -> Result<(), LocalCaError> {
+        if now.0.div_euclid(1000) <= self.ends {
+            return Ok(());
+        }
+        Err(LocalCaError::Expired {
+            path: self.folder.join(FILE),
+            ends: UnixMillis(self.ends.saturating_mul(1_000)),
+            now,
+        })
+    }
+
+    /// Whether it can be `now`: the clock was set, and not beyond this CA's own time. What is signed by another clock is not
+    /// kept, and takes the place of nothing that is.
+    pub fn can_be(&self, now: UnixMillis) -> bool {
+        now.is_set() && self.check_time(now).is_ok()
     }
 
     /// Whether devices would believe a leaf for `name`.
@@ -132,9 +154,16 @@ fn read_pair(text: &Secret<String>) -> Option<(PrivateKeyDer<'static>, Certifica
 /// Why the local CA signs nothing. The operator's to mend.
 #[derive(Debug, Error)]
 pub enum LocalCaError {
-    /// The CA's own time is over.
-    #[error("local ca has expired: {}", printable_path(.0))]
-    Expired(PathBuf),
+    /// The CA's own time is over by this machine's clock.
+    #[error("local ca ended on {}, and the clock of this machine says {}: {}", ends.date(), now.date(), printable_path(path))]
+    Expired {
+        /// Its file.
+        path: PathBuf,
+        /// When it ends.
+        ends: UnixMillis,
+        /// By the clock.
+        now: UnixMillis,
+    },
     /// A file cannot be read or written.
     #[error("local ca: {0}")]
     File(#[from] PrivateFileError),
@@ -162,12 +191,12 @@ impl LocalCaError {
     /// The command or the act that mends it.
     pub fn hint(&self) -> String {
         match self {
-            Self::Expired(path) => {
-                format!(
-                    "doorward certs recreate-ca; each device must then install the new one in place of {}",
-                    quoted_path(path)
-                )
-            }
+            // First: a clock that is wrong for a day must not cost the trust of every device.
+            Self::Expired { path, .. } => format!(
+                "date: is that right? If not, set this machine's clock (timedatectl), and all is as before. Only if it is: \
+                 doorward certs recreate-ca; each device must then install the new one in place of {}",
+                quoted_path(path)
+            ),
             Self::File(error) => error.hint(),
             Self::Issue(_) | Self::Random(_) => "start again".to_owned(),
             Self::NotPermitted { name } => format!(

@@ -1,6 +1,7 @@
 //! The local CA's part while the instance runs: its leaf follows this machine's own names and addresses, and its certificate is
 //! offered to devices as long as some name of ours is shown with it.
 
+use std::cmp::Reverse;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -62,16 +63,20 @@ impl Certificates {
             settings.files.iter().map(|pair| files::read(pair).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
         // What lies about and cannot be read is not shown either.
         let dropped = files::dropped::find(&settings.dir).pairs;
-        files.extend(dropped.iter().filter_map(|pair| files::load(pair, now).ok().map(Arc::new)));
-        let ca = LocalCa::find(&settings.state_dir, now)?;
-        let of_files = files.iter().find(|file| file.names.covers(host)).map(|file| Arc::clone(&file.certified));
-        let issued = || {
-            let pairs = stored(&Kept::of(&settings.state_dir), &settings.acme).into_values();
-            let covering = pairs.filter(|pair| pair.names.covers(host) && is_wanted(&settings.acme, host));
-            covering.max_by_key(|pair| pair.validity.ends).map(|pair| Arc::clone(&pair.certified))
-        };
+        let dropped = dropped.iter().filter(|pair| !settings.files.contains(pair));
+        let mut dropped: Vec<_> = dropped.filter_map(|pair| files::load(pair, now).ok().map(Arc::new)).collect();
+        dropped.sort_by_key(|pair| Reverse(pair.validity.ends));
+        files.extend(dropped);
+        let ca = LocalCa::find(&settings.state_dir)?;
+        let issued = stored(&Kept::of(&settings.state_dir), &settings.acme).into_values();
+        let issued = issued
+            .filter(|pair| pair.names.covers(host) && is_wanted(&settings.acme, host))
+            .max_by_key(|pair| pair.validity.ends);
+        let mut covering: Vec<_> = files.into_iter().chain(issued).filter(|pair| pair.names.covers(host)).collect();
+        // As they are shown: what is over comes last.
+        covering.sort_by_key(|pair| !pair.validity.lasts(now));
         let leaf = || ca.and_then(|ca| ca.last_leaf_for(host)).map(|leaf| vec![leaf]);
-        Ok(of_files.or_else(issued).map(|certified| certified.cert.clone()).or_else(leaf))
+        Ok(covering.first().map(|pair| pair.certified.cert.clone()).or_else(leaf))
     }
 
     /// Issues the local leaf anew, due or not.

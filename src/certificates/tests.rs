@@ -186,7 +186,9 @@ fn a_ca_is_never_replaced() {
     assert!(matches!(&error, CertificateError::LocalCa(LocalCaError::File(error))
         if matches!(error.fault, Fault::Mode { .. })));
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-    assert!(matches!(house.open(now().plus(3651 * DAY)), Err(CertificateError::LocalCa(LocalCaError::Expired(_)))));
+    // It is over by the clock, and it may be the clock.
+    house.open(now().plus(3651 * DAY)).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), good);
 }
 
 #[test]

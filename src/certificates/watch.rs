@@ -56,6 +56,12 @@ impl Watch {
 pub fn hint(source: Source, alarm: Alarm) -> &'static str {
     match (alarm, source) {
         (Alarm::NotYet, _) => "see that this machine's clock is right: timedatectl",
+        (Alarm::Over, Source::File) => {
+            "see that this machine's clock is right: date; if it is, put a newer certificate and its key in place of the files"
+        }
+        (Alarm::Over, Source::LocalCa) => {
+            "see that this machine's clock is right: date; if it is, the log says why it was not issued anew"
+        }
         (_, Source::Acme) => "the log says why it was not renewed; it is tried again by itself",
         (_, Source::File) => "put a newer certificate and its key in place of the files",
         (_, Source::Tailnet) => "the log says what tailscaled answers; it is asked again by itself",

@@ -47,6 +47,16 @@ impl Validity {
         self.ends >= now.0.div_euclid(1000)
     }
 
+    /// Whether it has begun and is not over at `now`.
+    pub fn holds(self, now: UnixMillis) -> bool {
+        self.begins <= now.0.div_euclid(1000) && self.lasts(now)
+    }
+
+    /// Its beginning, for people.
+    pub fn begins_as_text(self) -> String {
+        UnixMillis(self.begins.saturating_mul(1_000)).date()
+    }
+
     /// Its end, for people.
     pub fn ends_as_text(self) -> String {
         UnixMillis(self.ends.saturating_mul(1_000)).date()

@@ -87,12 +87,20 @@ pub enum FileError {
 }
 
 impl FileError {
+    /// Whether nothing but the time is wrong, which may be the clock's fault.
+    pub fn is_of_time(&self) -> bool {
+        matches!(self, Self::Expired(_) | Self::NotYetValid(_))
+    }
+
     /// The command or the act that mends it.
     pub fn hint(&self) -> String {
         match self {
             Self::Expired(path) => {
                 let path = quoted_path(path);
-                format!("renew {path} at its issuer, or take the pair out of `[[certificates.file]]`")
+                format!(
+                    "see that this machine's clock is right: date; if it is, renew {path} at its issuer, or take the pair out of \
+                     `[[certificates.file]]`"
+                )
             }
             Self::Folder(error) => folder_hint(error),
             Self::Form { form, path, .. } => form.hint(path),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::dropped::{self, BadFolder, Found};
 use super::stamp::Stamp;
-use super::{FileError, FilePair, Loaded, load};
+use super::{FileError, FilePair, Loaded, load, read};
 use crate::base::clock::UnixMillis;
 use crate::certificates::client_auth::ClientAuthError;
 #[cfg(test)]
@@ -59,8 +59,8 @@ struct Known {
     place: Place,
     stamp: [Stamp; 2],
     loaded: Option<Arc<Loaded>>,
-    /// It only waits for its time.
-    early: bool,
+    /// It only waits for its time, or for a clock that is right.
+    waits: bool,
     /// One of its files is not there: its owner may have withdrawn it.
     is_gone: bool,
 }
@@ -83,26 +83,47 @@ pub enum Place {
 }
 
 impl Pairs {
-    /// Reads `configured`, which must be sound, and what lies in `dir`, of which what is not is left out and told.
+    /// Reads `configured`, which must be sound, whatever time it is: there is nothing else to show, and the clock may be wrong.
+    /// Of what lies in `dir`, what is not sound is left out and told.
     ///
     /// # Errors
     /// [`FileError`] for the first configured pair that is wrong.
     pub fn open(configured: &[FilePair], dir: &Path, now: UnixMillis) -> Result<(Self, Vec<News>), FileError> {
-        Self::default().reopen(configured, dir, now)
+        let taken = |pair: &FilePair| Ok(Known { loaded: Some(Arc::new(read(pair)?)), ..Known::configured(pair) });
+        Self::default().with(configured, dir, now, taken)
     }
 
-    /// As [`Pairs::open`]; what these have shown of a dropped pair is shown on until it is certain that it lies there no more.
+    /// As [`Pairs::open`], but nothing that is over comes in place of what is shown; and what these have shown of a dropped
+    /// pair is shown on until it is certain that it lies there no more.
     ///
     /// # Errors
     /// As [`Pairs::open`].
     pub fn reopen(&self, configured: &[FilePair], dir: &Path, now: UnixMillis) -> Result<(Self, Vec<News>), FileError> {
+        let taken = |pair: &FilePair| {
+            let known = Known::configured(pair);
+            match load(pair, now) {
+                Ok(loaded) => Ok(Known { loaded: Some(Arc::new(loaded)), ..known }),
+                Err(error) if error.is_of_time() => {
+                    let before = self.known.iter().find(|before| before.pair == *pair);
+                    let loaded = before.and_then(|before| before.loaded.clone()).ok_or(error)?;
+                    // Without a stamp: the next look tells what is wrong with it.
+                    Ok(Known { loaded: Some(loaded), stamp: <[Stamp; 2]>::default(), ..known })
+                }
+                Err(error) => Err(error),
+            }
+        };
+        self.with(configured, dir, now, taken)
+    }
+
+    fn with(
+        &self,
+        configured: &[FilePair],
+        dir: &Path,
+        now: UnixMillis,
+        taken: impl Fn(&FilePair) -> Result<Known, FileError>,
+    ) -> Result<(Self, Vec<News>), FileError> {
         let mut pairs = Self { configured: configured.to_vec(), dir: dir.to_owned(), ..Self::default() };
-        for pair in configured {
-            let stamp = stamp_of(pair);
-            let loaded = Some(Arc::new(load(pair, now)?));
-            let place = Place::Configured;
-            pairs.known.push(Known { place, stamp, loaded, ..Known::dropped(pair.clone()) });
-        }
+        pairs.known = configured.iter().map(taken).collect::<Result<_, _>>()?;
         let found = dropped::find(dir);
         let is_kept = |before: &&Known| {
             let may_be_there = || before.place == Place::Dropped && self.dir == dir && !found.lets_go(&before.pair);
@@ -125,8 +146,9 @@ impl Pairs {
         let Found { pairs: dropped, bad } = dropped::find(dir);
         let bad = bad.into_iter().filter(BadFolder::costs_pairs);
         faults.extend(bad.map(|folder| FileError::Folder(folder.fault)));
-        for pair in configured.iter().chain(dropped.iter().filter(|pair| !configured.contains(pair))) {
-            match load(pair, now) {
+        let dropped = dropped.iter().filter(|pair| !configured.contains(pair)).map(|pair| load(pair, now));
+        for judged in configured.iter().map(read).chain(dropped) {
+            match judged {
                 Ok(loaded) => sound.push(Arc::new(loaded)),
                 Err(error) => faults.push(error),
             }
@@ -237,7 +259,12 @@ impl Pairs {
 
 impl Known {
     fn dropped(pair: FilePair) -> Self {
-        Self { pair, place: Place::Dropped, stamp: <[Stamp; 2]>::default(), loaded: None, early: false, is_gone: false }
+        Self { pair, place: Place::Dropped, stamp: <[Stamp; 2]>::default(), loaded: None, waits: false, is_gone: false }
+    }
+
+    /// With the stamp of now: what changes after that is seen by the next look.
+    fn configured(pair: &FilePair) -> Self {
+        Self { place: Place::Configured, stamp: stamp_of(pair), ..Self::dropped(pair.clone()) }
     }
 
     fn look(&mut self, now: UnixMillis) -> Option<News> {
@@ -248,24 +275,24 @@ impl Known {
         // Before it is read: what changes in between is seen by the next look.
         let stamp = stamp_of(&self.pair);
         let same = stamp == self.stamp;
-        if same && !self.early {
+        if same && !self.waits {
             return None;
         }
         self.stamp = stamp;
         match load(&self.pair, now) {
             Ok(loaded) => {
-                self.early = false;
+                self.waits = false;
                 let loaded = Arc::new(loaded);
                 let before = self.loaded.replace(Arc::clone(&loaded));
                 let is_new = before.is_none_or(|before| before.certified.cert != loaded.certified.cert);
                 is_new.then(|| News::Taken(self.pair.clone(), loaded, Names::default()))
             }
-            Err(FileError::NotYetValid(_)) if same => None,
+            Err(error) if same && error.is_of_time() => None,
             Err(_) if self.loaded.is_some() && self.is_gone => {
                 (!was_gone).then(|| News::Gone(self.pair.clone(), Names::default(), self.place))
             }
             Err(error) => {
-                self.early = matches!(error, FileError::NotYetValid(_));
+                self.waits = error.is_of_time();
                 let shows = if self.loaded.is_some() { Shows::Older } else { Shows::Nothing };
                 Some(News::Refused(error, shows))
             }

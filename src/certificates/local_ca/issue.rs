@@ -115,6 +115,11 @@ fn beginning(now: UnixMillis) -> i64 {
     now.max(EARLIEST).0.div_euclid(1000).saturating_sub(seconds(CERTIFICATE_BACKDATE))
 }
 
+/// When something was signed that begins with this second.
+pub(crate) fn issued_at(begins: i64) -> UnixMillis {
+    UnixMillis(begins.saturating_add(seconds(CERTIFICATE_BACKDATE)).saturating_mul(1_000))
+}
+
 fn seconds(duration: std::time::Duration) -> i64 {
     i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }

@@ -17,7 +17,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 
 use super::{LEAF, LocalCa, LocalCaError, issue, wanted_names};
-use crate::base::clock::UnixMillis;
+use crate::base::clock::{EARLIEST, UnixMillis};
 use crate::base::limits::LEAF_NAMES_MAX;
 use crate::base::private_file::{self, Fault, PrivateFileError};
 use crate::base::secret::Secret;
@@ -89,8 +89,9 @@ impl Leaves {
 }
 
 impl LocalCa {
-    /// The leaves for what is always local and `names`: the stored ones, or new ones if those are due or for other names. By
-    /// a clock that is not set none is due, and new ones are dated from the earliest time that it can be, and not kept.
+    /// The leaves for what is always local and `names`: the stored ones, or new ones if those are due, not begun yet or for
+    /// other names. By a clock that cannot be right none is due, and new ones are dated as the stored ones are, or from the
+    /// earliest time that it can be, and not kept.
     ///
     /// # Errors
     /// [`LocalCaError::NotPermitted`] for a name that this CA may not sign.
@@ -99,22 +100,36 @@ impl LocalCa {
         if let Some(leaves) = self.stored_leaves(&self.folder.join(LEAF), &groups, now)? {
             return Ok(Leaf { leaves: Arc::new(leaves), issued: Issued::Before });
         }
-        Ok(Leaf { leaves: self.issue_leaf(names, now)?, issued: Issued::Anew })
+        Ok(Leaf { leaves: self.issue(&groups, now)?, issued: Issued::Anew })
     }
 
     /// New leaves as [`LocalCa::leaf`] has them, in place of the stored ones, due or not.
     ///
     /// # Errors
-    /// As [`LocalCa::leaf`].
+    /// As [`LocalCa::leaf`]; and [`LocalCaError::Expired`].
     pub fn issue_leaf(&self, names: &[Host], now: UnixMillis) -> Result<Arc<Leaves>, LocalCaError> {
-        let groups = self.groups(names)?;
-        let text = issue::leaves(&self.issuer, &groups, self.ends, now)?;
+        self.check_time(now)?;
+        self.issue(&self.groups(names)?, now)
+    }
+
+    fn issue(&self, groups: &[Vec<Host>], now: UnixMillis) -> Result<Arc<Leaves>, LocalCaError> {
+        let date = if self.can_be(now) { now } else { self.last_date() };
+        let text = issue::leaves(&self.issuer, groups, self.ends, date)?;
         // What no client would believe is never shown, nor put in place of what some client believes.
-        let leaves = self.believed(&text, &groups, now)?;
-        if now.is_set() {
+        let leaves = self.believed(&text, groups, now)?;
+        if self.can_be(now) {
             private_file::replace(&self.folder.join(LEAF), &text)?;
         }
         Ok(Arc::new(leaves))
+    }
+
+    /// When the stored leaves were issued, which is nearer to the truth than a clock that cannot be right; else the earliest
+    /// time that it can be.
+    fn last_date(&self) -> UnixMillis {
+        let text = private_file::read(&self.folder.join(LEAF)).ok();
+        let leaf = text.and_then(|text| read(&text)).and_then(|(_, leaves)| leaves.into_iter().next());
+        let validity = leaf.and_then(|leaf| x509::parse(&leaf).map(|leaf| Validity::of(&leaf)));
+        validity.map_or(EARLIEST, |validity| issue::issued_at(validity.begins))
     }
 
     /// The stored leaf for `host` as it is, if there is one that can be read.
@@ -159,9 +174,9 @@ impl LocalCa {
         let Some((_, leaves)) = read(&text) else { return Ok(None) };
         let is_good = |(leaf, group): (&CertificateDer<'_>, &Vec<Host>)| {
             let Some(parsed) = x509::parse(leaf) else { return false };
-            let names = Names::of(&parsed).exact;
+            let (names, validity) = (Names::of(&parsed).exact, Validity::of(&parsed));
             let has_same_names = names.len() == group.len() && group.iter().all(|name| names.contains(name));
-            has_same_names && !Validity::of(&parsed).is_due(now)
+            has_same_names && (!self.can_be(now) || validity.holds(now) && !validity.is_due(now))
         };
         let are_good = leaves.len() == groups.len() && leaves.iter().zip(groups).all(is_good);
         Ok(if are_good { self.believed(&text, groups, now).ok() } else { None })
@@ -181,8 +196,8 @@ impl LocalCa {
         for (certificate, group) in certificates.into_iter().zip(groups) {
             let own = x509::parse(&certificate).map(|leaf| Validity::of(&leaf)).ok_or_else(unreadable)?;
             validity = Validity { begins: validity.begins.max(own.begins), ends: validity.ends.min(own.ends) };
-            // By a clock that is not set, a moment at which it holds: whether it does now is for callers to judge.
-            let now = if now.is_set() { now } else { UnixMillis(own.begins.saturating_mul(1_000)) };
+            // By a clock that cannot be right, a moment at which it holds: whether it does now is for callers to judge.
+            let now = if self.can_be(now) { now } else { UnixMillis(own.begins.saturating_mul(1_000)) };
             let now = UnixTime::since_unix_epoch(Duration::from_secs(now.seconds()));
             for name in group {
                 let name = server_name(name).ok_or_else(unreadable)?;

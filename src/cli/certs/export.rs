@@ -91,7 +91,7 @@ pub(super) fn export(arguments: &Arguments, context: &Context) -> Result<(), Fai
 
 /// The local CA as it stands.
 pub(in crate::cli) fn find(config: &Config) -> Result<Authority, Failure> {
-    let found = LocalCa::find(&config.state_dir, Clock::system().now());
+    let found = LocalCa::find(&config.state_dir);
     let found = found.map_err(|error| Failure::failed(&error, error.hint()))?;
     found.map(|ca| ca.authority().clone()).ok_or_else(|| {
         Failure::failed(
