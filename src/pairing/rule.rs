@@ -2,8 +2,8 @@
 //!
 //! The first rule whose conditions all hold decides, and no other. Promise: a rule approves new devices only, never one that is
 //! known, that asks for more than the rule's cap, or that was removed; nothing is narrowed, what goes beyond a cap waits for a
-//! person. What makes a condition uncertain never approves: a caller without an address, an address that hides who calls,
-//! a clock that is not set.
+//! person. What makes a condition uncertain never approves, and never opens a way past a rule that keeps out: an address that
+//! hides who calls, another spelling of a login, a clock that is not set.
 
 mod effect;
 mod kin;
@@ -17,6 +17,7 @@ pub use effect::Effect;
 pub use effect::Ruled;
 pub use login::Login;
 pub use login::LoginFault;
+pub use when::Doubt;
 pub use when::Miss;
 pub use when::When;
 pub use when::Who;
@@ -31,7 +32,6 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::base::clock::EARLIEST;
 use crate::base::clock::UnixMillis;
 use crate::base::limits::ID_CHARS_MAX;
 use crate::identity::claims::IdentityClaim;
@@ -175,21 +175,22 @@ impl Rule {
     /// # Errors
     /// The first that does not.
     pub fn check(&self, facts: &Facts<'_>, now: UnixMillis) -> Result<(), Miss> {
-        self.when.check(facts, now)?;
-        if !matches!(self.then, Then::Approve(_)) {
+        self.when.check(facts, self.doubt(), now)?;
+        if self.doubt() == Doubt::Holds {
             return Ok(());
         }
-        // What keeps people out may rest on a guess; what lets them in may not.
         if self.when.who.is_none() && facts.origin.class == Class::Unattributed {
             return Err(Miss::Unattributed);
         }
         if facts.origin.class == Class::Nat && self.minds_nat() {
             return Err(Miss::Hidden);
         }
-        if self.when.window.is_some() && now < EARLIEST {
-            return Err(Miss::ClockUnset);
-        }
         Ok(())
+    }
+
+    /// What its conditions come to where nobody can say whether they hold.
+    pub(super) fn doubt(&self) -> Doubt {
+        if matches!(self.then, Then::Approve(_)) { Doubt::Misses } else { Doubt::Holds }
     }
 
     /// Whether it rests on an address, and does not say that one which hides who calls is good enough.

@@ -3,6 +3,7 @@
 use crate::net::range::Ranges;
 use crate::net::range::Width;
 use crate::origin::Class;
+use crate::pairing::rule::Doubt;
 use crate::pairing::rule::Rule;
 use crate::pairing::rule::Then;
 use crate::pairing::rule::When;
@@ -53,7 +54,9 @@ impl Rule {
             && later.classes().iter().all(|class| classes.contains(class))
             && one.cidr.as_ref().is_none_or(|one| other.cidr.as_ref().is_some_and(|other| one.covers(other)))
             && holds_all(&one.listeners, &other.listeners, |one, other| one == other)
-            && one.who.as_ref().is_none_or(|one| other.who.as_ref().is_some_and(|other| one.covers(other)))
+            && one.who.as_ref().is_none_or(|one| {
+                other.who.as_ref().is_some_and(|other| one.covers(self.doubt(), other, later.doubt()))
+            })
             && one.role.is_none_or(|role| other.role == Some(role))
             && holds_all(&one.clients, &other.clients, |one, other| one == other)
     }
@@ -64,8 +67,9 @@ impl Rule {
 }
 
 impl Who {
-    fn covers(&self, other: &Self) -> bool {
-        self.provider == other.provider && holds_all(&self.logins, &other.logins, |one, other| one.covers(other))
+    fn covers(&self, own: Doubt, other: &Self, its: Doubt) -> bool {
+        self.provider == other.provider
+            && holds_all(&self.logins, &other.logins, |one, other| one.covers(own, other, its))
     }
 }
 

@@ -6,11 +6,12 @@ use thiserror::Error;
 
 use crate::base::limits::LABEL_CHARS_MAX;
 use crate::base::printable::is_label;
+use crate::pairing::rule::Doubt;
 
 /// An account at a provider of identities.
 ///
-/// The part before the last `@` is compared byte for byte, for to some issuers two spellings are two people; the domain
-/// behind it is the same in any case (RFC 5321 §2.4).
+/// The domain behind the last `@` is the same in any case (RFC 5321 §2.4). The part before it is compared as [`Doubt`] says:
+/// to some issuers two spellings are two people, to others they are one.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Login {
     /// Every account of this domain, written `*@example.com`.
@@ -36,25 +37,36 @@ impl Login {
     }
 
     /// Whether `login` is meant.
-    pub fn is(&self, login: &str) -> bool {
+    pub fn is(&self, login: &str, doubt: Doubt) -> bool {
+        let same = |one: &str, other: &str| match doubt {
+            Doubt::Holds => folded(one) == folded(other),
+            Doubt::Misses => one == other,
+        };
         match (self, login.rsplit_once('@')) {
             (Self::Domain(meant), Some((account, domain))) => !account.is_empty() && meant.eq_ignore_ascii_case(domain),
             (Self::Domain(_), None) => false,
             (Self::One(meant), Some((account, domain))) => {
-                meant.rsplit_once('@').is_some_and(|(one, at)| one == account && at.eq_ignore_ascii_case(domain))
+                meant.rsplit_once('@').is_some_and(|(one, at)| same(one, account) && at.eq_ignore_ascii_case(domain))
             }
-            (Self::One(meant), None) => meant == login,
+            (Self::One(meant), None) => same(meant, login),
         }
     }
 
-    /// Whether everybody that `other` means is meant.
-    pub(super) fn covers(&self, other: &Self) -> bool {
+    /// Whether everybody that `other` means, read as `its` says, is meant by this one, read as `own` says.
+    pub(super) fn covers(&self, own: Doubt, other: &Self, its: Doubt) -> bool {
         match (self, other) {
             (Self::Domain(one), Self::Domain(two)) => one.eq_ignore_ascii_case(two),
-            (_, Self::One(login)) => self.is(login),
+            // Another spelling is met by the later one alone.
+            (Self::One(_), Self::One(_)) if (own, its) == (Doubt::Misses, Doubt::Holds) => false,
+            (_, Self::One(login)) => self.is(login, own),
             (Self::One(_), Self::Domain(_)) => false,
         }
     }
+}
+
+/// `text` as it is in any case. To upper case first: some letters have one capital in common.
+fn folded(text: &str) -> String {
+    text.to_uppercase().to_lowercase()
 }
 
 impl fmt::Display for Login {
@@ -100,7 +112,26 @@ mod tests {
             ("*@example.com", "bob@sub.example.com", false),
             ("*@example.com", "bob@example.com@evil.example", false),
         ] {
-            assert_eq!(Login::parse(pattern).unwrap().is(login), meant, "{pattern} for {login}");
+            assert_eq!(Login::parse(pattern).unwrap().is(login, Doubt::Misses), meant, "{pattern} for {login}");
+        }
+    }
+
+    #[test]
+    fn a_rule_that_keeps_somebody_out_means_every_spelling_of_his_login() {
+        for (pattern, login, meant) in [
+            ("mallory@example.com", "Mallory@Example.com", true),
+            ("MALLORY@example.com", "mallory@example.com", true),
+            ("mallory", "MALLORY", true),
+            ("jörg@example.com", "JÖRG@example.com", true),
+            ("kim@example.com", "\u{212a}im@example.com", true),
+            ("iss@example.com", "is\u{17f}@example.com", true),
+            ("mallory@example.com", "mallory@example.org", false),
+            ("mallory@example.com", "mallory", false),
+            ("mallory@example.com", "mallory.e@example.com", false),
+            ("*@example.com", "Mallory@EXAMPLE.com", true),
+            ("*@example.com", "mallory@sub.example.com", false),
+        ] {
+            assert_eq!(Login::parse(pattern).unwrap().is(login, Doubt::Holds), meant, "{pattern} for {login}");
         }
     }
 
@@ -116,15 +147,21 @@ mod tests {
 
     #[test]
     fn one_covers_another_only_if_it_means_everybody_of_it() {
-        for (one, other, covers) in [
-            ("*@a.example", "ann@A.example", true),
-            ("*@a.example", "*@A.example", true),
-            ("ann@a.example", "ann@A.example", true),
-            ("ann@a.example", "*@a.example", false),
-            ("*@a.example", "ann@b.example", false),
+        let (wide, exact) = (Doubt::Holds, Doubt::Misses);
+        for (one, own, other, its, covers) in [
+            ("*@a.example", exact, "ann@A.example", exact, true),
+            ("*@a.example", exact, "ann@A.example", wide, true),
+            ("*@a.example", exact, "*@A.example", exact, true),
+            ("ann@a.example", exact, "ann@A.example", exact, true),
+            ("ann@a.example", exact, "Ann@A.example", exact, false),
+            ("ann@a.example", exact, "ann@A.example", wide, false),
+            ("ann@a.example", wide, "Ann@A.example", exact, true),
+            ("ann@a.example", wide, "Ann@A.example", wide, true),
+            ("ann@a.example", wide, "*@a.example", exact, false),
+            ("*@a.example", wide, "ann@b.example", wide, false),
         ] {
             let [one, other] = [one, other].map(|text| Login::parse(text).unwrap());
-            assert_eq!(one.covers(&other), covers, "{one} covers {other}");
+            assert_eq!(one.covers(own, &other, its), covers, "{one} {own:?} covers {other} {its:?}");
         }
     }
 }

@@ -53,7 +53,7 @@ fn each_condition_holds_for_what_it_names_and_for_nothing_else() {
         ("time", time("12:00", "13:00"), facts(&there, None), Ok(())),
         ("another time", time("13:00", "12:00"), facts(&there, None), Err(Miss::Time)),
     ] {
-        assert_eq!(when.check(&facts, NOON), expected, "{name}");
+        assert_eq!(when.check(&facts, Doubt::Misses, NOON), expected, "{name}");
     }
 }
 
@@ -62,7 +62,7 @@ fn all_conditions_must_hold() {
     let there = origin("public", Some("203.0.113.7"));
     let facts = Facts { origin: &there, identity: None, role: Role::Operator, client: ClientId::Cli };
     let both = When { classes: vec![Class::Public], clients: vec![ClientId::Tui], ..When::default() };
-    assert_eq!(both.check(&facts, NOON), Err(Miss::Client));
+    assert_eq!(both.check(&facts, Doubt::Misses, NOON), Err(Miss::Client));
 }
 
 #[test]
@@ -74,6 +74,9 @@ fn what_is_uncertain_keeps_out_and_never_lets_in() {
     let named = When { classes: vec![Class::Nat], ..bridge.clone() };
     let web = When { listeners: vec!["web".into()], ..When::default() };
     let timed = When { window: Some(window("00:00", "24:00")), ..web.clone() };
+    let night = When { window: Some(window("22:00", "06:00")), ..web.clone() };
+    let evening = When { window: Some(window("18:00", "24:00")), ..web.clone() };
+    let there = origin("public", Some("203.0.113.7"));
     let ann = person("tailscale", "ann@example.com");
     let hers = When { who: Some(who("tailscale", &[])), ..When::default() };
     for (name, when, origin, now, basis, expected) in [
@@ -81,7 +84,10 @@ fn what_is_uncertain_keeps_out_and_never_lets_in() {
         ("nat, named", named, &nat, NOON, Basis::Address, Ok(())),
         ("nat by listener", web.clone(), &nat, NOON, Basis::Address, Err(Miss::Hidden)),
         ("nobody by listener", web, &nobody, NOON, Basis::Address, Err(Miss::Unattributed)),
-        ("clock", timed.clone(), &origin("public", Some("203.0.113.7")), unset, Basis::Address, Err(Miss::ClockUnset)),
+        ("clock", timed, &there, unset, Basis::Address, Err(Miss::ClockUnset)),
+        ("clock, in the window", night, &there, unset, Basis::Address, Err(Miss::ClockUnset)),
+        ("clock, out of the window", evening.clone(), &there, unset, Basis::Address, Err(Miss::ClockUnset)),
+        ("no calendar", evening, &there, UnixMillis(i64::MAX), Basis::Address, Err(Miss::ClockUnset)),
         ("person behind nat", hers.clone(), &nat, NOON, Basis::Identity, Ok(())),
         ("person behind nobody", hers.clone(), &nobody, NOON, Basis::Identity, Ok(())),
         ("person by nat's address", When { who: hers.who, ..bridge }, &nat, NOON, Basis::Identity, Err(Miss::Hidden)),

@@ -29,6 +29,15 @@ pub struct When {
     pub window: Option<Window>,
 }
 
+/// What a condition comes to where nobody can say whether it holds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Doubt {
+    /// It holds: what keeps people out may rest on a guess.
+    Holds,
+    /// It does not: what lets them in may not.
+    Misses,
+}
+
 /// Verified people.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Who {
@@ -72,7 +81,7 @@ impl When {
     ///
     /// # Errors
     /// The first that does not.
-    pub fn check(&self, facts: &Facts<'_>, now: UnixMillis) -> Result<(), Miss> {
+    pub fn check(&self, facts: &Facts<'_>, doubt: Doubt, now: UnixMillis) -> Result<(), Miss> {
         let Facts { origin, identity, role, client } = *facts;
         let among = |holds: bool, miss: Miss| if holds { Ok(()) } else { Err(miss) };
         among(self.classes.is_empty() || self.classes.contains(&origin.class), Miss::Class)?;
@@ -81,11 +90,15 @@ impl When {
         }
         among(self.listeners.is_empty() || self.listeners.contains(&origin.listener), Miss::Listener)?;
         if let Some(who) = &self.who {
-            who.check(identity)?;
+            who.check(identity, doubt)?;
         }
         among(self.role.is_none_or(|meant| meant == role), Miss::Role)?;
         among(self.clients.is_empty() || self.clients.contains(&client), Miss::Client)?;
-        among(self.window.as_ref().is_none_or(|window| window.is_open(now)), Miss::Time)
+        let Some(window) = &self.window else { return Ok(()) };
+        match window.is_open(now) {
+            Some(open) => among(open, Miss::Time),
+            None => among(doubt == Doubt::Holds, Miss::ClockUnset),
+        }
     }
 
     /// Whether they say where a call must come from.
@@ -95,12 +108,12 @@ impl When {
 }
 
 impl Who {
-    fn check(&self, identity: Option<&IdentityClaim>) -> Result<(), Miss> {
+    fn check(&self, identity: Option<&IdentityClaim>, doubt: Doubt) -> Result<(), Miss> {
         let Some(identity) = identity else { return Err(Miss::Nobody) };
         if identity.provider != self.provider {
             return Err(Miss::Provider);
         }
-        let meant = self.logins.is_empty() || self.logins.iter().any(|login| login.is(&identity.login));
+        let meant = self.logins.is_empty() || self.logins.iter().any(|login| login.is(&identity.login, doubt));
         if meant { Ok(()) } else { Err(Miss::Login) }
     }
 }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
 
+use crate::base::clock::EARLIEST;
 use crate::base::clock::UnixMillis;
 
 /// Minutes of a day.
@@ -120,20 +121,23 @@ impl Day {
 }
 
 impl Window {
-    /// Whether it is open at `now`; never at a time that no calendar has.
-    pub fn is_open(&self, now: UnixMillis) -> bool {
-        let Some((day, before, at)) = self.clock(now) else { return false };
+    /// Whether it is open at `now`; nobody knows where the clock is not set, or shows what no calendar has.
+    pub fn is_open(&self, now: UnixMillis) -> Option<bool> {
+        let (day, before, at) = self.clock(now)?;
         let on = |day: Day| self.days.is_empty() || self.days.contains(&day);
-        match self.hours {
+        Some(match self.hours {
             None => on(day),
             Some(Hours { from, to }) if from < to => on(day) && from <= at && at < to,
             // The evening of this day, or the morning that belongs to the day before.
             Some(Hours { from, to }) => (on(day) && from <= at) || (on(before) && at < to),
-        }
+        })
     }
 
     /// What the clocks of its zone show at `now`: the day, the one before, the time.
     fn clock(&self, now: UnixMillis) -> Option<(Day, Day, TimeOfDay)> {
+        if now < EARLIEST {
+            return None;
+        }
         let shown = Timestamp::from_millisecond(now.0).ok()?.to_zoned(self.zone.zone.clone());
         let minutes = u16::try_from(shown.hour()).ok()? * 60 + u16::try_from(shown.minute()).ok()?;
         let weekday = shown.weekday();
@@ -144,7 +148,7 @@ impl Window {
     pub(super) fn shown(&self, now: UnixMillis) -> String {
         match self.clock(now) {
             Some((day, _, at)) => format!("{} {at} in {}", day.word(), self.zone.name),
-            None => "a time that no calendar has".to_owned(),
+            None => "that nobody knows, for this machine's clock is not set".to_owned(),
         }
     }
 }
@@ -192,7 +196,7 @@ mod tests {
             ("2027-07-02T05:59:59Z", false),
             ("2026-11-21T08:00:00Z", false),
         ] {
-            assert_eq!(office.is_open(at(now)), open, "{now}");
+            assert_eq!(office.is_open(at(now)), Some(open), "{now}");
         }
     }
 
@@ -207,11 +211,11 @@ mod tests {
             ("2026-11-20T05:00:00Z", false),
             ("2026-11-21T22:00:00Z", false),
         ] {
-            assert_eq!(night.is_open(at(now)), open, "{now}");
+            assert_eq!(night.is_open(at(now)), Some(open), "{now}");
         }
         let until_midnight = window("UTC", &[], Some(("22:00", "24:00")));
-        assert!(until_midnight.is_open(at("2026-11-20T23:59:59Z")));
-        assert!(!until_midnight.is_open(at("2026-11-21T00:00:00Z")));
+        assert_eq!(until_midnight.is_open(at("2026-11-20T23:59:59Z")), Some(true));
+        assert_eq!(until_midnight.is_open(at("2026-11-21T00:00:00Z")), Some(false));
     }
 
     #[test]
@@ -225,16 +229,18 @@ mod tests {
             ("2027-10-31T01:59:59Z", true),
             ("2027-10-31T02:00:00Z", false),
         ] {
-            assert_eq!(small_hours.is_open(at(now)), open, "{now}");
+            assert_eq!(small_hours.is_open(at(now)), Some(open), "{now}");
         }
     }
 
     #[test]
-    fn a_time_that_no_calendar_has_opens_nothing() {
-        for now in [i64::MAX, i64::MIN] {
-            assert!(!window("UTC", &[], None).is_open(UnixMillis(now)));
+    fn by_a_clock_that_is_not_set_nobody_knows_the_time() {
+        for now in [i64::MAX, i64::MIN, 0, EARLIEST.0 - 1] {
+            assert_eq!(window("UTC", &[], None).is_open(UnixMillis(now)), None, "{now}");
         }
-        assert!(window("UTC", &[], None).is_open(at("2026-11-20T00:00:00Z")));
+        for now in [EARLIEST, at("2026-11-20T00:00:00Z")] {
+            assert_eq!(window("UTC", &[], None).is_open(now), Some(true));
+        }
     }
 
     #[test]

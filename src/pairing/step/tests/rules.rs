@@ -9,6 +9,7 @@ use super::scene::public;
 use super::scene::stranger;
 use super::scene::told;
 use super::scene::waiting;
+use crate::base::clock::UnixMillis;
 use crate::origin::Class;
 use crate::pairing::approval::Approver;
 use crate::pairing::paired::ApprovedVia;
@@ -17,12 +18,17 @@ use crate::pairing::rule::Approval;
 use crate::pairing::rule::Basis;
 use crate::pairing::rule::Credential;
 use crate::pairing::rule::Effect;
+use crate::pairing::rule::Hours;
+use crate::pairing::rule::Login;
 use crate::pairing::rule::Rule;
 use crate::pairing::rule::RuleName;
 use crate::pairing::rule::Rules;
 use crate::pairing::rule::Then;
+use crate::pairing::rule::TimeOfDay;
 use crate::pairing::rule::When;
 use crate::pairing::rule::Who;
+use crate::pairing::rule::Window;
+use crate::pairing::rule::Zone;
 use crate::pairing::setup::Offer;
 use crate::pairing::setup::SetupKind;
 use crate::pairing::step::Verdict;
@@ -178,6 +184,34 @@ fn a_rule_that_refuses_pairs_nobody_and_leaves_who_is_paired_alone() {
     let wrong = Caller { device: Some(2), token: Some("wrong".to_owned()), ..stranger() };
     let step = memory.connect(&wrong, START);
     assert_eq!(step.outcome.verdict, Verdict::Wrong, "who has no secret learns nothing of rules: {}", told(&step));
+}
+
+#[test]
+fn who_is_refused_by_name_is_refused_however_he_spells_it_and_whatever_the_clock_shows() {
+    let login = |login: &str| {
+        let logins = vec![Login::parse(login).unwrap()];
+        When { who: Some(Who { provider: "sso".to_owned(), logins }), ..When::default() }
+    };
+    let all = || rule("all", login("*@example.com"), give(&["operator.read"], Credential::Identity));
+    let caller = |login: &'static str| Caller { identity: Some(("sso", login)), token: None, ..anns() };
+    for (who, expected) in [
+        ("mallory@example.com", REFUSED),
+        ("Mallory@example.com", REFUSED),
+        ("MALLORY@EXAMPLE.COM", REFUSED),
+        ("ann@example.com", "hello operator.read"),
+    ] {
+        let rules = [rule("mallory", login("mallory@example.com"), Then::Refuse), all()];
+        assert_eq!(told(&house(rules).connect(&caller(who), START)), expected, "{who}");
+    }
+    let at = |text| TimeOfDay::parse(text).unwrap();
+    let zone = Zone::new("UTC", jiff::tz::TimeZone::UTC);
+    let night = Window { zone, days: vec![], hours: Hours::new(at("22:00"), at("06:00")) };
+    for hour in [0_i64, 5, 7, 12] {
+        let night = rule("night", When { window: Some(night.clone()), ..When::default() }, Then::Refuse);
+        let unset = UnixMillis(hour * 3_600_000);
+        let step = house([night, all()]).connect(&caller("ann@example.com"), unset);
+        assert_eq!(told(&step), REFUSED, "1970-01-01 {hour:02}:00");
+    }
 }
 
 #[test]
