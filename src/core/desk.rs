@@ -26,7 +26,6 @@ use crate::core::setups::Handover;
 use crate::decisions;
 use crate::identity::claims::Assertion;
 use crate::identity::verifier::Verified;
-use crate::pairing::credential::Shared;
 use crate::pairing::device::DeviceId;
 use crate::pairing::device::Proof;
 use crate::pairing::invite;
@@ -147,8 +146,10 @@ impl Inner {
         };
         let subject = Subject::of(&claims.origin, &proof, known.device.as_ref());
         let (fresh, gateway) = (Fresh::random()?, self.secret.load());
+        // Before there is leave to judge: from that on nothing may fail or wait until it is settled, or leave that came to
+        // nothing would count as a failure of the caller's.
+        let offer = self.offer(&connect, device).await?;
         let (shared, reservation) = self.throttle().judge(subject, &connect.auth, &gateway, self.clock.uptime());
-        let offer = self.offer(&connect, device, shared).await?;
         let (origin, identity, generation) = (&claims.origin, claims.idn.as_ref(), Generation::of(&gateway));
         let rules = &*rules;
         let attempt =
@@ -187,15 +188,16 @@ impl Inner {
         Ok(Known { removed, cooling: self.cooling().remaining(device, self.clock.uptime()), ..known })
     }
 
-    /// What came of the setup code or invite in `connect`. One that may not be tried now is not looked at.
-    async fn offer(&self, connect: &Connect, device: Option<DeviceId>, shared: Shared) -> Result<Offer, StoreError> {
-        Ok(match (&connect.auth.bootstrap_token, device, shared) {
-            (None, _, _) | (_, _, Shared::Locked { .. }) => Offer::Absent,
-            (Some(secret), Some(device), _) if invite::is_meant(secret.expose()) => {
+    /// What came of the setup code or invite in `connect`. Both are 32 random bytes, which nobody guesses: so they are looked
+    /// at whatever the caller's address has done, and neighbours who guess do not make a good one worthless.
+    async fn offer(&self, connect: &Connect, device: Option<DeviceId>) -> Result<Offer, StoreError> {
+        Ok(match (&connect.auth.bootstrap_token, device) {
+            (None, _) => Offer::Absent,
+            (Some(secret), Some(device)) if invite::is_meant(secret.expose()) => {
                 self.offer_of_invite(secret, &device).await?
             }
-            (Some(secret), Some(device), _) => self.setups.judge(secret, &device, Instant::now()),
-            (Some(_), None, _) => Offer::Void,
+            (Some(secret), Some(device)) => self.setups.judge(secret, &device, Instant::now()),
+            (Some(_), None) => Offer::Void,
         })
     }
 

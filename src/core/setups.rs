@@ -22,6 +22,7 @@ use crate::base::secret::Secret;
 use crate::core::Inner;
 use crate::core::broadcast;
 use crate::pairing::device::DeviceId;
+use crate::pairing::invite;
 use crate::pairing::setup::Offer;
 use crate::pairing::setup::SetupProfile;
 use crate::protocol::event;
@@ -140,18 +141,20 @@ impl Setups {
         let found =
             setups.iter().fold(None, |found, setup| if setup.secret.is(secret.expose()) { Some(setup) } else { found });
         let found = found.filter(|setup| setup.is_open(now));
-        match found.map(|setup| (setup, setup.redeemed.as_ref().map(|redeemed| redeemed.device))) {
-            Some((setup, by)) if by.is_none_or(|by| by == *device) => {
-                Offer::Good { profile: setup.profile.clone(), redeemed_by: by }
+        let had = |redeemed: &Redeemed| invite::Redeemed { device: redeemed.device, at: redeemed.at };
+        match found.map(|setup| (setup, setup.redeemed.as_ref().map(had))) {
+            Some((setup, redeemed)) if redeemed.is_none_or(|redeemed| redeemed.device == *device) => {
+                Offer::Good { profile: setup.profile.clone(), redeemed }
             }
             Some(_) | None => Offer::Void,
         }
     }
 
-    /// Binds the code to the device that it has let in; durable by now.
+    /// Binds the code to the device that it has let in; durable by now. When that was at first stands also in its tokens.
     pub(super) fn redeem(&self, secret: &Secret<String>, device: DeviceId, name: Option<&str>, at: UnixMillis) {
         let mut setups = self.setups();
         if let Some(setup) = setups.iter_mut().find(|setup| setup.secret.is(secret.expose())) {
+            let at = setup.redeemed.as_ref().map_or(at, |redeemed| redeemed.at);
             setup.redeemed = Some(Redeemed { device, name: name.map(str::to_owned), at, delivery: None });
         }
     }
@@ -213,19 +216,23 @@ mod tests {
         let (setups, start) = (Setups::default(), Instant::now());
         let [one, two] = [1, 2].map(device);
         let Minted { id, secret } = minted(&setups, start);
-        let good = |redeemed_by| Offer::Good { profile: SetupKind::Limited.profile(), redeemed_by };
+        let good = |redeemed| Offer::Good { profile: SetupKind::Limited.profile(), redeemed };
+        let had = Some(invite::Redeemed { device: one, at: UnixMillis(7) });
         assert_eq!(setups.judge(&Secret::new("guess".to_owned()), &one, start), Offer::Void);
         assert_eq!(setups.judge(&secret, &one, start), good(None));
         assert_eq!(setups.judge(&secret, &two, start), good(None), "a look binds nothing");
         assert_eq!(setups.status(&id, start), json!({}));
         setups.redeem(&secret, one, Some("Ann"), UnixMillis(7));
         assert_eq!(setups.judge(&secret, &two, start), Offer::Void);
-        assert_eq!(setups.judge(&secret, &one, start), good(Some(one)));
+        assert_eq!(setups.judge(&secret, &one, start), good(had));
         assert_eq!(setups.judge(&secret, &one, start + SETUP_CODE_LIFE), Offer::Void);
         let told = setups.delivered(&one, Delivery::Confirmed).unwrap();
         let expected = json!({ "setupId": id, "deviceId": one, "deviceName": "Ann", "access": "limited", "ts": 7 });
         assert_eq!(told, expected);
         assert_eq!(setups.delivered(&one, Delivery::Confirmed), None, "told twice");
+        setups.redeem(&secret, one, Some("Ann"), UnixMillis(9));
+        assert_eq!(setups.judge(&secret, &one, start), good(had), "what it has was given then");
+        setups.delivered(&one, Delivery::Confirmed).unwrap();
         assert_eq!(setups.status(&id, start), json!({ "completion": expected }));
     }
 

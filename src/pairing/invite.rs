@@ -35,7 +35,7 @@ pub struct Invite {
     pub redeemed: Option<Redeemed>,
 }
 
-/// Who has redeemed an invite, and when.
+/// Who has redeemed an invite or a setup code, and when.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Redeemed {
     /// The device.

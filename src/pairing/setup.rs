@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::pairing::device::DeviceId;
 use crate::pairing::invite::Invite;
+use crate::pairing::invite::Redeemed;
 use crate::protocol::scope::Role;
 use crate::protocol::scope::Scope;
 use crate::protocol::scope::Scopes;
@@ -89,15 +89,15 @@ impl SetupProfile {
 /// What came of the setup code in a `connect`.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum Offer {
-    /// None was sent, or it was not looked at.
+    /// None was sent.
     #[default]
     Absent,
     /// It is right, and free or this device's own.
     Good {
         /// What it gives.
         profile: SetupProfile,
-        /// The device that redeemed it already: this one, which did not hear of it perhaps.
-        redeemed_by: Option<DeviceId>,
+        /// That this device redeemed it already, and did not hear of it perhaps.
+        redeemed: Option<Redeemed>,
     },
     /// It is an invite that counts: free, or this device's own.
     Invite(Box<Invite>),

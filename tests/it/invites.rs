@@ -185,7 +185,7 @@ async fn an_invite_is_over_in_time_and_is_forgotten_with_a_word_in_the_log() {
 }
 
 #[tokio::test]
-async fn wrong_invites_count_once_each_and_lock_out_their_sender_alone() {
+async fn wrong_invites_count_once_each_and_make_no_good_one_worthless() {
     let rig = Rig::new().await;
     let made = rig.core.invites().make(usual_scopes(), LIFE).await.unwrap();
     for number in 0..10 {
@@ -197,10 +197,12 @@ async fn wrong_invites_count_once_each_and_lock_out_their_sender_alone() {
         let refusal = rig.connect(LAN, Some(&Device::new()), &ask).await.refused();
         assert_eq!(refusal.error["details"]["authReason"], "invite_invalid", "attempt {number}");
     }
-    let right = with(made.secret.expose());
-    let refusal = rig.connect(LAN, Some(&Device::new()), &right).await.refused();
-    assert_eq!(refusal.error["details"]["code"], "AUTH_RATE_LIMITED", "one that is locked out may not try another");
-    rig.connect("192.168.1.21", Some(&Device::new()), &right).await.hello();
+    for ask in [with(secret().unwrap().expose()), rig.ask()] {
+        let refusal = rig.connect(LAN, Some(&Device::new()), &ask).await.refused();
+        assert_eq!(refusal.error["details"]["code"], "AUTH_RATE_LIMITED", "what can be guessed is not judged");
+    }
+    // The owner's new phone may be behind the same router as who guesses: 32 random bytes need no lock.
+    rig.connect(LAN, Some(&Device::new()), &with(made.secret.expose())).await.hello();
 }
 
 #[tokio::test]

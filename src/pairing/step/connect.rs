@@ -26,6 +26,7 @@ use crate::pairing::step::pair::pair;
 use crate::pairing::step::pair::refuses;
 use crate::pairing::step::pair::vouches;
 use crate::pairing::step::redeem::repeat;
+use crate::pairing::step::redeem::stands;
 use crate::pairing::step::wait::Wish;
 use crate::pairing::step::wait::wait;
 use crate::protocol::connect::ClientId;
@@ -78,10 +79,8 @@ pub fn connect(known: &Known, attempt: Attempt<'_>, now: UnixMillis) -> Step<Con
         return step.judged(verdict, None);
     }
     match (grant, &attempt.offer) {
-        (Some((paired, _)), Offer::Good { redeemed_by: Some(by), .. })
-            if method == AuthMethod::BootstrapToken && *by == paired.id() =>
-        {
-            repeat(paired, &attempt, now).judged(verdict, None)
+        (Some((paired, _)), Offer::Good { redeemed: Some(redeemed), .. }) if method == AuthMethod::BootstrapToken => {
+            repeat(paired, *redeemed, &attempt, now).judged(verdict, None)
         }
         (Some((paired, grant)), _) if grant.scopes.covers_all(&asked) && same(paired) => {
             admit(paired, grant, method, &attempt, now).judged(verdict, None)
@@ -217,12 +216,14 @@ fn authenticate(
     }
     let auth = &attempt.connect.auth;
     let role = attempt.connect.role;
-    let gives_role = match &attempt.offer {
-        Offer::Good { profile, .. } => profile.roles.contains(&role),
-        Offer::Invite(_) => role == Role::Operator,
-        Offer::Absent | Offer::Void => false,
+    let (gives_role, redeemed) = match &attempt.offer {
+        Offer::Good { profile, redeemed } => (profile.roles.contains(&role), *redeemed),
+        Offer::Invite(invite) => (role == Role::Operator, invite.redeemed),
+        Offer::Absent | Offer::Void => (false, None),
     };
-    if gives_role {
+    // What was redeemed counts as long as what it gave.
+    let spent = |redeemed| paired.is_none_or(|paired| !stands(paired, role, redeemed));
+    if gives_role && !redeemed.is_some_and(spent) {
         return Ok(AuthMethod::BootstrapToken);
     }
     let explicit = auth.device_token.as_ref();

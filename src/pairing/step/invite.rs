@@ -55,7 +55,7 @@ fn drop_invite(before: &Invite, end: InviteEnd, now: UnixMillis) -> Change {
 }
 
 /// What the invite gives this device; none where a person has to look: at one from which something was taken back, that is
-/// a node and no operator, or that says it is another machine now.
+/// a node and no operator, that says it is another machine now, or under whose id another key stands.
 pub(super) fn accept(
     known: &Known,
     proven: &ProvenDevice,
@@ -71,15 +71,19 @@ pub(super) fn accept(
             return None;
         }
     }
+    // Under an id with which another key stands, nobody but a person may put this one.
+    if paired.is_none() && known.device.is_some() {
+        return None;
+    }
     match (invite.redeemed, paired) {
-        (Some(_), Some(paired)) => return Some(repeat(paired, attempt, now)),
+        (Some(redeemed), Some(paired)) => return Some(repeat(paired, redeemed, attempt, now)),
         // It was removed since.
         (Some(_), None) => return None,
         (None, _) => {}
     }
     let about = Profile::of(&attempt.connect.client);
     let device = granted(proven.key(), paired, about, role, &invite.scopes, ApprovedVia::Bootstrap, now);
-    let mut step = hand_over(device, Some(ApprovedVia::Bootstrap), attempt, now);
+    let mut step = hand_over(device, None, attempt, now);
     let redeemed = Some(Redeemed { device: proven.id(), at: now });
     step.changes.push(Change::PutInvite(Box::new(Invite { redeemed, ..invite.clone() })));
     for request in known.requests.iter().filter(|request| request.role == role) {

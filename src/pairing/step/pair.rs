@@ -37,7 +37,7 @@ pub(super) fn pair(
     let step = match (effect, rule) {
         (Effect::Refused, _) => Step::unchanged(Err(Failure::PairingRefused)),
         // Whoever made a setup code is a person who said yes.
-        _ if let (Offer::Good { profile, redeemed_by: None }, AuthMethod::BootstrapToken, None) =
+        _ if let (Offer::Good { profile, redeemed: None }, AuthMethod::BootstrapToken, None) =
             (&attempt.offer, method, paired) =>
         {
             return (redeem(known, device, profile, attempt, now), None);

@@ -9,6 +9,7 @@ use super::scene::stranger;
 use super::scene::told;
 use crate::base::clock::UnixMillis;
 use crate::base::secret::Fingerprint;
+use crate::base::secret::Secret;
 use crate::pairing::approval::Approver;
 use crate::pairing::invite::Invite;
 use crate::pairing::invite::InviteId;
@@ -28,8 +29,11 @@ use crate::pairing::step::expire_invite;
 use crate::pairing::step::invite;
 use crate::pairing::step::remove;
 use crate::pairing::step::revoke;
+use crate::pairing::step::rotate;
 use crate::protocol::hello::AuthMethod;
 use crate::protocol::scope::Role;
+use crate::protocol::scope::Scope;
+use crate::protocol::scope::Scopes;
 
 const SECRET: &str = "doorward-invite-of-this-test";
 const LIFE: i64 = 600_000;
@@ -132,7 +136,6 @@ fn a_paired_device_gets_it_on_top_of_what_it_has() {
 
 #[test]
 fn a_person_looks_at_a_device_that_lost_something_or_is_another_machine_now() {
-    let pending = "pairing required: device is not approved yet";
     for (name, change, caller, reason) in [
         (
             "revoked",
@@ -140,7 +143,8 @@ fn a_person_looks_at_a_device_that_lost_something_or_is_another_machine_now() {
             newcomer(),
             "pairing required: device is asking for a higher role than currently approved",
         ),
-        ("removed after it had it", "remove", newcomer(), pending),
+        // What was redeemed counts as long as what it gave: a person is asked by who shows something else.
+        ("removed after it had it", "remove", newcomer(), INVALID),
         (
             "another machine",
             "none",
@@ -163,6 +167,63 @@ fn a_person_looks_at_a_device_that_lost_something_or_is_another_machine_now() {
         assert_eq!(told(&memory.connect(&caller, START)), reason, "{name}");
         assert_eq!(memory.invite.unwrap().redeemed, redeemed, "{name}");
     }
+}
+
+#[test]
+fn a_good_invite_counts_whatever_neighbours_behind_one_address_guessed() {
+    let mut memory = world();
+    let locked = Caller { locked: true, ..newcomer() };
+    let wrong = Caller { setup_code: Some("doorward-invite-guessed"), ..locked.clone() };
+    let step = memory.connect(&wrong, START);
+    assert_eq!(step.outcome.verdict, Verdict::Unjudged);
+    assert!(told(&step).contains("too many failed"), "nobody learns whether it was right: {}", told(&step));
+    let step = memory.connect(&locked, START);
+    assert_eq!((told(&step).as_str(), step.outcome.verdict), (GIVEN, Verdict::Unjudged));
+}
+
+#[test]
+fn a_token_that_was_taken_back_does_not_come_back_by_the_invite_that_gave_it() {
+    let (id, scopes) = (public(1).id(), usual_scopes().union(&Scopes::from_iter([Scope::PAIRING])));
+    let own = Approver::Session { device: Some(id), scopes };
+    let narrow = Scopes::from_iter([Scope::READ]);
+    for (name, by) in [("the owner", Approver::Owner), ("the device", own)] {
+        let mut memory = world();
+        memory.connect(&newcomer(), START);
+        // Once more, for it did not hear of the first: that is no rotation.
+        assert_eq!(told(&memory.connect(&newcomer(), START.plus(1))), GIVEN);
+        let (known, fresh) = (memory.known(id, START), Secret::random().unwrap());
+        let step = rotate(&known, id, Role::Operator, Some(&narrow), &by, fresh, START.plus(2));
+        assert!(step.outcome.is_ok(), "{name}: {:?}", step.outcome);
+        memory.apply(&step.changes);
+        let left = memory.devices.clone();
+        let reads = Caller { scopes: vec!["operator.read"], ..newcomer() };
+        for caller in [newcomer(), reads] {
+            let step = memory.connect(&caller, START.plus(3));
+            assert_eq!((told(&step).as_str(), step.outcome.verdict), (INVALID, Verdict::Unjudged), "{name}");
+        }
+        assert_eq!(memory.devices, left, "{name}");
+    }
+    // Who fetched another by the gateway's secret keeps that.
+    let mut memory = world();
+    memory.connect(&newcomer(), START);
+    let known = memory.known(id, START);
+    let step = rotate(&known, id, Role::Operator, None, &Approver::Owner, Secret::random().unwrap(), START);
+    memory.apply(&step.changes);
+    memory.connect(&stranger(), START);
+    assert!(memory.devices[&id].grants[&Role::Operator].token.is_some());
+    assert_eq!(told(&memory.connect(&newcomer(), START)), INVALID);
+}
+
+#[test]
+fn an_invite_puts_no_key_in_the_place_of_another() {
+    let mut memory = world();
+    memory.connect(&owner(), START);
+    let row = memory.devices.remove(&public(1).id()).unwrap();
+    memory.devices.insert(public(2).id(), row.clone());
+    let step = memory.connect(&Caller { device: Some(2), ..newcomer() }, START);
+    assert_eq!(told(&step), "pairing required: device is not approved yet");
+    assert_eq!(memory.devices.get(&public(2).id()), Some(&row));
+    assert!(memory.invite.unwrap().redeemed.is_none());
 }
 
 #[test]

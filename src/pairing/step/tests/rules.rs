@@ -216,7 +216,7 @@ fn who_is_refused_by_name_is_refused_however_he_spells_it_and_whatever_the_clock
 
 #[test]
 fn a_setup_code_is_a_persons_word_and_a_refusal_stands_above_it() {
-    let offer = Offer::Good { profile: SetupKind::Limited.profile(), redeemed_by: None };
+    let offer = Offer::Good { profile: SetupKind::Limited.profile(), redeemed: None };
     let caller = Caller { token: None, setup_code: Some("code"), ..stranger() };
     for (then, redeemed) in [(Then::Ask, true), (Then::Refuse, false)] {
         let mut memory = house([rule("1", When::default(), then)]);

@@ -7,21 +7,25 @@ use super::scene::owner;
 use super::scene::public;
 use super::scene::stranger;
 use super::scene::told;
+use crate::base::secret::Secret;
 use crate::pairing::approval::Approver;
+use crate::pairing::invite::Redeemed;
 use crate::pairing::paired::ApprovedVia;
 use crate::pairing::setup::Offer;
 use crate::pairing::setup::SetupKind;
 use crate::pairing::step::Verdict;
 use crate::pairing::step::revoke;
+use crate::pairing::step::rotate;
 use crate::protocol::hello::AuthMethod;
 use crate::protocol::scope::Role;
+use crate::protocol::scope::Scopes;
 
 const INVALID: &str = "unauthorized: setup code invalid, expired, revoked, or already used (create a new code; review \
                        `openclaw devices list`)";
 const PENDING: &str = "pairing required: device is not approved yet";
 
 fn world(kind: SetupKind) -> Memory {
-    Memory { offer: Offer::Good { profile: kind.profile(), redeemed_by: None }, ..Memory::default() }
+    Memory { offer: Offer::Good { profile: kind.profile(), redeemed: None }, ..Memory::default() }
 }
 
 /// Device 1 from the internet with a code and no secret.
@@ -92,10 +96,41 @@ fn only_a_new_device_is_let_in() {
 fn a_device_that_did_not_hear_of_it_is_given_other_tokens() {
     let mut memory = world(SetupKind::Limited);
     let first = memory.connect(&newcomer(), START).outcome.outcome.unwrap().token.unwrap();
-    let (profile, redeemed_by) = (SetupKind::Limited.profile(), Some(public(1).id()));
-    memory.offer = Offer::Good { profile, redeemed_by };
+    memory.offer = redeemed();
     let again = memory.connect(&newcomer(), START).outcome.outcome.unwrap();
     assert!(again.approved_via.is_none() && !again.token.unwrap().is(first.expose()));
     let old = Caller { token: None, device_token: Some(first.expose().clone()), scopes: vec![], ..stranger() };
     assert!(memory.connect(&old, START).outcome.outcome.is_err(), "both tokens live");
+}
+
+#[test]
+fn a_code_gives_again_only_in_place_of_what_it_gave() {
+    for role in [Role::Operator, Role::Node] {
+        let mut memory = world(SetupKind::Limited);
+        memory.connect(&newcomer(), START);
+        memory.offer = redeemed();
+        let (id, narrow) = (public(1).id(), Scopes::NONE);
+        let step = rotate(&memory.known(id, START), id, role, Some(&narrow), &Approver::Owner, fresh(), START);
+        assert!(step.outcome.is_ok());
+        memory.apply(&step.changes);
+        let other = memory.connect(&newcomer(), START.plus(1));
+        if role == Role::Operator {
+            assert_eq!((told(&other).as_str(), other.outcome.verdict), (INVALID, Verdict::Unjudged));
+        } else {
+            assert!(other.outcome.outcome.unwrap().other_tokens.is_empty());
+        }
+        assert!(memory.devices[&id].grants[&role].token.is_none(), "the {role}'s token is taken back");
+    }
+}
+
+fn fresh() -> Secret<String> {
+    Secret::random().unwrap()
+}
+
+/// The code, once device 1 has had it.
+fn redeemed() -> Offer {
+    Offer::Good {
+        profile: SetupKind::Limited.profile(),
+        redeemed: Some(Redeemed { device: public(1).id(), at: START }),
+    }
 }

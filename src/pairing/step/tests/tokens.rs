@@ -66,7 +66,7 @@ fn a_device_cannot_carry_its_token_over_by_rotating_it() {
 #[test]
 fn what_a_setup_code_gave_does_not_hang_on_a_secret_that_the_device_never_knew() {
     let mut memory =
-        Memory { offer: Offer::Good { profile: SetupKind::Limited.profile(), redeemed_by: None }, ..Memory::default() };
+        Memory { offer: Offer::Good { profile: SetupKind::Limited.profile(), redeemed: None }, ..Memory::default() };
     let token = token(&memory.connect(&Caller { token: None, setup_code: Some("code"), ..stranger() }, START)).unwrap();
     memory.secret = Some(NEXT);
     let admitted = memory.connect(&by_token(&token), START).outcome.outcome.unwrap();

@@ -27,6 +27,7 @@ use crate::base::limits::PENDING_LIFE_SECONDS;
 use crate::base::secret::Fingerprint;
 use crate::base::secret::Secret;
 use crate::pairing::approval::Approver;
+use crate::pairing::invite::Redeemed;
 use crate::pairing::paired::Generation;
 use crate::pairing::paired::Issuer;
 use crate::pairing::request::RequestId;
@@ -258,7 +259,7 @@ impl World {
         let profile = code_profile();
         match self.process.code {
             Some(redeemed_by) if redeemed_by.is_none_or(|by| by == device) => {
-                Offer::Good { profile, redeemed_by: redeemed_by.map(|by| public(by).id()) }
+                Offer::Good { profile, redeemed: redeemed_by.map(|by| Redeemed { device: public(by).id(), at: START }) }
             }
             None | Some(_) => Offer::Void,
         }
