@@ -193,7 +193,7 @@ fn who_is_refused_by_name_is_refused_however_he_spells_it_and_whatever_the_clock
         When { who: Some(Who { provider: "sso".to_owned(), logins }), ..When::default() }
     };
     let all = || rule("all", login("*@example.com"), give(&["operator.read"], Credential::Identity));
-    let caller = |login: &'static str| Caller { identity: Some(("sso", login)), token: None, ..anns() };
+    let caller = |login: &'static str| Caller { identity: Some(("sso", login)), ..anns() };
     for (who, expected) in [
         ("mallory@example.com", REFUSED),
         ("Mallory@example.com", REFUSED),
