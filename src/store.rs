@@ -47,6 +47,7 @@ use crate::pairing::request::PendingRequest;
 use crate::pairing::request::RequestId;
 use crate::pairing::step::Change;
 use crate::pairing::step::Known;
+use crate::pairing::step::Past;
 use crate::protocol::scope::Role;
 use crate::store::counts::Counts;
 use crate::store::head::HeadFile;
@@ -113,19 +114,27 @@ impl Store {
                 requests: requests::of_device(&mut connection, device, &moment).await?,
                 waiting: requests::waiting(&mut connection, now, &moment).await?,
                 cooling: None,
-                removed: false,
+                settling: Vec::new(),
+                past: Past::Blank,
             })
         };
         self.read(found.await)
     }
 
-    /// Whether `device` was removed once; the latest of them are remembered, whatever became of the store since.
+    /// What people did about `device` before; the latest of them are remembered, whatever became of the store since.
     ///
     /// # Errors
     /// As [`Store::known`].
-    pub async fn was_removed(&self, device: &DeviceId) -> Result<bool, StoreError> {
+    pub async fn past(&self, device: &DeviceId) -> Result<Past, StoreError> {
         let (path, device) = (Arc::clone(&self.path), *device);
-        let asked = tokio::task::spawn_blocking(move || Ok(Revoked::read(&path)?.has_removed(&device)));
+        let asked = tokio::task::spawn_blocking(move || {
+            let revoked = Revoked::read(&path)?;
+            Ok(match () {
+                () if revoked.has_removed(&device) => Past::Removed,
+                () if revoked.has_rejected(&device) => Past::Rejected,
+                () => Past::Blank,
+            })
+        });
         asked.await.unwrap_or_else(|_| Err(StoreError::Query(sqlx::Error::WorkerCrashed)))
     }
 
@@ -142,7 +151,8 @@ impl Store {
                 requests: requests::of_device(&mut connection, device, &moment).await?,
                 waiting: Queue::default(),
                 cooling: None,
-                removed: false,
+                settling: Vec::new(),
+                past: Past::Blank,
             })
         };
         self.read(found.await)

@@ -26,7 +26,7 @@ use crate::protocol::version::Version;
 pub(super) fn notice(registry: &Registry, notice: &Notice, now: UnixMillis) {
     match notice {
         // That is done by whoever carries the notice out.
-        Notice::Close { .. } | Notice::Cool(_) => {}
+        Notice::Close { .. } | Notice::Cool(_) | Notice::Settle { .. } => {}
         Notice::Changed(device) => {
             tell(registry, event::DEVICE_PAIR_CHANGED, &json!({}), None, |peer| {
                 peer.arrival.version == Version::V4 && decides_about(peer, device)

@@ -41,6 +41,7 @@ use crate::pairing::step::Fresh;
 use crate::pairing::step::Known;
 use crate::pairing::step::Notice;
 use crate::pairing::step::Page;
+use crate::pairing::step::Past;
 use crate::pairing::step::Step;
 use crate::pairing::throttle::Subject;
 use crate::protocol::connect::Connect;
@@ -181,11 +182,12 @@ impl Inner {
         Ok(Ok(Welcome { registered, admitted, connect, judged, handover }))
     }
 
-    /// What is known of `device`; whether it was removed once, if that could make a difference.
+    /// What is known of `device`; what people did about it before, if that could make a difference.
     async fn known_by(&self, device: &DeviceId, rules: &Rules, now: UnixMillis) -> Result<Known, StoreError> {
         let known = self.store.known(device, now).await?;
-        let removed = !rules.is_empty() && known.device.is_none() && self.store.was_removed(device).await?;
-        Ok(Known { removed, cooling: self.cooling().remaining(device, self.clock.uptime()), ..known })
+        let matters = !rules.is_empty() && known.device.is_none();
+        let past = if matters { self.store.past(device).await? } else { Past::Blank };
+        Ok(self.remember(device, Known { past, ..known }))
     }
 
     /// What came of the setup code or invite in `connect`. Both are 32 random bytes, which nobody guesses: so they are looked
@@ -196,7 +198,7 @@ impl Inner {
             (Some(secret), Some(device)) if invite::is_meant(secret.expose()) => {
                 self.offer_of_invite(secret, &device).await?
             }
-            (Some(secret), Some(device)) => self.setups.judge(secret, &device, Instant::now()),
+            (Some(secret), Some(device)) => self.setups.judge(secret, &device, self.clock.uptime()),
             (Some(_), None) => Offer::Void,
         })
     }
@@ -248,6 +250,7 @@ impl Inner {
     pub(super) fn carry_out(&self, notice: &Notice) {
         match notice {
             Notice::Cool(device) => self.cooling().note(*device, self.clock.uptime()),
+            Notice::Settle { device, role } => self.cooling().changed(*device, *role, self.clock.uptime()),
             Notice::Resolved { request, decision: Decision::Approved, .. } => self.herald().approved(request),
             _ => {}
         }

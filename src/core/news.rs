@@ -9,8 +9,10 @@ use tracing::info;
 
 use crate::core::Inner;
 use crate::pairing::cooling::Cooling;
+use crate::pairing::device::DeviceId;
 use crate::pairing::herald::Herald;
 use crate::pairing::queue::Waiter;
+use crate::pairing::step::Known;
 use crate::pairing::step::Notice;
 
 impl Inner {
@@ -20,7 +22,7 @@ impl Inner {
         match notice {
             Notice::Requested(request) => self.herald().announce(Waiter::of(request), self.clock.uptime()),
             Notice::Resolved { request, .. } => !self.herald().forget(request),
-            Notice::Changed(_) | Notice::Close { .. } | Notice::Cool(_) => true,
+            Notice::Changed(_) | Notice::Close { .. } | Notice::Cool(_) | Notice::Settle { .. } => true,
         }
     }
 
@@ -52,7 +54,13 @@ impl Inner {
         self.herald.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The devices that were rejected just now.
+    /// `known`, with what is remembered of `device` for a while only.
+    pub(super) fn remember(&self, device: &DeviceId, known: Known) -> Known {
+        let (now, cooling) = (self.clock.uptime(), self.cooling());
+        Known { cooling: cooling.remaining(device, now), settling: cooling.settling(device, now), ..known }
+    }
+
+    /// The devices that were rejected, and the requests that changed, just now.
     pub(super) fn cooling(&self) -> MutexGuard<'_, Cooling> {
         // As above.
         self.cooling.lock().unwrap_or_else(PoisonError::into_inner)

@@ -267,8 +267,7 @@ impl Pairings {
             let _desk = core.desk().await;
             let (approver, now) = (by.approver(&core).await?, core.clock.now());
             let Approver::Session { scopes: holds, .. } = &approver else { return Err(CallError::SessionEnded) };
-            let known = core.store.known(&device, now).await.map_err(internal)?;
-            let known = Known { cooling: core.cooling().remaining(&device, core.clock.uptime()), ..known };
+            let known = core.remember(&device, core.store.known(&device, now).await.map_err(internal)?);
             let fresh = RequestId::random();
             let upgrade = Upgrade { device, holds, asked: &asked, origin: &origin, fresh };
             let step = step::request_upgrade(&known, upgrade, now);

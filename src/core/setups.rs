@@ -1,5 +1,5 @@
 //! Setup codes: secrets that let one device in without a person's look at it. Kept in memory only, as hashes: they live ten
-//! minutes of the machine's own clock, and a restart ends them all, so neither a clock that jumps nor a copy of the state
+//! minutes of the machine's own clock, asleep or not, and a restart ends them all, so neither a clock that jumps nor a copy of the state
 //! folder can make one live again. What one was redeemed for is durable: it is a paired device like any other.
 
 use std::collections::VecDeque;
@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
-use std::time::Instant;
 
 use serde_json::Value;
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::base::clock::UnixMillis;
+use crate::base::clock::Uptime;
 use crate::base::limits::SETUP_CODE_LIFE;
 use crate::base::limits::SETUP_CODES_MAX;
 use crate::base::limits::SETUP_OUTCOME_LIFE;
@@ -36,7 +36,7 @@ struct Setup {
     id: String,
     secret: Fingerprint,
     profile: SetupProfile,
-    made: Instant,
+    made: Uptime,
     redeemed: Option<Redeemed>,
 }
 
@@ -102,8 +102,8 @@ pub(super) struct Minted {
 }
 
 impl Setup {
-    fn is_open(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.made) < SETUP_CODE_LIFE
+    fn is_open(&self, now: Uptime) -> bool {
+        now.since(self.made) < SETUP_CODE_LIFE
     }
 
     fn payload(&self) -> Option<(Delivery, Value)> {
@@ -122,7 +122,7 @@ impl Setups {
     ///
     /// # Errors
     /// When the kernel gives no random bytes.
-    pub(super) fn mint(&self, profile: SetupProfile, now: Instant) -> Result<Option<Minted>, getrandom::Error> {
+    pub(super) fn mint(&self, profile: SetupProfile, now: Uptime) -> Result<Option<Minted>, getrandom::Error> {
         let secret = Secret::random()?;
         let mut setups = self.swept(now);
         if setups.iter().filter(|setup| setup.is_open(now) && setup.redeemed.is_none()).count() >= SETUP_CODES_MAX {
@@ -135,7 +135,7 @@ impl Setups {
     }
 
     /// Judges the code that `device` sent.
-    pub(super) fn judge(&self, secret: &Secret<String>, device: &DeviceId, now: Instant) -> Offer {
+    pub(super) fn judge(&self, secret: &Secret<String>, device: &DeviceId, now: Uptime) -> Offer {
         let setups = self.swept(now);
         // Every code is compared, so that time does not tell which one was nearly right.
         let found =
@@ -169,7 +169,7 @@ impl Setups {
     }
 
     /// What became of the code of this id: `{}` as long as nothing has.
-    pub(super) fn status(&self, id: &str, now: Instant) -> Value {
+    pub(super) fn status(&self, id: &str, now: Uptime) -> Value {
         let setups = self.swept(now);
         let outcome = setups.iter().find(|setup| setup.id == id).and_then(Setup::payload);
         match outcome {
@@ -185,10 +185,10 @@ impl Setups {
     }
 
     /// The codes, without those that are over and of no interest any more.
-    fn swept(&self, now: Instant) -> MutexGuard<'_, VecDeque<Setup>> {
+    fn swept(&self, now: Uptime) -> MutexGuard<'_, VecDeque<Setup>> {
         let mut setups = self.setups();
         setups.retain(|setup| {
-            let age = now.saturating_duration_since(setup.made);
+            let age = now.since(setup.made);
             age < if setup.redeemed.is_some() { SETUP_OUTCOME_LIFE } else { SETUP_CODE_LIFE }
         });
         while setups.len() > 4 * SETUP_CODES_MAX {
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_code_is_for_ten_minutes_and_for_the_first_device_that_redeems_it() {
-        let (setups, start) = (Setups::default(), Instant::now());
+        let (setups, start) = (Setups::default(), Uptime::default());
         let [one, two] = [1, 2].map(device);
         let Minted { id, secret } = minted(&setups, start);
         let good = |redeemed| Offer::Good { profile: SetupKind::Limited.profile(), redeemed };
@@ -225,7 +225,7 @@ mod tests {
         setups.redeem(&secret, one, Some("Ann"), UnixMillis(7));
         assert_eq!(setups.judge(&secret, &two, start), Offer::Void);
         assert_eq!(setups.judge(&secret, &one, start), good(had));
-        assert_eq!(setups.judge(&secret, &one, start + SETUP_CODE_LIFE), Offer::Void);
+        assert_eq!(setups.judge(&secret, &one, start.plus(SETUP_CODE_LIFE)), Offer::Void);
         let told = setups.delivered(&one, Delivery::Confirmed).unwrap();
         let expected = json!({ "setupId": id, "deviceId": one, "deviceName": "Ann", "access": "limited", "ts": 7 });
         assert_eq!(told, expected);
@@ -238,18 +238,18 @@ mod tests {
 
     #[test]
     fn codes_are_few_and_end_by_themselves_or_together() {
-        let (setups, start) = (Setups::default(), Instant::now());
+        let (setups, start) = (Setups::default(), Uptime::default());
         let codes: Vec<_> = (0..SETUP_CODES_MAX).map(|_| minted(&setups, start)).collect();
         assert!(setups.mint(SetupKind::Node.profile(), start).unwrap().is_none());
-        let later = start + SETUP_CODE_LIFE;
+        let later = start.plus(SETUP_CODE_LIFE);
         assert!(setups.mint(SetupKind::Node.profile(), later).unwrap().is_some());
         assert_eq!(setups.setups().len(), 1);
         setups.void();
         assert!(setups.setups().is_empty());
-        assert_eq!(setups.judge(&codes[0].secret, &device(1), start + Duration::from_secs(1)), Offer::Void);
+        assert_eq!(setups.judge(&codes[0].secret, &device(1), start.plus(Duration::from_secs(1))), Offer::Void);
     }
 
-    fn minted(setups: &Setups, now: Instant) -> Minted {
+    fn minted(setups: &Setups, now: Uptime) -> Minted {
         setups.mint(SetupKind::Limited.profile(), now).unwrap().unwrap()
     }
 

@@ -30,34 +30,43 @@ impl PeerAddr {
 /// Who is counted as one for limits and quotas: an IPv4 address, or an IPv6 /64, which is what one
 /// subscriber gets (RFC 6177).
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct ClientKey(IpAddr);
+pub struct ClientKey(Network);
+
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+enum Network {
+    /// This address and no other.
+    Alone(IpAddr),
+    /// The /64 that begins with this address.
+    Subscriber(Ipv6Addr),
+}
 
 impl ClientKey {
     /// The key under which `ip` is counted.
     pub fn of(ip: IpAddr) -> Self {
         Self(match ip.to_canonical() {
-            IpAddr::V4(ip) => IpAddr::V4(ip),
-            IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),
+            IpAddr::V4(ip) => Network::Alone(IpAddr::V4(ip)),
+            IpAddr::V6(ip) => Network::Subscriber(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),
         })
     }
-}
 
-impl ClientKey {
-    /// The IPv6 /48 it lies in; an IPv4 address is nobody's by the thousand.
+    /// The key of `ip` where its /64 is no subscriber's: its neighbours there are others' machines.
+    pub fn alone(ip: IpAddr) -> Self {
+        Self(Network::Alone(ip.to_canonical()))
+    }
+
+    /// The IPv6 /48 it lies in; an address that stands alone is nobody's by the thousand.
     pub fn site(self) -> Option<SiteKey> {
         match self.0 {
-            IpAddr::V4(_) => None,
-            IpAddr::V6(ip) => Some(SiteKey(ip.to_bits() >> 80)),
+            Network::Alone(_) => None,
+            Network::Subscriber(ip) => Some(SiteKey(ip.to_bits() >> 80)),
         }
     }
-}
 
-impl ClientKey {
     /// The IPv6 /56 it lies in.
     pub fn household(self) -> Option<HouseholdKey> {
         match self.0 {
-            IpAddr::V4(_) => None,
-            IpAddr::V6(ip) => Some(HouseholdKey(ip.to_bits() >> 72)),
+            Network::Alone(_) => None,
+            Network::Subscriber(ip) => Some(HouseholdKey(ip.to_bits() >> 72)),
         }
     }
 }
@@ -85,11 +94,11 @@ impl fmt::Display for SiteKey {
 pub struct SiteKey(u128);
 
 impl fmt::Display for ClientKey {
-    /// `192.0.2.1`, or `2001:db8::/64`.
+    /// `192.0.2.1` or `fe80::1`, or `2001:db8::/64`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            IpAddr::V4(ip) => ip.fmt(f),
-            IpAddr::V6(ip) => write!(f, "{ip}/64"),
+            Network::Alone(ip) => ip.fmt(f),
+            Network::Subscriber(ip) => write!(f, "{ip}/64"),
         }
     }
 }
@@ -112,6 +121,16 @@ mod tests {
         assert_eq!(key("::ffff:192.0.2.1"), key("192.0.2.1"));
         assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
         assert_eq!(key("2001:db8::1").to_string(), "2001:db8::/64");
+    }
+
+    #[test]
+    fn who_stands_alone_is_counted_with_nobody() {
+        let alone = |ip: &str| ClientKey::alone(ip.parse().unwrap());
+        assert_ne!(alone("fe80::1"), alone("fe80::2"));
+        assert_ne!(alone("fe80::"), ClientKey::of("fe80::".parse().unwrap()));
+        assert_eq!(alone("::ffff:192.0.2.1"), ClientKey::of("192.0.2.1".parse().unwrap()));
+        assert_eq!((alone("fe80::1").household(), alone("fe80::1").site()), (None, None));
+        assert_eq!(alone("fe80::1").to_string(), "fe80::1");
     }
 
     #[test]

@@ -110,7 +110,7 @@ pub struct PendingRequest {
     pub origin: OriginClaim,
     /// Whether this device is already paired and asks for more.
     pub repair: Repair,
-    /// First seen.
+    /// Since when its device waits, also under the ids of before.
     pub created_at: UnixMillis,
     /// Last seen; the life of the request counts from here.
     pub refreshed_at: UnixMillis,

@@ -67,8 +67,22 @@ pub struct Known {
     pub waiting: Queue,
     /// For how long it may not begin to wait: a person has just said no.
     pub cooling: Option<Duration>,
-    /// Whether it was removed once. Asked for only where a rule could approve it.
-    pub removed: bool,
+    /// As what its request has changed a moment ago; that one stands for now.
+    pub settling: Vec<Role>,
+    /// What people did about it before. Asked for only where a rule could approve it.
+    pub past: Past,
+}
+
+/// What people did about a device that is not paired; against that no rule lets it in.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Past {
+    /// Nothing that is remembered.
+    #[default]
+    Blank,
+    /// A person rejected a request of it.
+    Rejected,
+    /// It was removed.
+    Removed,
 }
 
 /// A `connect` with everything that is judged about it.
@@ -239,6 +253,13 @@ pub enum Notice {
         device: DeviceId,
         /// How.
         decision: Decision,
+    },
+    /// Let this device's request stand for a while as it is.
+    Settle {
+        /// Whose.
+        device: DeviceId,
+        /// As what.
+        role: Role,
     },
 }
 

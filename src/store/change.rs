@@ -11,6 +11,7 @@ use crate::base::clock::Moment;
 use crate::base::clock::UnixMillis;
 use crate::pairing::device::DeviceId;
 use crate::pairing::step::Change;
+use crate::pairing::step::RequestEnd;
 use crate::protocol::scope::Role;
 use crate::store::Store;
 use crate::store::audit;
@@ -85,11 +86,16 @@ impl Store {
         Ok((end, lines))
     }
 
-    /// Keeps beside the store what `changes` take back, before they do.
+    /// Keeps beside the store what `changes` take back and whom they reject, before they do.
     async fn keep_taken(&self, connection: &mut SqliteConnection, changes: &[&Change]) -> Result<(), StoreError> {
         let next = audit::last(connection).await.map_err(StoreError::Write)?.sequence.saturating_add(1);
-        let mut taken = Vec::new();
+        let (mut taken, mut rejected) = (Vec::new(), Vec::new());
         for change in changes {
+            if let Change::DropRequest { id, end: RequestEnd::Rejected } = change {
+                // What cannot be read was shown to nobody.
+                let request = requests::load(connection, id, &self.clock.moment()).await.ok().flatten();
+                rejected.extend(request.map(|request| request.device()));
+            }
             // What cannot be read is not what is being taken back: it admits nobody as it is.
             let before = match change {
                 Change::PutDevice(device) => devices::load(connection, &device.id()).await.ok().flatten(),
@@ -97,11 +103,11 @@ impl Store {
             };
             taken.extend(revoked::taken_by(change, before.as_ref(), next));
         }
-        if taken.is_empty() {
+        if taken.is_empty() && rejected.is_empty() {
             return Ok(());
         }
         let path = Arc::clone(&self.path);
-        let added = tokio::task::spawn_blocking(move || Revoked::add(&path, taken)).await;
+        let added = tokio::task::spawn_blocking(move || Revoked::add(&path, taken, &rejected)).await;
         added.unwrap_or_else(|_| Err(StoreError::Write(sqlx::Error::WorkerCrashed)))
     }
 

@@ -34,9 +34,38 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::limits::REJECTED_MAX;
     use crate::base::limits::TAKEN_BACK_MAX;
     use crate::pairing::step::Change;
-    use crate::store::testing::{act, device, fresh, put};
+    use crate::pairing::step::Past;
+    use crate::pairing::step::RequestEnd;
+    use crate::store::testing::{act, close, device, file, fresh, known_id, put, request};
+
+    #[tokio::test]
+    async fn who_was_rejected_is_remembered_and_what_ended_otherwise_is_not() {
+        let (folder, store) = fresh().await;
+        let ends = [RequestEnd::Rejected, RequestEnd::Displaced, RequestEnd::Expired];
+        for (seed, end) in (1..).zip(ends) {
+            let request = request(seed);
+            store.commit(&[Change::PutRequest(Box::new(request.clone()))], &act("test")).await.unwrap();
+            store.commit(&[Change::DropRequest { id: request.id, end }], &act("test")).await.unwrap();
+        }
+        close(store).await;
+        let store = Store::open(&file(&folder)).await.unwrap();
+        for (seed, past) in [(1, Past::Rejected), (2, Past::Blank), (3, Past::Blank)] {
+            assert_eq!(store.past(&known_id(seed)).await.unwrap(), past, "{seed}");
+        }
+        // It may still move in from another gateway: there it was paired.
+        assert_eq!(store.standings(&[known_id(1)]).await.unwrap(), [Standing::New]);
+        store.commit(&[Change::DropDevice(known_id(1))], &act("test")).await.unwrap();
+        assert_eq!(store.past(&known_id(1)).await.unwrap(), Past::Removed);
+        let path = file(&folder);
+        let flood: Vec<DeviceId> = (0..REJECTED_MAX).map(|number| format!("{number:064x}").parse().unwrap()).collect();
+        Revoked::add(&path, Vec::new(), &[known_id(2)]).unwrap();
+        Revoked::add(&path, Vec::new(), &flood).unwrap();
+        assert_eq!(store.past(&known_id(2)).await.unwrap(), Past::Blank, "the latest are remembered");
+        assert_eq!(store.past(&flood[0]).await.unwrap(), Past::Rejected);
+    }
 
     #[tokio::test]
     async fn what_was_removed_is_remembered() {

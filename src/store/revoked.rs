@@ -1,5 +1,5 @@
 //! What was taken back, kept beside the store, so that no older copy of the store gives it again: a device that was
-//! removed, a grant that was revoked or narrowed, a token that was replaced.
+//! removed, a grant that was revoked or narrowed, a token that was replaced; and which devices a person did not want.
 //!
 //! Written before the change itself. One that then fails leaves a line that says too much, which costs a pairing after a
 //! restore and lets nobody in.
@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::base::limits::REJECTED_MAX;
 use crate::base::limits::TAKEN_BACK_MAX;
 use crate::base::private_file;
 use crate::base::private_file::Fault;
@@ -30,6 +31,9 @@ pub(super) struct Revoked {
     /// What is said here of before this entry of the audit log is no more than a part.
     floor: i64,
     taken: Vec<Taken>,
+    /// Devices whose request a person rejected, the latest; no rule lets them in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    rejected: Vec<String>,
 }
 
 /// One thing that a copy of the store does not know of, if its audit log ends before `sequence`.
@@ -67,8 +71,14 @@ impl Revoked {
     }
 
     /// Adds `more` to what is kept beside the store at `path`; durable when this returns.
-    pub(super) fn add(path: &Path, more: Vec<Taken>) -> Result<(), StoreError> {
+    pub(super) fn add(path: &Path, more: Vec<Taken>, rejected: &[DeviceId]) -> Result<(), StoreError> {
         let mut revoked = Self::read(path)?;
+        for device in rejected.iter().map(DeviceId::to_string) {
+            revoked.rejected.retain(|old| *old != device);
+            revoked.rejected.push(device);
+        }
+        let forgotten = revoked.rejected.len().saturating_sub(REJECTED_MAX);
+        revoked.rejected.drain(..forgotten);
         for taken in more {
             revoked.taken.retain(|old| (&old.device, &old.role) != (&taken.device, &taken.role));
             revoked.taken.push(taken);
@@ -91,6 +101,11 @@ impl Revoked {
     pub(super) fn has_removed(&self, device: &DeviceId) -> bool {
         let id = device.to_string();
         self.taken.iter().any(|taken| taken.device == id && taken.role.is_none())
+    }
+
+    /// Whether a person rejected a request of `device` once, as far back as this goes.
+    pub(super) fn has_rejected(&self, device: &DeviceId) -> bool {
+        self.rejected.contains(&device.to_string())
     }
 
     /// What is remembered of a device that is not paired now.

@@ -16,5 +16,7 @@ pub const AUDIT_ENTRIES_MAX: i64 = 20_000;
 pub const AUDIT_ENTRIES_DROPPED: i64 = 5_000;
 /// Things taken back that are kept beside the store for the day an older copy of it is restored.
 pub const TAKEN_BACK_MAX: usize = 2_000;
+/// Devices whose request a person rejected that are remembered beside the store, the latest: no rule lets them in.
+pub const REJECTED_MAX: usize = 2_000;
 /// Backups made within the same second.
 pub const BACKUPS_PER_SECOND_MAX: usize = 100;

@@ -22,6 +22,11 @@ pub const PENDING_KEPT: Duration = Duration::from_secs(60);
 pub const REJECTION_COOL_DOWN: Duration = Duration::from_secs(60);
 /// Rejected devices that are remembered for that long, the latest.
 pub const REJECTIONS_MAX: usize = 1_000;
+/// A request that has just taken the place of the same device's stands this long, whatever else the device asks for: each
+/// change is two entries of the audit log.
+pub const REQUEST_SETTLE: Duration = Duration::from_secs(10);
+/// Requests that are remembered for that long, the latest. More than can wait, and change, in it.
+pub const REQUESTS_SETTLING_MAX: usize = 1_000;
 
 // ---- Notices ---------------------------------------------------------------------------------
 

@@ -1,7 +1,5 @@
 //! `device.pair.setupCode` and `device.pair.setupStatus`: a secret for one new device, made for whoever administers.
 
-use std::time::Instant;
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
@@ -40,7 +38,7 @@ pub(in crate::core) fn code(core: &Inner, peer: &Peer, params: Option<&RawValue>
     let downgraded = kind != wish.kind;
     let profile = kind.profile();
     let access = profile.access;
-    let minted = core.setups.mint(profile, Instant::now()).map_err(|fault| {
+    let minted = core.setups.mint(profile, core.clock.uptime()).map_err(|fault| {
         error!(%fault, "no random bytes");
         CallError::Internal
     })?;
@@ -61,7 +59,7 @@ pub(in crate::core) fn code(core: &Inner, peer: &Peer, params: Option<&RawValue>
 
 pub(in crate::core) fn status(core: &Inner, params: Option<&RawValue>) -> Result<Value, CallError> {
     let ([id], ()) = read("device.pair.setupStatus", params, ["setupId"], &[], |_, _| ())?;
-    Ok(core.setups.status(&id, Instant::now()))
+    Ok(core.setups.status(&id, core.clock.uptime()))
 }
 
 /// What is asked for.

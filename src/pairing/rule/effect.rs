@@ -18,6 +18,8 @@ pub enum Effect {
     Known,
     /// It pairs nobody.
     Refused,
+    /// It approves new devices, and a person said no to this one once.
+    Rejected,
     /// It approves new devices, and this one was removed once.
     Removed,
     /// It does not take a verified identity in place of the gateway's secret, for this device.
@@ -35,6 +37,7 @@ impl Effect {
             Self::BeyondCap => "it approves less than was asked for, so a person decides",
             Self::Known => "it approves new devices only, and this one is known, so a person decides",
             Self::Refused => "it refuses to pair",
+            Self::Rejected => "it approves new devices only, and this one was rejected once, so a person decides",
             Self::Removed => "it approves new devices only, and this one was removed once, so a person decides",
             Self::SecretMissing => "the verified identity does not stand in for the gateway token here",
             Self::Unruled => "no rule matches, so what holds without rules decides",

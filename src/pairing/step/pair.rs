@@ -13,6 +13,7 @@ use crate::pairing::setup::Offer;
 use crate::pairing::step::Admitted;
 use crate::pairing::step::Attempt;
 use crate::pairing::step::Known;
+use crate::pairing::step::Past;
 use crate::pairing::step::Step;
 use crate::pairing::step::admit::approve_at_once;
 use crate::pairing::step::admit::is_silent;
@@ -67,7 +68,8 @@ fn effect(rule: &Rule, known: &Known, method: AuthMethod, attempt: &Attempt<'_>)
         Then::Ask => Effect::Asked,
         // Also one under whose id another key stands.
         Then::Approve(_) if known.device.is_some() => Effect::Known,
-        Then::Approve(_) if known.removed => Effect::Removed,
+        Then::Approve(_) if known.past == Past::Removed => Effect::Removed,
+        Then::Approve(_) if known.past == Past::Rejected => Effect::Rejected,
         Then::Approve(_) if !rule.allows(attempt.connect.role, &attempt.connect.scopes.set()) => Effect::BeyondCap,
         Then::Approve(_) if credential.is_some_and(|credential| rule.takes(credential)) => Effect::Approved,
         Then::Approve(_) => Effect::SecretMissing,

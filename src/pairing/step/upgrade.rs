@@ -48,6 +48,8 @@ pub fn request_upgrade(known: &Known, upgrade: Upgrade<'_>, now: UnixMillis) -> 
         id: upgrade.fresh,
     };
     let Step { changes, notices, outcome } = wait(known, paired.key, Some(paired), wish, now);
-    let outcome = outcome.map(|request| request.id).map_err(|_| CallError::UpgradeUnavailable);
+    // One that stands for a while may be about less: its end would not be an answer to this.
+    let outcome = outcome.ok().filter(|request| request.scopes.covers_all(upgrade.asked));
+    let outcome = outcome.map(|request| request.id).ok_or(CallError::UpgradeUnavailable);
     Step { changes, notices, outcome }
 }

@@ -57,7 +57,8 @@ pub(super) fn wait(
         scopes: living.map_or_else(|| asked.clone(), |living| merged(&living.scopes, asked)),
         origin: origin.without_steps(),
         repair: if paired.is_some() { Repair::Yes } else { Repair::No },
-        created_at: now,
+        // Whoever asks for something else goes on waiting: else nobody else could ever have its place.
+        created_at: living.map_or(now, |living| living.created_at),
         refreshed_at: now,
     };
     let (mut changes, mut notices) = (Vec::new(), Vec::new());
@@ -69,6 +70,8 @@ pub(super) fn wait(
                 changes.push(Change::PutRequest(Box::new(request.clone())));
             }
         }
+        // It changed a moment ago: what stands now stands for a while, so that nobody fills the audit log by changing his mind.
+        Some(living) if known.settling.contains(&role) => return Step::unchanged(Ok(living.clone())),
         None if known.cooling.is_some() => {
             let left = known.cooling.unwrap_or_default().as_millis();
             let retry_after_ms = u64::try_from(left).unwrap_or(u64::MAX).max(1);
@@ -89,6 +92,7 @@ pub(super) fn wait(
             }
             changes.push(Change::PutRequest(Box::new(request.clone())));
             notices.push(Notice::Requested(Box::new(request.clone())));
+            notices.extend(living.map(|living| Notice::Settle { device: living.device(), role }));
         }
     }
     Step { changes, notices, outcome: Ok(request) }

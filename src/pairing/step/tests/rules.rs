@@ -33,6 +33,7 @@ use crate::pairing::setup::Offer;
 use crate::pairing::setup::SetupKind;
 use crate::pairing::step::Verdict;
 use crate::pairing::step::approve;
+use crate::pairing::step::reject;
 use crate::pairing::step::remove;
 use crate::pairing::step::revoke;
 use crate::protocol::hello::AuthMethod;
@@ -300,6 +301,21 @@ fn anns() -> Caller {
 
 fn place() -> When {
     When { classes: vec![Class::Public, Class::Local], ..When::default() }
+}
+
+#[test]
+fn no_rule_approves_what_a_person_rejected() {
+    let mut memory = house([rule("family", ann(), give(&["operator.read"], Credential::Identity))]);
+    let bare = Caller { token: None, ..anns() };
+    let more = Caller { scopes: vec!["operator.admin"], ..bare.clone() };
+    assert_eq!(told(&memory.connect(&more, START)), WAITS);
+    let request = waiting(&memory);
+    let step = reject(&memory.known(request.device(), START), request.id, &Approver::Owner, START);
+    memory.apply(&step.changes);
+    let step = memory.connect(&bare, START);
+    assert_eq!((told(&step).as_str(), step.outcome.effect), (WAITS, Some(Effect::Rejected)));
+    give_what_waits(&mut memory);
+    assert!(told(&memory.connect(&bare, START)).starts_with("hello"), "a person's word brings it back");
 }
 
 fn give_what_waits(memory: &mut Memory) {

@@ -40,9 +40,12 @@ use crate::pairing::step::Connected;
 use crate::pairing::step::Fresh;
 use crate::pairing::step::Known;
 use crate::pairing::step::Page;
+use crate::pairing::step::Past;
+use crate::pairing::step::RequestEnd;
 use crate::pairing::step::Step;
 use crate::protocol::connect::Connect;
 use crate::protocol::frame::Request;
+use crate::protocol::scope::Role;
 use crate::protocol::version::Version;
 
 pub(super) const START: UnixMillis = UnixMillis(1_795_216_312_920);
@@ -191,8 +194,12 @@ pub(super) struct Memory {
     pub(super) cooling: Option<Duration>,
     /// The operator's rules.
     pub(super) rules: Rules,
+    /// As what requests have changed a moment ago.
+    pub(super) settling: Vec<Role>,
     /// Devices that were removed.
     pub(super) removed: BTreeSet<DeviceId>,
+    /// Devices whose request a person rejected.
+    pub(super) rejected: BTreeSet<DeviceId>,
 }
 
 impl Memory {
@@ -203,7 +210,12 @@ impl Memory {
             requests: self.requests.values().filter(|request| request.device() == device).cloned().collect(),
             waiting: waits.chain(self.crowd.iter().copied()).collect(),
             cooling: self.cooling,
-            removed: self.removed.contains(&device),
+            settling: self.settling.clone(),
+            past: match () {
+                () if self.removed.contains(&device) => Past::Removed,
+                () if self.rejected.contains(&device) => Past::Rejected,
+                () => Past::Blank,
+            },
         }
     }
 
@@ -216,7 +228,9 @@ impl Memory {
                     self.removed.extend(Some(id).filter(|_| !self.rules.is_empty()));
                 }
                 Change::DropInvite { id, .. } => drop(self.invite.take_if(|invite| invite.id == id)),
-                Change::DropRequest { id, .. } => {
+                Change::DropRequest { id, end } => {
+                    let rejected = self.requests.get(&id).filter(|_| end == RequestEnd::Rejected);
+                    self.rejected.extend(rejected.filter(|_| !self.rules.is_empty()).map(PendingRequest::device));
                     let others = self.crowd.len();
                     self.crowd.retain(|waiter| waiter.request != id);
                     let there = self.requests.remove(&id).is_some() || self.crowd.len() < others;

@@ -11,21 +11,31 @@ use super::scene::public;
 use super::scene::stranger;
 use super::scene::told;
 use super::scene::waiting;
+use crate::base::clock::Uptime;
 use crate::base::limits::PENDING_KEPT;
 use crate::base::limits::PENDING_MAX;
 use crate::base::limits::PENDING_PER_CLIENT_MAX;
 use crate::base::limits::PENDING_RESERVE;
+use crate::base::limits::REQUEST_SETTLE;
 use crate::base::limits::SCOPES_MAX;
 use crate::pairing::approval::Approver;
+use crate::pairing::cooling::Cooling;
+use crate::pairing::request::RequestId;
 use crate::pairing::step::Change;
 use crate::pairing::step::Notice;
 use crate::pairing::step::RequestEnd;
+use crate::pairing::step::Upgrade;
 use crate::pairing::step::approve;
 use crate::pairing::step::reject;
+use crate::pairing::step::request_upgrade;
+use crate::protocol::call::CallError;
 use crate::protocol::event::Decision;
 use crate::protocol::refusal::Failure;
 use crate::protocol::refusal::PendingLimit;
 use crate::protocol::refusal::Retry;
+use crate::protocol::scope::Role;
+use crate::protocol::scope::Scope;
+use crate::protocol::scope::Scopes;
 
 #[test]
 fn only_the_dashboard_is_told_to_wait_and_come_back() {
@@ -210,4 +220,93 @@ fn a_rejected_device_may_not_ask_again_at_once() {
     memory.connect(&stranger(), START);
     memory.cooling = Some(Duration::from_secs(1));
     assert!(told(&memory.connect(&stranger(), START)).starts_with("pairing required"));
+}
+
+#[test]
+fn whoever_asks_for_something_else_goes_on_waiting_and_has_five_minutes_again() {
+    let mut memory = Memory::default();
+    memory.connect(&stranger(), START);
+    let first = waiting(&memory);
+    memory.connect(&Caller { scopes: vec!["operator.admin"], ..stranger() }, START.plus(50_000));
+    let second = waiting(&memory);
+    assert_ne!(second.id, first.id);
+    assert_eq!((second.created_at, second.refreshed_at), (START, START.plus(50_000)));
+    assert!(!second.is_expired(START.plus(349_999)) && second.is_expired(START.plus(350_000)));
+    // What is over is no earlier wait.
+    memory.connect(&stranger(), START.plus(350_000));
+    assert_eq!(waiting(&memory).created_at, START.plus(350_000));
+}
+
+#[test]
+fn no_crowd_holds_its_places_by_asking_for_something_else() {
+    let kept = i64::try_from(PENDING_KEPT.as_millis()).unwrap();
+    let addresses: Vec<&'static str> = (1..=14).map(|n| &*format!("198.51.100.{n}").leak()).collect();
+    let mut memory = Memory::default();
+    let mut found = None;
+    for second in (0..600_i64).step_by(5) {
+        let now = START.plus(second * 1_000);
+        if second % 50 == 0 {
+            let scope: &'static str = format!("operator.x{second}").leak();
+            for number in 0..u8::try_from(PENDING_MAX - PENDING_RESERVE).unwrap() {
+                let ip = Some(addresses[usize::from(number) / PENDING_PER_CLIENT_MAX]);
+                memory.connect(&Caller { device: Some(100 + number), ip, scopes: vec![scope], ..stranger() }, now);
+            }
+        }
+        if found.is_none() && told(&memory.connect(&stranger(), now)).starts_with("pairing required") {
+            found = Some(second * 1_000);
+        }
+    }
+    assert!(found.is_some_and(|found| found <= kept), "the owner's new phone waits after {found:?}");
+}
+
+#[test]
+fn one_device_changes_its_request_once_and_then_what_stands_is_what_is_approved() {
+    let (mut memory, mut cooling) = (Memory::default(), Cooling::default());
+    let (device, start) = (public(1).id(), Uptime::default());
+    let mut changes = Vec::new();
+    for turn in 0..200_u64 {
+        let scope: &'static str = format!("operator.x{turn}").leak();
+        let now = start.plus(Duration::from_millis(turn));
+        memory.settling = cooling.settling(&device, now);
+        let step =
+            memory.connect(&Caller { scopes: vec![scope], ..stranger() }, START.plus(i64::try_from(turn).unwrap()));
+        for notice in &step.notices {
+            if let Notice::Settle { device, role } = notice {
+                cooling.changed(*device, *role, now);
+            }
+        }
+        changes.extend(step.changes);
+        let Err(Failure::PairingRequired(answer)) = step.outcome.outcome else { panic!() };
+        assert_eq!(answer.request_id, waiting(&memory).id.to_string(), "{turn}");
+    }
+    assert_eq!(changes.len(), 3, "the first request, its end, and the one that took its place");
+    let (stands, later) = (waiting(&memory), start.plus(REQUEST_SETTLE * 2));
+    assert_eq!(stands.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>(), ["operator.x0", "operator.x1"]);
+    let approved = approve(&memory.known(device, START), stands.id, Some(stands.digest()), &Approver::Owner, START);
+    assert_eq!(approved.outcome.unwrap().living_scopes(), stands.scopes);
+    // Its other role stands for itself, and later this one changes again.
+    let node = Caller { role: "node", scopes: Vec::new(), ..stranger() };
+    assert_eq!(memory.connect(&node, START).changes.len(), 1);
+    memory.settling = cooling.settling(&device, later);
+    let step = memory.connect(&Caller { scopes: vec!["operator.admin"], ..stranger() }, START);
+    assert_eq!(step.changes.len(), 2);
+}
+
+#[test]
+fn an_upgrade_is_no_part_of_a_request_that_stands_for_less() {
+    let mut memory = Memory::default();
+    memory.connect(&owner(), START);
+    let (device, origin) = (public(1).id(), stranger().origin());
+    let holds = memory.devices[&device].living_scopes();
+    let upgrade = |memory: &Memory, scope: &str| {
+        let asked = holds.union(&Scopes::from_iter([Scope::parse(scope).unwrap()]));
+        let upgrade = Upgrade { device, holds: &holds, asked: &asked, origin: &origin, fresh: RequestId::random() };
+        request_upgrade(&memory.known(device, START), upgrade, START)
+    };
+    let first = upgrade(&memory, "operator.write");
+    memory.apply(&first.changes);
+    memory.settling = vec![Role::Operator];
+    assert_eq!(upgrade(&memory, "operator.write").outcome, first.outcome, "the same again");
+    let more = upgrade(&memory, "operator.admin");
+    assert_eq!((more.outcome, more.changes.len()), (Err(CallError::UpgradeUnavailable), 0));
 }

@@ -88,7 +88,12 @@ impl World {
                 standing.give(&asked);
                 Ok("silently approved")
             }
-            With::Identity if admitted.approved_via.is_some() && !standing.is_revoked && !standing.was_removed => {
+            With::Identity
+                if admitted.approved_via.is_some()
+                    && !standing.is_revoked
+                    && !standing.was_removed
+                    && !standing.was_rejected =>
+            {
                 // What is beyond the rule's cap it cannot give.
                 standing.give(&asked.intersection(&only("operator.read")));
                 Ok("approved by a rule")
@@ -107,6 +112,7 @@ impl World {
             With::Code => "setup code refused",
             With::DeadToken => "dead token refused",
             With::Identity if self.truth.of(device).was_removed => "removed, so no rule approves it",
+            With::Identity if self.truth.of(device).was_rejected => "rejected, so no rule approves it",
             With::Identity => "no rule approves it",
             With::OldSecret if self.truth.is_rotated => "old secret refused",
             With::OldSecret => "wrong secret refused",
@@ -234,6 +240,7 @@ impl World {
         if step.outcome.is_err() {
             return Ok("rejection refused");
         }
+        self.truth.of(device).was_rejected = true;
         self.decides_about(by, device)?;
         Ok("rejected")
     }

@@ -91,6 +91,8 @@ pub(super) struct Standing {
     pub(super) is_revoked: bool,
     /// It was removed once, so that no rule helps.
     pub(super) was_removed: bool,
+    /// A person rejected a request of it, with the same effect.
+    pub(super) was_rejected: bool,
     /// The last token that it heard of and that should work.
     pub(super) token: Option<Held>,
     /// The last one that was taken from it.
