@@ -1,6 +1,6 @@
 //! Setup codes: secrets that let one device in without a person's look at it. Kept in memory only, as hashes: they live ten
-//! minutes of the machine's own clock, asleep or not, and a restart ends them all, so neither a clock that jumps nor a copy of the state
-//! folder can make one live again. What one was redeemed for is durable: it is a paired device like any other.
+//! minutes of the machine's own clock, asleep or not, and a restart ends them all, so neither a clock that jumps nor a copy
+//! of the state folder can make one live again. What one was redeemed for is durable: it is a paired device like any other.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

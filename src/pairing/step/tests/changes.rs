@@ -94,7 +94,7 @@ fn a_session_asks_for_more_and_a_person_decides() {
     let step = ask(&memory, &["operator.write", "operator.approvals"], id);
     assert_ne!(step.outcome, Ok(request));
     assert!(
-        matches!(&step.notices[..], [Notice::Resolved { request: old, .. }, Notice::Requested(_)] if *old == request)
+        matches!(&step.notices[..], [Notice::Resolved { request: old, .. }, Notice::Requested(_), Notice::Settle { .. }] if *old == request)
     );
     memory.apply(&step.changes);
     let request = waiting(&memory);
