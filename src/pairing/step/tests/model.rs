@@ -4,6 +4,7 @@
 
 mod deeds;
 mod event;
+mod invites;
 mod search;
 mod truth;
 mod world;
@@ -21,7 +22,7 @@ use world::Flaw;
 const STATES_MAX: usize = 10_000;
 
 /// What a search must have come by, or it has shown nothing.
-const LANDMARKS: [&str; 24] = [
+const LANDMARKS: [&str; 32] = [
     "approved",
     "approval of another content refused",
     "approval of an ended request refused",
@@ -39,6 +40,14 @@ const LANDMARKS: [&str; 24] = [
     "setup code redeemed",
     "setup code refused to a second device",
     "setup code repeated for its device",
+    "invite redeemed",
+    "invite repeated for its device",
+    "invite refused to a second device",
+    "invite refused after its time",
+    "ended invite refused",
+    "invite replaced",
+    "invite taken back",
+    "a person looks in spite of an invite",
     "impostor refused",
     "stolen token refused",
     "revoked",
@@ -72,6 +81,10 @@ fn the_checker_sees_each_promise_broken() {
         (Flaw::BelievesAnyOrigin, Promise::Approved),
         (Flaw::BelievesAnyProof, Promise::Approved),
         (Flaw::ForgetsTheApprover, Promise::Approved),
+        (Flaw::InvitesEverybody, Promise::Invited),
+        (Flaw::InvitesForEver, Promise::Invited),
+        (Flaw::InvitesToEverything, Promise::Invited),
+        (Flaw::KeepsInvites, Promise::Invited),
         (Flaw::KeepsSecrets, Promise::Dead),
         (Flaw::KeepsSockets, Promise::Dead),
         (Flaw::KeepsTokens, Promise::Dead),

@@ -47,7 +47,7 @@ impl World {
         let Some(caller) = self.caller(device, asks, with) else { return Ok("nothing to connect with") };
         self.memory.offer = self.offer(device);
         let (fresh, number) = self.fresh();
-        let step = self.memory.decide(&self.judged(&caller), fresh, START);
+        let (step, before) = (self.decide(&caller, fresh), self.known(device).device);
         self.commit(&step);
         let (standing, asked) = (self.truth.of(device).clone(), only(asks.word()));
         let Ok(admitted) = &step.outcome.outcome else {
@@ -60,7 +60,10 @@ impl World {
             return Ok(self.refused(with, device));
         };
         let without_secret = self.is_without_secret(device, with);
-        let mark = self.judge_admission(device, asked, with, admitted)?;
+        let mark = match with {
+            With::Invite | With::OldInvite => self.judge_invite(device, with, before.as_ref(), admitted)?,
+            _ => self.judge_admission(device, asked, with, admitted)?,
+        };
         let new = admitted.token.as_ref().map(|_| Held { number, without_secret });
         let standing = self.truth.of(device);
         Promise::Approved.holds(&admitted.scopes, &standing.given, "let in")?;
@@ -99,6 +102,7 @@ impl World {
                 Ok("approved by a rule")
             }
             With::Identity => Ok("let in by an identity"),
+            With::Invite | With::OldInvite => Ok("let in by an invite"),
             With::Token => Ok("let in by a token"),
             With::Secret | With::SecretHere => Ok("let in by the secret"),
         }
@@ -114,6 +118,7 @@ impl World {
             With::Identity if self.truth.of(device).was_removed => "removed, so no rule approves it",
             With::Identity if self.truth.of(device).was_rejected => "rejected, so no rule approves it",
             With::Identity => "no rule approves it",
+            With::Invite | With::OldInvite => self.refused_invite(device, with),
             With::OldSecret if self.truth.is_rotated => "old secret refused",
             With::OldSecret => "wrong secret refused",
             With::Secret | With::Token => "waits for a person",
@@ -124,14 +129,14 @@ impl World {
 
     fn is_without_secret(&mut self, device: u8, with: With) -> bool {
         match with {
-            With::Code | With::Identity => true,
+            With::Code | With::Identity | With::Invite | With::OldInvite => true,
             With::Token => self.truth.of(device).token.is_some_and(|held| held.without_secret),
             With::DeadToken | With::OldSecret | With::Secret | With::SecretHere => false,
         }
     }
 
     /// The caller as this world takes it.
-    fn judged(&self, caller: &Caller) -> Caller {
+    pub(super) fn judged(&self, caller: &Caller) -> Caller {
         match self.flaw {
             Flaw::BelievesAnyOrigin => Caller { local: true, ip: Some("127.0.0.1"), class: "local", ..caller.clone() },
             Flaw::BelievesAnyProof => match caller.mask {
@@ -151,7 +156,7 @@ impl World {
         if caller.token.is_some() {
             caller.token = Some(self.memory.secret.unwrap_or(SECRET).to_owned());
         }
-        let step = self.memory.decide(&self.judged(&caller), self.fresh().0, START);
+        let step = self.decide(&caller, self.fresh().0);
         if step.outcome.outcome.is_ok() || !step.changes.is_empty() {
             return Promise::Approved.broken("somebody came in, or left a trace, under another's name".to_owned());
         }
@@ -338,6 +343,10 @@ impl World {
                 None => Vec::new(),
                 Some(caller) => self.memory.decide(&caller, fresh, START).changes,
             },
+            Done::Invite => match self.caller(1, Asks::Read, With::Invite) {
+                Some(caller) => self.memory.decide(&caller, fresh, START).changes,
+                None => Vec::new(),
+            },
             Done::Removal => remove(&known, id, &Approver::Owner).changes,
             Done::Revocation => revoke(&known, id, Role::Operator, &Approver::Owner, START).changes,
             Done::Rotation => {
@@ -347,12 +356,12 @@ impl World {
             }
         };
         if !changes.is_empty() {
-            self.note_unheard(done);
+            self.note_unheard(done, &changes);
         }
         Ok(changes)
     }
 
-    fn note_unheard(&mut self, done: Done) {
+    fn note_unheard(&mut self, done: Done, changes: &[Change]) {
         let listed = self.truth.listed.get(&1).map(|sight| sight.scopes.clone()).unwrap_or_default();
         let standing = self.truth.of(1);
         match done {
@@ -365,6 +374,7 @@ impl World {
                 standing.is_ended = false;
             }
             Done::Connect => {}
+            Done::Invite => self.note_unheard_invite(changes),
             Done::Removal | Done::Revocation => {
                 standing.attempt_to_end();
                 standing.token = None;

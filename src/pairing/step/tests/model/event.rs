@@ -7,6 +7,8 @@ pub(super) enum Event {
     Approve(Person, u8),
     /// The owner approves the request that the device has now, with the digest that was listed before.
     ApproveByOldDigest(u8),
+    /// The owner takes the invite back.
+    CancelInvite,
     /// A device connects.
     Connect(u8, Asks, With),
     /// The process dies: what only it knew is gone.
@@ -17,6 +19,8 @@ pub(super) enum Event {
     Deliver(u8),
     /// Somebody connects under the name of this device.
     Impostor(u8, Disguise),
+    /// The owner makes an invite.
+    Invite,
     /// Somebody reads the list.
     List,
     /// The owner makes a setup code.
@@ -31,7 +35,7 @@ pub(super) enum Event {
     RotateSecret,
     /// Requests whose time is over are swept.
     Sweep,
-    /// Half the life of a request goes by.
+    /// Half the life of a request and of an invite goes by.
     Time,
 }
 
@@ -42,6 +46,8 @@ pub(super) enum Done {
     Approval,
     /// Its silent approval.
     Connect,
+    /// Its redemption of the invite.
+    Invite,
     /// The owner's removal of device 1.
     Removal,
     /// The owner's revocation of device 1.
@@ -88,6 +94,10 @@ pub(super) enum With {
     DeadToken,
     /// The word of somebody we trust, for whom a rule approves reading.
     Identity,
+    /// The invite that was made last.
+    Invite,
+    /// The one before it.
+    OldInvite,
     /// The secret that the gateway had first; before it has another, a wrong one.
     OldSecret,
     /// The gateway's secret.
@@ -114,22 +124,26 @@ pub(super) fn one_device() -> Vec<Event> {
     let asks = [Asks::Read, Asks::Admin];
     let with = [With::Secret, With::SecretHere, With::Token, With::DeadToken, With::OldSecret, With::Identity];
     let connects = asks.into_iter().flat_map(|asks| with.map(|with| Event::Connect(1, asks, with)));
-    let deaths = [Done::Approval, Done::Connect, Done::Removal, Done::Revocation, Done::Rotation];
+    let deaths = [Done::Approval, Done::Connect, Done::Invite, Done::Removal, Done::Revocation, Done::Rotation];
     connects.chain(deaths.map(Event::CrashAfter)).chain(around_one()).collect()
 }
 
-fn around_one() -> [Event; 23] {
+fn around_one() -> [Event; 27] {
     [
         Event::Approve(Person::Clerk, 1),
         Event::Approve(Person::Device(1), 1),
         Event::Approve(Person::Owner, 1),
         Event::ApproveByOldDigest(1),
+        Event::CancelInvite,
+        Event::Connect(1, Asks::Admin, With::Invite),
         Event::Connect(1, Asks::Read, With::Code),
+        Event::Connect(1, Asks::Read, With::OldInvite),
         Event::Crash,
         Event::Deliver(1),
         Event::Impostor(1, Disguise::Id),
         Event::Impostor(1, Disguise::Key),
         Event::Impostor(1, Disguise::Token),
+        Event::Invite,
         Event::List,
         Event::MintCode,
         Event::Reject(Person::Owner, 1),
@@ -158,6 +172,7 @@ pub(super) fn household() -> Vec<Event> {
         Event::Connect(2, Asks::Pairing, With::SecretHere),
         Event::Connect(2, Asks::Pairing, With::Token),
         Event::Connect(2, Asks::Read, With::Code),
+        Event::Connect(2, Asks::Read, With::Invite),
         Event::Reject(Person::Device(2), 1),
         Event::Remove(Person::Device(2), 1),
         Event::Revoke(Person::Device(2), 1),
@@ -179,5 +194,8 @@ pub(super) fn beginnings() -> Vec<Vec<Event>> {
     ];
     let by_code = vec![Event::MintCode, Event::Connect(1, Asks::Read, With::Code), Event::RotateSecret];
     let by_rule = vec![Event::Connect(1, Asks::Read, With::Identity), Event::Remove(Person::Owner, 1)];
-    vec![Vec::new(), paired.clone(), paired.into_iter().chain(taken_back).collect(), with_a_second, by_code, by_rule]
+    let by_invite = vec![Event::Invite, Event::Connect(1, Asks::Admin, With::Invite)];
+    let half_over = vec![Event::Invite, Event::Time];
+    let taken_back = paired.iter().copied().chain(taken_back).collect();
+    vec![Vec::new(), paired, taken_back, with_a_second, by_code, by_rule, by_invite, half_over]
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::event::Event;
+use super::invites::Invited;
 use crate::origin::Class;
 use crate::pairing::device::DevicePublicKey;
 use crate::pairing::request::Digest;
@@ -25,6 +26,9 @@ pub(super) enum Promise {
     AsShown,
     /// INV-12: what was taken back opens nothing again, open sockets included.
     Dead,
+    /// An invite lets one device in, the same one again at most, with no more than its scopes, within its time, and not
+    /// after it was taken back or replaced.
+    Invited,
     /// INV-13: what was acknowledged is there after a death.
     Kept,
 }
@@ -135,6 +139,8 @@ pub(super) struct Truth {
     pub(super) devices: BTreeMap<u8, Standing>,
     /// What the list showed when it was read last.
     pub(super) listed: BTreeMap<u8, Sight>,
+    /// The invites that were made, the first one first.
+    pub(super) invites: Vec<Invited>,
     /// The gateway's secret is its second.
     pub(super) is_rotated: bool,
 }

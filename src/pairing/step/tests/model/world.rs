@@ -44,6 +44,7 @@ use crate::pairing::rule::Who;
 use crate::pairing::setup::Access;
 use crate::pairing::setup::Offer;
 use crate::pairing::setup::SetupProfile;
+use crate::pairing::step::Change;
 use crate::pairing::step::Fresh;
 use crate::pairing::step::Known;
 use crate::pairing::step::Notice;
@@ -66,6 +67,14 @@ pub(super) enum Flaw {
     BelievesAnyProof,
     /// Whoever decides is taken for the owner.
     ForgetsTheApprover,
+    /// An invite that was redeemed counts as free.
+    InvitesEverybody,
+    /// No invite grows old.
+    InvitesForEver,
+    /// An invite gives more than it says.
+    InvitesToEverything,
+    /// Invites are not ended.
+    KeepsInvites,
     /// The first secret of the gateway stays good.
     KeepsSecrets,
     /// Nobody's sockets are closed.
@@ -121,10 +130,12 @@ impl World {
             Event::Approve(by, device) => self.approve(by, device)?,
             Event::ApproveByOldDigest(device) => self.approve_by_old_digest(device)?,
             Event::Connect(device, asks, with) => self.connect(device, asks, with)?,
+            Event::CancelInvite => self.take_invite_back(),
             Event::Crash => self.crash(),
             Event::CrashAfter(done) => self.crash_after(done)?,
             Event::Deliver(device) => self.deliver(device),
             Event::Impostor(device, disguise) => self.impostor(device, disguise)?,
+            Event::Invite => self.make_invite(),
             Event::List => self.list(),
             Event::MintCode => self.process.code.replace(None).map_or("", |_| ""),
             Event::Reject(by, device) => self.reject(by, device)?,
@@ -165,7 +176,9 @@ impl World {
         if self.flaw == Flaw::AcknowledgesFirst {
             self.disk = Some(Box::new(self.memory.clone()));
         }
-        self.memory.apply(&step.changes);
+        let kept = |change: &&Change| self.flaw == Flaw::KeepsInvites && matches!(change, Change::DropInvite { .. });
+        let changes: Vec<Change> = step.changes.iter().filter(|change| !kept(change)).cloned().collect();
+        self.memory.apply(&changes);
         if self.flaw == Flaw::RulesKnowNoRemoval {
             self.memory.removed.clear();
         }
@@ -244,6 +257,7 @@ impl World {
             With::Code => Caller { setup_code: Some("the code"), ..there },
             With::DeadToken => Caller { device_token: Some(token(standing.dead)?), ..there },
             With::Identity => Caller { identity: Some(("tailscale", "ann@example.com")), ..there },
+            With::Invite | With::OldInvite => Caller { setup_code: Some(self.secret_of_invite(with)?), ..there },
             With::OldSecret if self.memory.secret.is_none() => Caller { token: Some("wrong".to_owned()), ..there },
             With::OldSecret => Caller { token: Some(SECRET.to_owned()), ..there },
             With::Secret => Caller { token: Some(secret), ..there },
@@ -280,14 +294,15 @@ impl World {
         let requests: Vec<_> = self.memory.requests.values().cloned().collect();
         let step = expire(&requests, START);
         self.commit(&step);
+        self.sweep_invite();
         if step.changes.is_empty() { "nothing to sweep" } else { "swept" }
     }
 
     /// The time of this world stands still, and what it holds grows older: so states that differ in nothing else are one.
     fn let_time_pass(&mut self) -> &'static str {
-        let half = i64::try_from(PENDING_LIFE_SECONDS * 500).unwrap();
+        self.let_invites_age();
         for request in self.memory.requests.values_mut().filter(|request| !request.is_expired(START)) {
-            request.refreshed_at = request.refreshed_at.plus(-half);
+            request.refreshed_at = request.refreshed_at.plus(-half_life());
         }
         "time passed"
     }
@@ -300,6 +315,8 @@ impl World {
             self.memory.secret = Some(NEXT_SECRET);
         }
         self.truth.is_rotated = true;
+        // What was handed out goes with it, as the core does it.
+        let _mark = self.take_invite_back();
         let now = Generation::of(&Fingerprint::of(self.secret().as_bytes()));
         if self.flaw != Flaw::KeepsSockets {
             self.process.sessions.retain(|_, session| session.issuer.holds(now));
@@ -340,6 +357,11 @@ impl World {
 
 pub(super) fn fingerprint(token: u8) -> Fingerprint {
     Fingerprint::of(format!("token-{token}").as_bytes())
+}
+
+/// Half the life of a request, and of an invite.
+pub(super) fn half_life() -> i64 {
+    i64::try_from(PENDING_LIFE_SECONDS * 500).unwrap()
 }
 
 /// The owner's one rule: a person's devices may read.
