@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, spawn_blocking};
 use tracing::error;
 
 use super::page::{Page, PageError, Row, number, seconds};
@@ -38,6 +38,25 @@ pub struct Numbers {
     sources: Sources,
     started: UnixMillis,
     audit: Mutex<Option<Looked>>,
+    turn: Turn,
+}
+
+/// One scrape at a time looks at what may be held by a renewal whose disk hangs: not on the loop that answers the owner, and
+/// in one thread, however many scrapes have given up meanwhile.
+#[derive(Debug, Default)]
+struct Turn(Arc<tokio::sync::Mutex<()>>);
+
+impl Turn {
+    async fn take<T: Send + 'static>(&self, look: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
+        let turn = Arc::clone(&self.0).lock_owned().await;
+        // It goes with the thread, which nothing can end, and not with who waits for it.
+        spawn_blocking(move || {
+            let seen = look();
+            drop(turn);
+            seen
+        })
+        .await
+    }
 }
 
 /// What the last look through the audit log found.
@@ -52,7 +71,7 @@ impl Numbers {
     /// Those of an instance that starts now.
     pub fn new(sources: Sources) -> Self {
         let started = sources.clock.now();
-        Self { sources, started, audit: Mutex::default() }
+        Self { sources, started, audit: Mutex::default(), turn: Turn::default() }
     }
 
     /// The names that we answer to.
@@ -84,8 +103,7 @@ impl Numbers {
         self.add_audit(&mut page)?;
         let now = self.sources.clock.now();
         let certificates = Arc::clone(&self.sources.certificates);
-        // Held while one is renewed, perhaps by a disk that hangs: not waited for on the loop that answers the owner.
-        let standings = spawn_blocking(move || certificates.list(now)).await?;
+        let standings = self.turn.take(move || certificates.list(now)).await?;
         add_certificates(&mut page, &standings, now)?;
         page.counter(
             "doorward_acme_orders_total",
@@ -280,12 +298,33 @@ fn flag(holds: bool) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::FutureExt;
+
     use super::*;
     use crate::certificates::acme::attempts::Attempts;
     use crate::certificates::standing::Source;
     use crate::certificates::x509::Validity;
 
     const DAY: i64 = 86_400;
+
+    #[tokio::test]
+    async fn scrapes_that_gave_up_on_a_disk_that_hangs_hold_one_thread_between_them() {
+        let (turn, disk, begun) = (Turn::default(), Arc::new(Mutex::new(())), Arc::new(AtomicUsize::new(0)));
+        let hangs = disk.lock().unwrap();
+        for _ in 0..10 {
+            let (disk, begun) = (Arc::clone(&disk), Arc::clone(&begun));
+            let scrape = turn.take(move || {
+                begun.fetch_add(1, Ordering::Relaxed);
+                drop(disk.lock());
+            });
+            assert!(scrape.now_or_never().is_none());
+        }
+        drop(hangs);
+        assert_eq!(turn.take(|| 7).await.unwrap(), 7, "the next one is told");
+        assert_eq!(begun.load(Ordering::Relaxed), 1);
+    }
 
     #[test]
     fn the_alarm_of_a_certificate_is_told_with_the_time_that_is_left() {
