@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use crate::base::limits::{ID_CHARS_MAX, ISSUERS_MAX};
+use crate::base::limits::{ID_CHARS_MAX, ISSUERS_MAX, LABEL_CHARS_MAX};
+use crate::base::printable::is_label;
 use crate::edge::identities::Settings;
 use crate::identity::provider::product::Product;
 use crate::identity::provider::{Expected, Login};
@@ -28,6 +29,7 @@ pub(super) const KEYS: Keys = Keys {
         "root_file",
         "header",
         "login",
+        "groups_claim",
         "listeners",
     ],
     later: &[],
@@ -75,6 +77,7 @@ fn read_one(
         }
     }
     let login = section.text("login", problems).map(|login| Login::Claim(login.value.to_owned()));
+    let groups_claim = read_groups_claim(section, problems);
     let listeners_read = read_listeners(section, listeners, problems);
     let product = product?;
     let issuer = match (issuer, product.issuer()) {
@@ -101,9 +104,18 @@ fn read_one(
         problems.add(IdentityFault::HeaderTaken(header.to_string()).into(), section.span());
     }
     let algorithms = product.algorithms().to_vec();
-    let expected =
-        Expected { provider: name, issuer, audience: audience?, algorithms, login: login.unwrap_or(product.login()) };
+    let (audience, login) = (audience?, login.unwrap_or(product.login()));
+    let expected = Expected { provider: name, issuer, audience, algorithms, login, groups_claim };
     Some(Settings { expected, header, keys: keys?, listeners })
+}
+
+/// The claim that names groups. One that is a path, as `realm_access.roles`, is in no token as a claim of that name.
+fn read_groups_claim(section: &Section<'_>, problems: &mut Problems) -> Option<String> {
+    let claim = section.text("groups_claim", problems)?;
+    if !is_label(claim.value, LABEL_CHARS_MAX) {
+        problems.add(IdentityFault::GroupsClaim(claim.value.to_owned()).into(), &claim.span);
+    }
+    Some(claim.value.to_owned())
 }
 
 /// The name under which its people are known: in assertions, in rules, in the log.

@@ -9,9 +9,10 @@ use crate::listener;
 use crate::net::named;
 use crate::net::range::{Ranges, Width};
 use crate::origin::{Class, LocalRule};
-use crate::pairing::rule::review;
+use crate::pairing::rule::review::{self, Groups};
 use crate::pairing::rule::{
-    Approval, Basis, Credential, Day, Hours, Login, Rule, RuleName, Rules, Then, TimeOfDay, When, Who, Window, Zone,
+    Approval, Basis, Credential, Day, Group, Hours, Login, Rule, RuleName, Rules, Then, TimeOfDay, When, Who, Window,
+    Zone,
 };
 use crate::protocol::connect::ClientId;
 use crate::protocol::scope::{Role, Scope, Scopes};
@@ -30,7 +31,7 @@ pub(super) const PAIRING: Keys = Keys {
 pub(super) const RULE: Keys = Keys { known: &["name", "when", "then", "danger_approve_by_address"], later: &[] };
 pub(super) const WHEN: Keys =
     Keys { known: &["class", "cidr", "listener", "identity", "role", "client", "time"], later: &[] };
-pub(super) const WHO: Keys = Keys { known: &["provider", "login"], later: &[] };
+pub(super) const WHO: Keys = Keys { known: &["provider", "login", "group"], later: &[] };
 pub(super) const TIME: Keys = Keys { known: &["zone", "days", "from", "to"], later: &[] };
 pub(super) const THEN: Keys = Keys { known: &["approve", "credential"], later: &[] };
 
@@ -94,11 +95,12 @@ pub(super) fn read(core: &Section<'_>, house: &House<'_>, lists: &mut Lists, pro
 pub(super) fn warnings(config: &Config) -> Vec<String> {
     let local = |listener: &&listener::Settings| listener.origin.local != LocalRule::Never;
     let asked = config.tailscale.is_some();
-    let own = asked.then_some(review::Provider { name: tailscale::PROVIDER, listeners: None });
-    let providers = config
-        .identities
-        .iter()
-        .map(|identity| review::Provider { name: &identity.expected.provider, listeners: Some(&identity.listeners) });
+    let own = asked.then_some(review::Provider { name: tailscale::PROVIDER, listeners: None, groups: Groups::Untold });
+    let providers = config.identities.iter().map(|identity| review::Provider {
+        name: &identity.expected.provider,
+        listeners: Some(&identity.listeners),
+        groups: if identity.expected.groups_claim.is_some() { Groups::Told } else { Groups::Untold },
+    });
     let house = review::House {
         local: config.listeners.iter().filter(local).map(|listener| listener.name.as_str()).collect(),
         providers: providers.chain(own).collect(),
@@ -236,20 +238,12 @@ fn read_who(section: &Section<'_>, house: &House<'_>, problems: &mut Problems) -
     if section.span_of("provider").is_none() {
         problems.add(Fault::Missing { key: "provider" }, section.span());
     }
-    if let Some(span) = section.span_of("login").filter(|_| section.is_empty_list("login")) {
-        problems.add(PairingFault::Empty { key: "login" }.into(), &span);
-        return None;
-    }
-    let entries = section.one_or_more("login", problems);
-    let mut logins = Vec::new();
-    for entry in &entries {
-        match Login::parse(entry.value) {
-            Ok(login) => logins.push(login),
-            Err(cause) => {
-                problems.add(PairingFault::Login { cause, text: entry.value.to_owned() }.into(), &entry.span);
-            }
-        }
-    }
+    let logins = read_named(section, "login", problems, |text| {
+        Login::parse(text).map_err(|cause| PairingFault::Login { cause, text: text.to_owned() })
+    });
+    let groups = read_named(section, "group", problems, |text| {
+        Group::parse(text).map_err(|cause| PairingFault::Group { cause, text: text.to_owned() })
+    });
     let provider = provider?;
     let known = house.providers();
     if !known.iter().any(|name| name == provider.value) {
@@ -257,8 +251,30 @@ fn read_who(section: &Section<'_>, house: &House<'_>, problems: &mut Problems) -
         problems.add(fault.into(), &provider.span);
         return None;
     }
-    let whole = logins.len() == entries.len() && (section.span_of("login").is_none() || !entries.is_empty());
-    whole.then(|| Who { provider: provider.value.to_owned(), logins })
+    Some(Who { provider: provider.value.to_owned(), logins: logins?, groups: groups? })
+}
+
+/// What `key` names, each read by `parse`; none of it if one is wrong, or the list is empty.
+fn read_named<T>(
+    section: &Section<'_>,
+    key: &'static str,
+    problems: &mut Problems,
+    parse: impl Fn(&str) -> Result<T, PairingFault>,
+) -> Option<Vec<T>> {
+    let Some(span) = section.span_of(key) else { return Some(Vec::new()) };
+    if section.is_empty_list(key) {
+        problems.add(PairingFault::Empty { key }.into(), &span);
+        return None;
+    }
+    let entries = section.one_or_more(key, problems);
+    let mut named = Vec::new();
+    for entry in &entries {
+        match parse(entry.value) {
+            Ok(one) => named.push(one),
+            Err(fault) => problems.add(fault.into(), &entry.span),
+        }
+    }
+    (named.len() == entries.len() && !entries.is_empty()).then_some(named)
 }
 
 fn read_time(section: &Section<'_>, problems: &mut Problems) -> Option<Window> {

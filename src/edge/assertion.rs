@@ -148,7 +148,8 @@ mod tests {
 
     #[test]
     fn a_persons_name_counts_only_where_it_made_the_class() {
-        let alice = IdentityClaim { provider: "tailscale".into(), login: "alice@example.com".into(), name: None };
+        let alice =
+            IdentityClaim { provider: "tailscale".into(), login: "alice@example.com".into(), name: None, groups: None };
         let word = Word::Person(alice.clone());
         let headers = HeaderMap::new();
         for (peer, identity) in [("100.64.0.7", Some(alice)), ("10.0.0.7", None), ("203.0.113.9", None)] {
@@ -257,7 +258,8 @@ mod tests {
         // Even where a token comes by a connection whose listener reads nothing else.
         let mut bench = Bench::new(origin::Settings::default());
         let mut token = |login: Option<&str>| {
-            let named = |login: &str| IdentityClaim { provider: "jwt".into(), login: login.into(), name: None };
+            let named =
+                |login: &str| IdentityClaim { provider: "jwt".into(), login: login.into(), name: None, groups: None };
             bench.identity = login.map(named);
             let token = bench.seal(get("/"), "a.example").headers.remove(ASSERTION).unwrap();
             let payload = token.to_str().unwrap().split('.').nth(1).and_then(jose::decode).unwrap();

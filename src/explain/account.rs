@@ -100,6 +100,7 @@ struct Named {
     provider: String,
     login: String,
     name: Option<String>,
+    groups: Option<Vec<String>>,
 }
 
 /// One condition of the local rule.
@@ -160,6 +161,10 @@ impl Account {
                 provider: identity.provider.clone(),
                 login: printable(&identity.login, LABEL_CHARS_MAX),
                 name: identity.name.as_ref().map(|name| printable(name, LABEL_CHARS_MAX)),
+                groups: identity
+                    .groups
+                    .as_ref()
+                    .map(|groups| groups.iter().map(|name| printable(name, LABEL_CHARS_MAX)).collect()),
             }),
             local: conditions(case),
             connect: decision.connect().map(connected),

@@ -204,6 +204,9 @@ pub struct IdentityClaim {
     /// The person's name, for display.
     #[serde(default, deserialize_with = "jose::some", skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// All groups that the account is in; absent where nobody told them, or not all of them.
+    #[serde(default, deserialize_with = "jose::some", skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Vec<String>>,
 }
 
 /// The one request an assertion is for.

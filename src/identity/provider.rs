@@ -5,6 +5,7 @@
 //! byte, no member twice, times are whole numbers. Issuers write members of their own, which are passed over; `crit` and a
 //! key or an address in the header are not (RFC 8725 §3.10).
 
+mod groups;
 pub mod keys;
 pub mod product;
 
@@ -34,6 +35,8 @@ pub struct Expected {
     pub algorithms: Vec<Algorithm>,
     /// The claim that names the account.
     pub login: Login,
+    /// The claim that names the account's groups, if they are read.
+    pub groups_claim: Option<String>,
 }
 
 /// Which claim names the account.
@@ -120,7 +123,7 @@ fn check_times(claims: &Map<String, Value>, now: u64) -> Result<(), TokenError> 
     Ok(())
 }
 
-/// The account and, for display, the person's name. A login that is there but no text is no reason to take another claim.
+/// The account, its groups and, for display, the person's name. A login that is there but no text is no reason to take another claim.
 fn identity(claims: &Map<String, Value>, expected: &Expected) -> Result<IdentityClaim, TokenError> {
     let claim = match &expected.login {
         Login::Claim(claim) => claim,
@@ -137,7 +140,9 @@ fn identity(claims: &Map<String, Value>, expected: &Expected) -> Result<Identity
     }
     let name = label("name");
     let provider = expected.provider.clone();
-    Ok(IdentityClaim { provider, login: login.to_owned(), name: name.map(str::to_owned) })
+    let person = IdentityClaim { provider, login: login.to_owned(), name: name.map(str::to_owned), groups: None };
+    let groups = expected.groups_claim.as_ref().and_then(|claim| groups::read(claims, claim, &person));
+    Ok(IdentityClaim { groups, ..person })
 }
 
 fn members(segment: &str) -> Result<Map<String, Value>, TokenError> {

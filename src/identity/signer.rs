@@ -268,6 +268,7 @@ pub enum SigningKeyError {
 mod tests {
     use super::*;
     use crate::base::clock::UnixMillis;
+    use crate::base::limits::{FORWARDED_HOPS_MAX, ID_CHARS_MAX, IDENTITY_BYTES_MAX, LABEL_CHARS_MAX};
     use crate::identity::claims::Assertion;
     use crate::identity::testing;
 
@@ -314,7 +315,8 @@ mod tests {
     #[test]
     fn a_verified_identity_is_the_subject() {
         let mut subject = testing::subject();
-        subject.identity = Some(IdentityClaim { provider: "tailscale".into(), login: "owner@x".into(), name: None });
+        subject.identity =
+            Some(IdentityClaim { provider: "tailscale".into(), login: "owner@x".into(), name: None, groups: None });
         assert_eq!(read(&signer().sign(&subject, None).unwrap()).sub, "owner@x");
     }
 
@@ -330,6 +332,22 @@ mod tests {
         let mut subject = testing::subject();
         subject.cid = "c".repeat(ASSERTION_BYTES_MAX);
         assert!(matches!(signer().sign(&subject, None), Err(SignError::TooLong)));
+    }
+
+    #[test]
+    fn the_largest_identity_with_groups_of_the_longest_way_is_signed() {
+        let mut subject = testing::subject();
+        let address = "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff".parse().unwrap();
+        (subject.origin.via, subject.origin.peer) = (vec![address; FORWARDED_HOPS_MAX], address);
+        let login = "\u{10348}".repeat(LABEL_CHARS_MAX);
+        // What stands between the groups' names was counted when they were read.
+        let room = IDENTITY_BYTES_MAX - 2 * login.len();
+        let groups = vec!["g".repeat(5); (room - 2) / 8];
+        assert!(serde_json::to_vec(&groups).unwrap().len() + 8 > room);
+        let provider = "p".repeat(ID_CHARS_MAX);
+        subject.identity = Some(IdentityClaim { provider, login, name: None, groups: Some(groups.clone()) });
+        let token = signer().sign(&subject, Some(&testing::request_claim())).unwrap();
+        assert_eq!(read(&token).idn.unwrap().groups, Some(groups));
     }
 
     fn signer() -> Signer {

@@ -3,9 +3,10 @@
 //! The first rule whose conditions all hold decides, and no other. Promise: a rule approves new devices only, never one that is
 //! known, that asks for more than the rule's cap, or that was removed; nothing is narrowed, what goes beyond a cap waits for a
 //! person. What makes a condition uncertain never approves, and never opens a way past a rule that keeps out: an address that
-//! hides who calls, another spelling of a login, a clock that is not set.
+//! hides who calls, another spelling of a login, groups that nobody told, a clock that is not set.
 
 mod effect;
+mod group;
 mod kin;
 mod login;
 pub mod review;
@@ -15,6 +16,8 @@ mod window;
 
 pub use effect::Effect;
 pub use effect::Ruled;
+pub use group::Group;
+pub use group::GroupFault;
 pub use login::Login;
 pub use login::LoginFault;
 pub use when::Doubt;

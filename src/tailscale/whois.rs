@@ -64,7 +64,12 @@ pub(super) fn read(json: &[u8], peer: IpAddr) -> Result<Word, WhoisError> {
         return Err(WhoisError::Login);
     }
     let name = Some(user_profile.display_name).filter(|name| is_label(name, LABEL_CHARS_MAX));
-    Ok(Word::Person(IdentityClaim { provider: PROVIDER.to_owned(), login: user_profile.login_name, name }))
+    Ok(Word::Person(IdentityClaim {
+        provider: PROVIDER.to_owned(),
+        login: user_profile.login_name,
+        name,
+        groups: None,
+    }))
 }
 
 /// Why an answer names nobody.

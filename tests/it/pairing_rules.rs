@@ -138,6 +138,42 @@ fn a_signed_in_person_is_approved_by_the_token_of_that_request() {
 }
 
 #[test]
+fn who_is_in_a_group_is_approved_by_the_token_that_says_so() {
+    let grouped = SIGNED_IN.replace("login = \"u1\"", "group = [\"staff\", \"admins\"]");
+    let refused =
+        "[[core.pairing.rule]]\nwhen = { identity = { provider = \"home\", group = \"guests\" } }\nthen = \"refuse\"\n";
+    let house = House::start(&format!("groups_claim = \"roles\"\n{grouped}{refused}"));
+    let ask = |roles: Value| {
+        let token = house.key.token(&json!({"iss": "home", "aud": "claw", "sub": "u1", "roles": roles}));
+        let ask = house.with_token().with_scopes(&["operator.read"]);
+        let ask = ask.with_header("X-Forwarded-For", "203.0.113.9").with_header("X-Id-Token", &token);
+        let device = Device::new();
+        (house.lan("10.77.0.1:8080", &device, ask), device)
+    };
+    for roles in [json!(["all", "staff"]), json!("admins")] {
+        let (outcome, device) = ask(roles);
+        outcome.hello();
+        assert_eq!(house.approved_via(&device), "rule:1");
+    }
+    for (roles, code, words) in [
+        (json!(["Staff", "all"]), "PAIRING_REQUIRED", "in Staff, all"),
+        (json!([]), "PAIRING_REQUIRED", "in no group"),
+        (json!(["guests"]), "PAIRING_REFUSED", "in guests"),
+        // Whose groups nobody knows may be a guest, and is not staff.
+        (json!(["staff", 7]), "PAIRING_REFUSED", "whose groups were not told"),
+        (json!(vec!["staff"; 101]), "PAIRING_REFUSED", "whose groups were not told"),
+    ] {
+        let refused = ask(roles.clone()).0.refused();
+        assert_eq!(refused.error["details"]["code"], code, "{roles}: {refused:?}");
+        let details = &refused.error["details"];
+        let id = details["requestId"].as_str().or(details["doorward"].as_str()).unwrap();
+        let told = house.explained(id);
+        assert!(told["rules"].to_string().contains(words), "{roles}: {told:#}");
+    }
+    assert_eq!(house.doorward.paired().len(), 2);
+}
+
+#[test]
 fn rules_hold_at_this_machine_from_the_next_connect_on() {
     let machine = Namespace::new();
     let doorward = Instance::start(&machine, &owners_and("[[core.pairing.rule]]\nthen = \"ask\"\n"));

@@ -4,6 +4,11 @@ use std::time::Duration;
 
 /// Rules of pairing in one configuration; each connect of a new device is held against them all.
 pub const RULES_MAX: usize = 64;
+/// Groups of one identity that are taken; a token that names more tells none.
+pub const GROUPS_MAX: usize = 100;
+/// Bytes of an identity's login (which an assertion says twice), name and groups together: as much as the longest login and the
+/// longest name have without any group, so that groups never make an assertion longer than the core reads.
+pub const IDENTITY_BYTES_MAX: usize = 3 * 4 * super::LABEL_CHARS_MAX;
 /// Life of a setup code.
 pub const SETUP_CODE_LIFE: Duration = Duration::from_secs(600);
 /// Setup codes that nobody has redeemed yet.

@@ -8,6 +8,9 @@ use crate::origin::header::HeaderFault;
 /// What is wrong.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 pub enum IdentityFault {
+    /// A claim that no token has.
+    #[error("no claim is called this: {}", shown(.0))]
+    GroupsClaim(String),
     /// A header that cannot carry a token.
     #[error("{cause}: {}", shown(text))]
     Header {
@@ -56,6 +59,7 @@ impl IdentityFault {
     /// What to do about it.
     pub fn hint(&self) -> String {
         match self {
+            Self::GroupsClaim(_) => "name the claim of the token that lists groups, as \"groups\"".into(),
             Self::Header { .. } => {
                 "name the header that your proxy writes the signed token into, and nothing else, as \"x-id-token\""
                     .into()

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use super::shown;
 use crate::net::range::RangeFault;
-use crate::pairing::rule::{LoginFault, RuleFault};
+use crate::pairing::rule::{GroupFault, LoginFault, RuleFault};
 
 /// What is wrong.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
@@ -25,6 +25,14 @@ pub enum PairingFault {
     Empty {
         /// The key.
         key: &'static str,
+    },
+    /// Not a group.
+    #[error("{cause}: {}", shown(text))]
+    Group {
+        /// Why.
+        cause: GroupFault,
+        /// What was written.
+        text: String,
     },
     /// No time between them.
     #[error("from and to are the same time")]
@@ -104,6 +112,12 @@ impl PairingFault {
                 "as \"openclaw-control-ui\", \"openclaw-ios\", \"openclaw-android\", \"openclaw-macos\", \"cli\"".into()
             }
             Self::Empty { key } => format!("name what is meant, or remove {key}"),
+            Self::Group { cause: GroupFault::Pattern, .. } => {
+                "name each group, as [\"staff\", \"admins\"], or leave group out to mean all".into()
+            }
+            Self::Group { cause: GroupFault::Unreadable, .. } => {
+                "write it as `doorward explain` shows it, as \"staff\"".into()
+            }
             Self::HoursEmpty => "for the whole day remove both, or write from = \"00:00\", to = \"24:00\"".into(),
             Self::Listener { known, .. } => format!("there is {}", known.join(", ")),
             Self::Login { cause: LoginFault::Pattern, .. } => {

@@ -35,6 +35,12 @@ pub(super) fn refusals() -> Vec<(String, Expected)> {
     });
     add(format!("{ACCESS}header = «\"x-id\"»"), |f| matches!(f, Fault::Useless { key: "header", .. }));
     add(format!("{ACCESS}«hedaer» = \"x-id\""), |f| matches!(f, Fault::UnknownKey { closest: Some("header"), .. }));
+    for bad in ["groups ", "gr\\u0000"] {
+        add(format!("{ACCESS}groups_claim = «\"{bad}\"»"), |f| {
+            matches!(f, Fault::Identity(IdentityFault::GroupsClaim(_)))
+        });
+    }
+    add(format!("{ACCESS}groups_claim = «[\"groups\"]»"), |f| matches!(f, Fault::WrongType { .. }));
     add(format!("{ACCESS}name = «\"A b\"»"), |f| matches!(f, Fault::Name(_)));
     add(format!("{ACCESS}name = «\"tailscale\"»"), |f| matches!(f, Fault::Identity(IdentityFault::NameTaken(_))));
     add(format!("{ACCESS}listeners = [«\"wbe\"»]"), |f| matches!(f, Fault::Identity(IdentityFault::Listener { .. })));

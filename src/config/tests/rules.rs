@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::fault::pairing::PairingFault;
-use crate::pairing::rule::{Credential, LoginFault, RuleFault, Then};
+use crate::pairing::rule::{Credential, GroupFault, LoginFault, RuleFault, Then};
 use crate::protocol::scope::Scope;
 
 const HOUSE: &str = r#"
@@ -92,6 +92,19 @@ fn of_conditions() -> Vec<(String, Expected)> {
             format!("then = \"ask\"\nwhen = {{ identity = {{ provider = \"pomerium\", login = [«\"{bad}\"»] }} }}");
         all_of(&mut add, &rule, cause);
     }
+    let group =
+        |group: &str| format!("then = \"ask\"\nwhen = {{ identity = {{ provider = \"pomerium\", group = {group} }} }}");
+    add(&group("[\"staff\", «\"*\"»]"), |f| {
+        matches!(f, Fault::Pairing(PairingFault::Group { cause: GroupFault::Pattern, .. }))
+    });
+    add(&group("«\"staff \"»"), |f| {
+        matches!(f, Fault::Pairing(PairingFault::Group { cause: GroupFault::Unreadable, .. }))
+    });
+    add(&group("«[]»"), |f| *f == Fault::Pairing(PairingFault::Empty { key: "group" }));
+    add(&group("«7»"), |f| matches!(f, Fault::WrongType { .. }));
+    add(&group("\"staff\"").replace("group", "«gruop»"), |f| {
+        matches!(f, Fault::UnknownKey { closest: Some("group"), .. })
+    });
     for bad in ["tailscale", "pomerum"] {
         add(&format!("then = \"ask\"\nwhen = {{ identity = {{ provider = «\"{bad}\"» }} }}"), |f| {
             matches!(f, Fault::Pairing(PairingFault::Provider { .. }))
@@ -223,6 +236,19 @@ fn what_is_odd_about_rules_is_warned_of() {
             format!("{TAILNET}{}", ask("{ class = \"public\", identity = { provider = \"tailscale\" } }")),
             "and of no other",
         ),
+        (
+            who("provider = \"pomerium\", group = \"staff\""),
+            "it can never match: the [[identity]] pomerium has no groups_claim",
+        ),
+        (
+            format!("{TAILNET}{}", who("provider = \"tailscale\", group = \"staff\"")),
+            "it can never match: tailscale tells no groups",
+        ),
+        // Less is known than it asks for.
+        (
+            ask("{ identity = { provider = \"pomerium\", group = \"staff\" } }"),
+            "it meets whoever it names, in whatever group: the [[identity]] pomerium has no groups_claim",
+        ),
         // More than it seems.
         (who("provider = \"pomerium\""), "every account that pomerium knows"),
         (who("provider = \"pomerium\", login = \"*@Gmail.com\""), "anybody can have such an account"),
@@ -263,6 +289,12 @@ fn what_is_plain_is_not_warned_of() {
         ),
         // Whom the first means by name is asked after; the second is for others.
         format!("{ANN}{}", ANN.replace("ann@", "bob@")),
+        // Who is in a group that is told; the second meets whose groups nobody told, too.
+        format!(
+            "groups_claim = \"groups\"\n{}{}",
+            ANN.replace("login = \"ann@example.com\"", "group = [\"staff\", \"admins\"]"),
+            "[[core.pairing.rule]]\nwhen = { identity = { provider = \"pomerium\", group = \"staff\" } }\nthen = \"ask\"\n"
+        ),
         // The first is about an address, which who hides behind one has not.
         "[[core.pairing.rule]]\nwhen = { class = \"nat\", cidr = \"172.18.0.0/16\" }\nthen = \"ask\"\n".to_owned(),
     ] {

@@ -95,6 +95,9 @@ fn caller(account: &Account) -> Vec<(&'static str, String)> {
     ];
     if let Some(identity) = &account.identity {
         lines.push(("identity", format!("{}, as {} says", identity.login, identity.provider)));
+        if let Some(groups) = &identity.groups {
+            lines.push(("groups", if groups.is_empty() { "none".to_owned() } else { groups.join(", ") }));
+        }
     }
     if !origin.via.is_empty() {
         lines.push(("via", origin.via.join(", ")));

@@ -51,6 +51,7 @@ impl Issuer {
             audience: "ours".to_owned(),
             algorithms: vec![algorithm],
             login: Login::Email,
+            groups_claim: None,
         };
         Self { pair, algorithm: word, jwk, keys, expected }
     }

@@ -49,6 +49,19 @@ fn a_login_is_the_one_claim_that_it_is_to_be() {
 }
 
 #[test]
+fn groups_are_those_of_the_claim_that_the_operator_names() {
+    let mut issuer = Issuer::ed25519();
+    let token = issuer.token(&issuer.header(), &with(&claims(), "roles", json!("admin")));
+    for (claim, expected) in
+        [(None, None), (Some("groups"), Some("a")), (Some("roles"), Some("admin")), (Some("no"), None)]
+    {
+        issuer.expected.groups_claim = claim.map(str::to_owned);
+        let found = issuer.verify(&token).unwrap().groups;
+        assert_eq!(found, expected.map(|group| vec![group.to_owned()]), "{claim:?}");
+    }
+}
+
+#[test]
 fn no_other_header_is_taken() {
     let issuer = Issuer::ed25519();
     for (name, value) in [

@@ -50,7 +50,10 @@ impl Rule {
             (Some(one), Some(other)) => one == other && (!self.is_approval() || later.is_approval()),
             (Some(_), None) => false,
         };
+        // Who tells no groups matches one that keeps out, and none that approves.
+        let sure = !one.asks_for_groups() || !self.is_approval() || later.is_approval();
         times
+            && sure
             && later.classes().iter().all(|class| classes.contains(class))
             && one.cidr.as_ref().is_none_or(|one| other.cidr.as_ref().is_some_and(|other| one.covers(other)))
             && holds_all(&one.listeners, &other.listeners, |one, other| one == other)
@@ -70,6 +73,7 @@ impl Who {
     fn covers(&self, own: Doubt, other: &Self, its: Doubt) -> bool {
         self.provider == other.provider
             && holds_all(&self.logins, &other.logins, |one, other| one.covers(own, other, its))
+            && holds_all(&self.groups, &other.groups, |one, other| one == other)
     }
 }
 

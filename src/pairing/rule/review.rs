@@ -49,6 +49,17 @@ pub struct Provider<'h> {
     pub name: &'h str,
     /// Where it is heard; none if on all listeners, which is the tailnet's daemon.
     pub listeners: Option<&'h [String]>,
+    /// Whether it tells who is in which group.
+    pub groups: Groups,
+}
+
+/// What a provider tells of groups.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Groups {
+    /// Those in a claim that is read.
+    Told,
+    /// Nothing.
+    Untold,
 }
 
 /// Everything that is odd, in the order of the rules.
@@ -64,7 +75,8 @@ pub fn review(rules: &Rules, house: &House<'_>) -> Vec<String> {
             let first = titled(first, earlier.name());
             say(format!("it can never match: whoever it means is met by {first} before"));
         } else {
-            opens(rule).into_iter().chain(unasked(rule)).chain(keeps_out(rule, house)).for_each(say);
+            let odd = opens(rule).into_iter().chain(unasked(rule)).chain(keeps_out(rule, house));
+            odd.chain(meets_all(rule, house)).for_each(say);
         }
     }
     found
@@ -111,6 +123,11 @@ fn impossible(rule: &Rule, house: &House<'_>) -> Option<String> {
         return Some("nobody is of class local on these listeners".to_owned());
     }
     let who = when.who.as_ref()?;
+    if rule.is_approval()
+        && let Some(untold) = untold(rule, house)
+    {
+        return Some(untold);
+    }
     match house.providers.iter().find(|provider| provider.name == who.provider)?.listeners {
         None if lacks(Class::Tailnet) => {
             Some(format!("{} names callers of class tailnet, and of no other", who.provider))
@@ -125,6 +142,22 @@ fn impossible(rule: &Rule, house: &House<'_>) -> Option<String> {
     }
 }
 
+/// Why nobody knows the groups that it asks for, if so.
+fn untold(rule: &Rule, house: &House<'_>) -> Option<String> {
+    let who = rule.when().who.as_ref().filter(|who| !who.groups.is_empty())?;
+    let provider = house.providers.iter().find(|provider| provider.name == who.provider)?;
+    match (provider.groups, provider.listeners) {
+        (Groups::Told, _) => None,
+        (Groups::Untold, None) => Some(format!("{} tells no groups", who.provider)),
+        (Groups::Untold, Some(_)) => Some(format!("the [[identity]] {} has no groups_claim", who.provider)),
+    }
+}
+
+/// That it keeps out more than it names.
+fn meets_all(rule: &Rule, house: &House<'_>) -> Option<String> {
+    untold(rule, house).map(|reason| format!("it meets whoever it names, in whatever group: {reason}"))
+}
+
 /// What it lets in that its writer may not have thought of.
 fn opens(rule: &Rule) -> Vec<String> {
     if !rule.is_approval() {
@@ -134,6 +167,9 @@ fn opens(rule: &Rule) -> Vec<String> {
     let Some(who) = &when.who else { return by_address(rule) };
     let mut found = Vec::new();
     let anybodys = who.logins.iter().find(|login| is_anybodys(login));
+    if !who.groups.is_empty() {
+        return found;
+    }
     if who.logins.is_empty() {
         found.push(format!("it approves every account that {} knows, guests too", who.provider));
     } else if let Some(login) = anybodys {

@@ -102,6 +102,69 @@ fn what_is_uncertain_keeps_out_and_never_lets_in() {
 }
 
 #[test]
+fn a_group_is_one_that_was_told() {
+    let there = origin("public", Some("203.0.113.7"));
+    let of = |logins: &[&str], groups: &[&str]| {
+        let groups = groups.iter().map(|group| Group::parse(group).unwrap()).collect();
+        When { who: Some(Who { groups, ..who("home", logins) }), ..When::default() }
+    };
+    let told = |groups: &[&str]| Some(groups.iter().map(|&group| group.to_owned()).collect::<Vec<_>>());
+    for (name, when, groups, approves, keeps_out) in [
+        ("in one of them", of(&[], &["staff", "admins"]), told(&["all", "admins"]), Ok(()), Ok(())),
+        ("in another", of(&[], &["staff"]), told(&["Staff", "staffer"]), Err(Miss::Group), Err(Miss::Group)),
+        ("in none", of(&[], &["staff"]), told(&[]), Err(Miss::Group), Err(Miss::Group)),
+        ("not told", of(&[], &["staff"]), None, Err(Miss::GroupsUnknown), Ok(())),
+        ("not asked for", of(&[], &[]), None, Ok(()), Ok(())),
+        ("another login", of(&["eve"], &["staff"]), told(&["staff"]), Err(Miss::Login), Err(Miss::Login)),
+        ("login, another group", of(&["ann"], &["staff"]), told(&["all"]), Err(Miss::Group), Err(Miss::Group)),
+        ("login and group", of(&["ann"], &["staff"]), told(&["staff"]), Ok(()), Ok(())),
+    ] {
+        let ann = IdentityClaim { groups, ..person("home", "ann") };
+        let facts = Facts { origin: &there, identity: Some(&ann), role: Role::Operator, client: ClientId::Cli };
+        let approval = rule("1", when.clone(), approve(&["operator.read"], Credential::Identity), Basis::Identity);
+        assert_eq!(approval.unwrap().check(&facts, NOON), approves, "{name}");
+        for then in [Then::Ask, Then::Refuse] {
+            assert_eq!(
+                rule("1", when.clone(), then, Basis::Identity).unwrap().check(&facts, NOON),
+                keeps_out,
+                "{name}"
+            );
+        }
+        let other = IdentityClaim { provider: "other".to_owned(), ..ann.clone() };
+        assert_eq!(
+            when.check(&Facts { identity: Some(&other), ..facts }, Doubt::Holds, NOON),
+            Err(Miss::Provider),
+            "{name}"
+        );
+        assert_eq!(when.check(&Facts { identity: None, ..facts }, Doubt::Holds, NOON), Err(Miss::Nobody), "{name}");
+    }
+}
+
+#[test]
+fn groups_are_told_as_they_were_found() {
+    let there = origin("public", Some("203.0.113.7"));
+    let groups = vec![Group::parse("staff").unwrap(), Group::parse("admins").unwrap()];
+    let when = When { who: Some(Who { groups, ..who("home", &[]) }), ..When::default() };
+    let refuse = rule("1", when.clone(), Then::Refuse, Basis::Identity).unwrap();
+    let approve = rule("1", when, approve(&[], Credential::Secret), Basis::Identity).unwrap();
+    for (groups, held, missed) in [
+        (Some(vec!["all", "staff"]), "ann of home, group staff", None),
+        (Some(vec!["all", "a\"b"]), "", Some("it is ann of home, in all, a\\u{22}b")),
+        (Some(vec![]), "", Some("it is ann of home, in no group")),
+        (None, "ann of home, whose groups were not told", Some("it is ann of home, whose groups were not told")),
+    ] {
+        let groups = groups.map(|groups| groups.into_iter().map(str::to_owned).collect());
+        let ann = IdentityClaim { groups, ..person("home", "ann") };
+        let facts = Facts { origin: &there, identity: Some(&ann), role: Role::Operator, client: ClientId::Cli };
+        if refuse.check(&facts, NOON).is_ok() {
+            assert_eq!(refuse.matched(&facts, NOON), held);
+        }
+        let found = approve.check(&facts, NOON).err().map(|miss| approve.missed(miss, &facts, NOON));
+        assert_eq!(found.as_deref(), missed);
+    }
+}
+
+#[test]
 fn the_first_rule_that_matches_decides() {
     let class = |class| When { classes: vec![class], ..When::default() };
     let rules = Rules::new(vec![
@@ -237,11 +300,12 @@ fn scopes(scopes: &[&str]) -> Scopes {
 }
 
 fn who(provider: &str, logins: &[&str]) -> Who {
-    Who { provider: provider.to_owned(), logins: logins.iter().map(|login| Login::parse(login).unwrap()).collect() }
+    let logins = logins.iter().map(|login| Login::parse(login).unwrap()).collect();
+    Who { provider: provider.to_owned(), logins, groups: Vec::new() }
 }
 
 fn person(provider: &str, login: &str) -> IdentityClaim {
-    IdentityClaim { provider: provider.to_owned(), login: login.to_owned(), name: None }
+    IdentityClaim { provider: provider.to_owned(), login: login.to_owned(), name: None, groups: None }
 }
 
 fn ranges(ranges: &[&str]) -> Ranges {

@@ -25,6 +25,7 @@ impl Rule {
         }
         if let (Some(_), Some(identity)) = (&when.who, facts.identity) {
             held.push(shown(identity));
+            held.extend(self.groups_held(identity));
         }
         if when.role.is_some() {
             held.push(format!("role {}", facts.role));
@@ -49,6 +50,15 @@ impl Rule {
             Miss::Class => format!("the class is {}", origin.class.as_str()),
             Miss::Client => format!("the client is {}", facts.client.as_str()),
             Miss::ClockUnset => "this machine's clock is not set, so nobody knows the time".to_owned(),
+            Miss::Group => {
+                let none = Vec::new();
+                let names = facts.identity.and_then(|identity| identity.groups.as_ref()).unwrap_or(&none);
+                let names: Vec<_> = names.iter().map(|name| printable(name, LABEL_CHARS_MAX)).collect();
+                let named =
+                    if names.is_empty() { "in no group".to_owned() } else { format!("in {}", names.join(", ")) };
+                format!("it is {}, {named}", identity())
+            }
+            Miss::GroupsUnknown => format!("it is {}, whose groups were not told", identity()),
             Miss::Hidden => format!("the address {} hides who calls (class nat)", origin.client_shown()),
             Miss::Listener => format!("the listener is {}", origin.listener),
             Miss::Login => format!("it is {}", identity()),
@@ -61,6 +71,15 @@ impl Rule {
             }
             Miss::Unattributed => "nobody can say who calls".to_owned(),
         }
+    }
+
+    /// By which groups it matches, where it asks for any.
+    fn groups_held(&self, identity: &IdentityClaim) -> Option<String> {
+        let asked = self.when().who.as_ref().map(|who| &who.groups).filter(|groups| !groups.is_empty())?;
+        let Some(names) = &identity.groups else { return Some("whose groups were not told".to_owned()) };
+        let meant = names.iter().filter(|name| asked.iter().any(|group| group.is(name)));
+        let meant: Vec<_> = meant.map(|name| printable(name, LABEL_CHARS_MAX)).collect();
+        Some(format!("group {}", meant.join(", ")))
     }
 
     /// What it does, in a word or two.

@@ -5,6 +5,7 @@ use crate::identity::claims::IdentityClaim;
 use crate::net::range::Ranges;
 use crate::origin::Class;
 use crate::pairing::rule::Facts;
+use crate::pairing::rule::Group;
 use crate::pairing::rule::Login;
 use crate::pairing::rule::Window;
 use crate::protocol::connect::ClientId;
@@ -45,6 +46,8 @@ pub struct Who {
     pub provider: String,
     /// Accounts; any if none is named.
     pub logins: Vec<Login>,
+    /// Groups; any, and none, if none is named.
+    pub groups: Vec<Group>,
 }
 
 /// Why a rule does not match.
@@ -58,6 +61,10 @@ pub enum Miss {
     Client,
     /// The clock is not set, so nobody knows the time.
     ClockUnset,
+    /// Another group.
+    Group,
+    /// Nobody told the groups.
+    GroupsUnknown,
     /// The address may be anybody's.
     Hidden,
     /// Another listener.
@@ -101,6 +108,11 @@ impl When {
         }
     }
 
+    /// Whether they speak of groups.
+    pub(super) fn asks_for_groups(&self) -> bool {
+        self.who.as_ref().is_some_and(|who| !who.groups.is_empty())
+    }
+
     /// Whether they say where a call must come from.
     pub(super) fn names_a_place(&self) -> bool {
         !self.classes.is_empty() || self.cidr.is_some() || !self.listeners.is_empty()
@@ -113,7 +125,14 @@ impl Who {
         if identity.provider != self.provider {
             return Err(Miss::Provider);
         }
-        let meant = self.logins.is_empty() || self.logins.iter().any(|login| login.is(&identity.login, doubt));
-        if meant { Ok(()) } else { Err(Miss::Login) }
+        if !self.logins.is_empty() && !self.logins.iter().any(|login| login.is(&identity.login, doubt)) {
+            return Err(Miss::Login);
+        }
+        let among = |holds: bool, miss: Miss| if holds { Ok(()) } else { Err(miss) };
+        match &identity.groups {
+            _ if self.groups.is_empty() => Ok(()),
+            None => among(doubt == Doubt::Holds, Miss::GroupsUnknown),
+            Some(names) => among(names.iter().any(|name| self.groups.iter().any(|group| group.is(name))), Miss::Group),
+        }
     }
 }

@@ -191,7 +191,7 @@ fn a_rule_that_refuses_pairs_nobody_and_leaves_who_is_paired_alone() {
 fn who_is_refused_by_name_is_refused_however_he_spells_it_and_whatever_the_clock_shows() {
     let login = |login: &str| {
         let logins = vec![Login::parse(login).unwrap()];
-        When { who: Some(Who { provider: "sso".to_owned(), logins }), ..When::default() }
+        When { who: Some(Who { provider: "sso".to_owned(), logins, groups: Vec::new() }), ..When::default() }
     };
     let all = || rule("all", login("*@example.com"), give(&["operator.read"], Credential::Identity));
     let caller = |login: &'static str| Caller { identity: Some(("sso", login)), ..anns() };
@@ -291,7 +291,10 @@ fn by_address(cap: &[&str]) -> Then {
 
 fn ann() -> When {
     let login = crate::pairing::rule::Login::parse("ann@example.com").unwrap();
-    When { who: Some(Who { provider: "tailscale".to_owned(), logins: vec![login] }), ..When::default() }
+    When {
+        who: Some(Who { provider: "tailscale".to_owned(), logins: vec![login], groups: Vec::new() }),
+        ..When::default()
+    }
 }
 
 fn anns() -> Caller {

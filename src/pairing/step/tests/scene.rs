@@ -281,6 +281,7 @@ impl Memory {
             provider: provider.to_owned(),
             login: login.to_owned(),
             name: None,
+            groups: None,
         });
         let (connect, identity) = (connect_params, identity.as_ref());
         let attempt = Attempt { connect, origin, identity, rules, page, proof, shared, offer, generation, fresh };

@@ -366,7 +366,11 @@ pub(super) fn half_life() -> i64 {
 
 /// The owner's one rule: a person's devices may read.
 fn rules() -> Rules {
-    let who = Who { provider: "tailscale".to_owned(), logins: vec![Login::parse("ann@example.com").unwrap()] };
+    let who = Who {
+        provider: "tailscale".to_owned(),
+        logins: vec![Login::parse("ann@example.com").unwrap()],
+        groups: Vec::new(),
+    };
     let then = Then::Approve(Approval { cap: only("operator.read"), credential: Credential::Identity });
     let (name, when) = (RuleName::parse("family").unwrap(), When { who: Some(who), ..When::default() });
     Rules::new(vec![Rule::new(name, when, then, Basis::Identity).unwrap()])
