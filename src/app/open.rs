@@ -37,6 +37,7 @@ use crate::listener::live::{Live, LiveNetwork};
 use crate::listener::own_bridge;
 use crate::listener::tally::Tally;
 use crate::metrics::{self, Numbers, Sources};
+use crate::pairing::rule::review;
 use crate::store::keys::signing::SigningKeys;
 use crate::store::{FILE_NAME, Store};
 use crate::tailscale::Tailscale;
@@ -81,6 +82,8 @@ pub(super) async fn open(config: Config, environment: &Environment, lock: &State
     let settings = certificates::Settings { own, ..config.certificates.clone() };
     let certificates = Arc::new(Certificates::open(settings, clock.now())?);
     own_bridge::judge(&config.listeners, &network)?;
+    // What the rules' own text shows is told with the configuration's other warnings.
+    review::hidden(&config.core.rules, &network).iter().for_each(|told| warn!("{told}"));
     let (network, knocks) = (LiveNetwork::new(network), Knocks::default());
     let (listening, listeners) = bind_all(&config, &certificates, &network, &knocks)?;
 

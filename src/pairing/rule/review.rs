@@ -239,3 +239,49 @@ fn keeps_out(rule: &Rule, house: &House<'_>) -> Option<String> {
             .to_owned()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::range::{Ranges, Width};
+    use crate::origin::container::Container;
+    use crate::origin::link::{Link, LinkKind};
+    use crate::pairing::rule::{Approval, Basis, Credential, When};
+    use crate::protocol::scope::{Scope, Scopes};
+
+    #[test]
+    fn a_cidr_over_the_container_bridge_takes_in_whom_it_hides() {
+        let link =
+            Link { name: "eth0".into(), kind: LinkKind::Veth, addresses: vec!["172.18.0.2/16".parse().unwrap()] };
+        let contained = Network::new(["172.18.0.1".parse().unwrap()], 0).with_links(&[link], Some(Container::Mount));
+        let host = Network::new(["192.168.1.1".parse().unwrap()], 0).with_links(&[], None);
+        let (nat, any) = (vec![Class::Nat, Class::Private], Vec::new());
+        for (cidr, classes, then, expected) in [
+            ("172.18.0.0/16", &any, approve(), Some("is not approved, for nobody can tell")),
+            ("172.18.0.1", &any, approve(), Some("is not approved, for nobody can tell")),
+            ("172.16.0.0/12", &nat, approve(), Some("strangers who come through it are approved too")),
+            ("172.16.0.0/12", &any, Then::Refuse, Some("strangers who come through it match too")),
+            ("172.18.0.7", &any, approve(), None),
+            ("192.168.1.0/24", &any, approve(), None),
+        ] {
+            let cidr_read = Ranges::parse(&[cidr], Width::Wide).unwrap();
+            let when = When { cidr: Some(cidr_read), classes: classes.clone(), ..When::default() };
+            let basis = if then == Then::Refuse { Basis::Identity } else { Basis::Address };
+            let plain = Rule::new(RuleName::of_place(1), When::default(), Then::Ask, Basis::Identity).unwrap();
+            let rule = Rule::new(RuleName::parse("lan").unwrap(), when, then, basis).unwrap();
+            let rules = Rules::new(vec![plain, rule]);
+            let told = hidden(&rules, &contained);
+            assert_eq!(told.len(), usize::from(expected.is_some()), "{cidr}: {told:?}");
+            for (told, expected) in told.iter().zip(expected) {
+                assert!(told.starts_with("core.pairing.rule 2 \"lan\": its cidr takes in 172.18.0."), "{told}");
+                assert!(told.contains(expected), "{cidr}: {told}");
+            }
+            assert_eq!(hidden(&rules, &host), [""; 0], "{cidr}: nothing is hidden from a machine of its own");
+        }
+    }
+
+    fn approve() -> Then {
+        let cap = Scopes::from_iter([Scope::READ]);
+        Then::Approve(Approval { cap, credential: Credential::Secret })
+    }
+}
