@@ -28,7 +28,7 @@ const TAILNET: &str = "[tailscale]\nwhois = true\n";
 const ANN: &str = "[[core.pairing.rule]]\nwhen = { identity = { provider = \"pomerium\", login = \"ann@example.com\" } }\nthen = { approve = [\"operator.read\"] }\n";
 
 pub(super) fn refusals() -> Vec<(String, Expected)> {
-    [of_a_rule(), of_conditions(), of_approvals()].concat()
+    [of_a_rule(), of_conditions(), of_times(), of_approvals()].concat()
 }
 
 fn of_a_rule() -> Vec<(String, Expected)> {
@@ -110,6 +110,13 @@ fn of_conditions() -> Vec<(String, Expected)> {
             matches!(f, Fault::Pairing(PairingFault::Provider { .. }))
         });
     }
+    all
+}
+
+fn of_times() -> Vec<(String, Expected)> {
+    let mut all: Vec<(String, Expected)> = Vec::new();
+    let mut add =
+        |rule: &str, expected: Expected| all.push((format!("{HOUSE}[[core.pairing.rule]]\n{rule}"), expected));
     let time = |time: &str| format!("then = \"ask\"\nwhen = {{ time = {time} }}");
     add(&time("«{ days = [\"mon\"] }»"), |f| *f == Fault::Missing { key: "zone" });
     add(&time("{ zone = «\"Europe/Berln\"», days = [\"mon\"] }"), |f| {
