@@ -126,9 +126,10 @@ impl Store {
     /// # Errors
     /// As [`Store::known`].
     pub async fn past(&self, device: &DeviceId) -> Result<Past, StoreError> {
+        let last = revoked::last_taken(&mut *self.connection.lock().await).await.map_err(StoreError::Query)?;
         let (path, device) = (Arc::clone(&self.path), *device);
         let asked = tokio::task::spawn_blocking(move || {
-            let revoked = Revoked::read(&path)?;
+            let revoked = Revoked::read(&path, last)?;
             Ok(match () {
                 () if revoked.has_removed(&device) => Past::Removed,
                 () if revoked.has_rejected(&device) => Past::Rejected,

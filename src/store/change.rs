@@ -106,9 +106,12 @@ impl Store {
         if taken.is_empty() && rejected.is_empty() {
             return Ok(());
         }
+        let last = revoked::last_taken(connection).await.map_err(StoreError::Write)?;
         let path = Arc::clone(&self.path);
-        let added = tokio::task::spawn_blocking(move || Revoked::add(&path, taken, &rejected)).await;
-        added.unwrap_or_else(|_| Err(StoreError::Write(sqlx::Error::WorkerCrashed)))
+        let takes = !taken.is_empty();
+        let added = tokio::task::spawn_blocking(move || Revoked::add(&path, last, taken, &rejected)).await;
+        added.unwrap_or_else(|_| Err(StoreError::Write(sqlx::Error::WorkerCrashed)))?;
+        if takes { revoked::note(connection, next).await.map_err(StoreError::Write) } else { Ok(()) }
     }
 
     /// Keeps where the audit log ends. The change is durable by now, so a file that cannot be written fails nothing: the

@@ -87,6 +87,14 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
+    /// Something was taken back, and the file that keeps what is missing or older than that.
+    #[error("what was taken back is forgotten, through entry {through} of the audit log: {}", path.display())]
+    Forgotten {
+        /// The file.
+        path: PathBuf,
+        /// The last entry that took something back.
+        through: i64,
+    },
     /// The file that keeps the end of the audit log cannot be used.
     #[error("the end of the audit log: {0}")]
     Head(#[source] PrivateFileError),
@@ -216,6 +224,11 @@ impl StoreError {
                 format!("make the folder of {} writable for the user that runs doorward", path.display())
             }
             Self::Foreign { path } => format!("set state_dir to a folder of its own, or move {} away", path.display()),
+            Self::Forgotten { path, through } => format!(
+                "put {0} back from a copy; until then no rule approves a device and import keeps out whom it does not know; if \
+                 those who were removed do not matter any more, write {{\"floor\":{through},\"taken\":[]}} to {0}, mode 600",
+                path.display()
+            ),
             Self::Gone { path } => format!(
                 "{}; to begin anew, with no device paired, remove {} too",
                 restore(path),

@@ -29,6 +29,8 @@ use crate::store::head::Head;
 use crate::store::head::HeadFile;
 use crate::store::migration;
 use crate::store::migration::Migrations;
+use crate::store::revoked;
+use crate::store::revoked::Revoked;
 use crate::store::schema;
 use crate::store::whole;
 use crate::store::whole::End;
@@ -52,6 +54,7 @@ pub(super) async fn open(path: &Path) -> Result<(SqliteConnection, HeadFile), St
     let mut kept = HeadFile::open(path)?;
     let last = audit::last(&mut connection).await.map_err(StoreError::Query)?;
     kept.write(last).map_err(|cause| StoreError::Head(PrivateFileError::new(kept.path(), Fault::Io(cause))))?;
+    revoked::settle(&mut connection, path).await?;
     Ok((connection, kept))
 }
 
@@ -69,7 +72,14 @@ pub(super) async fn faults(path: &Path) -> Result<Vec<StoreError>, StoreError> {
         return Ok(Vec::new());
     }
     let mut connection = readable(path).connect().await.map_err(|error| damaged(path, &error))?;
-    let faults = whole::faults(&mut connection, path, schema::MIGRATIONS, End::Kept).await;
+    let faults = async {
+        let mut faults = whole::faults(&mut connection, path, schema::MIGRATIONS, End::Kept).await?;
+        // Opening refuses nothing for it.
+        let last = revoked::last_taken(&mut connection).await.map_err(StoreError::Query)?;
+        faults.extend(Revoked::read(path, last)?.fault(path));
+        Ok(faults)
+    };
+    let faults = faults.await;
     let _closed = connection.close().await;
     faults
 }

@@ -7,6 +7,7 @@ use crate::pairing::moved::Standing;
 use crate::store::Store;
 use crate::store::devices;
 use crate::store::error::StoreError;
+use crate::store::revoked;
 use crate::store::revoked::Revoked;
 
 impl Store {
@@ -16,8 +17,9 @@ impl Store {
     /// As [`Store::known`].
     pub async fn standings(&self, ids: &[DeviceId]) -> Result<Vec<Standing>, StoreError> {
         let mut connection = self.connection.lock().await;
+        let last = revoked::last_taken(&mut connection).await.map_err(StoreError::Query)?;
         let path = Arc::clone(&self.path);
-        let read = tokio::task::spawn_blocking(move || Revoked::read(&path)).await;
+        let read = tokio::task::spawn_blocking(move || Revoked::read(&path, last)).await;
         let revoked = read.unwrap_or_else(|_| Err(StoreError::Query(sqlx::Error::WorkerCrashed)))?;
         let mut standings = Vec::with_capacity(ids.len());
         for id in ids {
@@ -33,6 +35,8 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::base::limits::REJECTED_MAX;
     use crate::base::limits::TAKEN_BACK_MAX;
@@ -61,8 +65,8 @@ mod tests {
         assert_eq!(store.past(&known_id(1)).await.unwrap(), Past::Removed);
         let path = file(&folder);
         let flood: Vec<DeviceId> = (0..REJECTED_MAX).map(|number| format!("{number:064x}").parse().unwrap()).collect();
-        Revoked::add(&path, Vec::new(), &[known_id(2)]).unwrap();
-        Revoked::add(&path, Vec::new(), &flood).unwrap();
+        Revoked::add(&path, None, Vec::new(), &[known_id(2)]).unwrap();
+        Revoked::add(&path, None, Vec::new(), &flood).unwrap();
         assert_eq!(store.past(&known_id(2)).await.unwrap(), Past::Blank, "the latest are remembered");
         assert_eq!(store.past(&flood[0]).await.unwrap(), Past::Rejected);
     }
@@ -86,5 +90,43 @@ mod tests {
         store.commit(&flood.collect::<Vec<_>>(), &act("test")).await.unwrap();
         let expected = [Standing::Unsure, Standing::Paired, Standing::Unsure];
         assert_eq!(store.standings(&ids).await.unwrap(), expected);
+    }
+
+    #[tokio::test]
+    async fn what_was_forgotten_is_never_nothing() {
+        let (folder, store) = fresh().await;
+        let (new, removed, later) = (device(1), device(2), device(3));
+        let kept = folder.path().join("doorward.revoked");
+        assert_eq!(store.past(&new.id()).await.unwrap(), Past::Blank);
+        for device in [&removed, &later] {
+            store.commit(&[put(device)], &act("test")).await.unwrap();
+        }
+        let before = fs::read(&kept).expect("made with the store");
+        store.commit(&[Change::DropDevice(removed.id())], &act("test")).await.unwrap();
+        assert!(store.past(&removed.id()).await.unwrap() == Past::Removed && store.past(&new.id()).await.unwrap() == Past::Blank);
+        let after = fs::read(&kept).unwrap();
+        let faults = async || Store::faults_of(&file(&folder)).await;
+        assert!(faults().await.is_empty());
+        // Gone, and as it was before.
+        for lost in [None, Some(&before)] {
+            match lost {
+                Some(bytes) => fs::write(&kept, bytes).unwrap(),
+                None => fs::remove_file(&kept).unwrap(),
+            }
+            assert_eq!(store.standings(&[new.id(), removed.id()]).await.unwrap(), [Standing::Unsure; 2]);
+            assert!(store.past(&removed.id()).await.unwrap() == Past::Removed && store.past(&new.id()).await.unwrap() == Past::Removed);
+            let [fault @ StoreError::Forgotten { .. }] = &faults().await[..] else { panic!("nothing is told") };
+            assert!(fault.hint().contains("doorward.revoked"), "{}", fault.hint());
+        }
+        fs::write(&kept, &after).unwrap();
+        assert!(store.past(&new.id()).await.unwrap() == Past::Blank && faults().await.is_empty());
+        // A start makes none in the place of one that is missing, and what is taken back next does not hide it.
+        fs::remove_file(&kept).unwrap();
+        close(store).await;
+        let store = Store::open(&file(&folder)).await.unwrap();
+        assert!(!kept.exists() && store.past(&removed.id()).await.unwrap() == Past::Removed);
+        store.commit(&[Change::DropDevice(later.id())], &act("test")).await.unwrap();
+        assert!(kept.exists() && store.past(&removed.id()).await.unwrap() == Past::Removed);
+        assert_eq!(faults().await.len(), 1);
     }
 }

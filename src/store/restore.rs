@@ -33,6 +33,7 @@ use crate::store::head::Head;
 use crate::store::invites;
 use crate::store::migration;
 use crate::store::requests;
+use crate::store::revoked;
 use crate::store::revoked::Fate;
 use crate::store::revoked::Revoked;
 use crate::store::schema;
@@ -107,7 +108,9 @@ async fn take_back(
     from: &Path,
     clock: &Clock,
 ) -> Result<(Head, Restoration), StoreError> {
-    let (moment, revoked) = (clock.moment(), Revoked::read(path)?);
+    let moment = clock.moment();
+    let last = last_taken(connection, path).await?;
+    let revoked = Revoked::read(path, last)?;
     let backup_ends = audit::last(connection).await.map_err(StoreError::Query)?.sequence;
     // Above every number that was given out: what is taken back from now on must not look as if it had been before.
     let known = head::read(path).ok().flatten().unwrap_or_default().sequence.max(revoked.last());
@@ -144,8 +147,31 @@ async fn take_back(
             end = audit::append(&mut transaction, &act, line).await.map_err(StoreError::Write)?;
         }
     }
+    if let Some(last) = last {
+        revoked::note(&mut transaction, last).await.map_err(StoreError::Write)?;
+    }
     transaction.commit().await.map_err(StoreError::Write)?;
     Ok((end, restoration))
+}
+
+/// The last entry that took something back, as the copy or the store of now says. Where that cannot be read and the file
+/// that keeps what was taken back is missing, it may have been any through the last one that was written.
+async fn last_taken(copy: &mut SqliteConnection, path: &Path) -> Result<Option<i64>, StoreError> {
+    let of_copy = revoked::last_taken(copy).await.map_err(StoreError::Query)?;
+    let of_now = match file::readable(path).connect().await {
+        Ok(mut connection) => {
+            let last = revoked::last_taken(&mut connection).await;
+            let _closed = connection.close().await;
+            last.ok()
+        }
+        Err(_) => None,
+    };
+    let of_now = match of_now {
+        Some(last) => last,
+        None if Revoked::written(path)?.is_some() => None,
+        None => head::read(path).ok().flatten().map(|head| head.sequence),
+    };
+    Ok(of_copy.max(of_now))
 }
 
 fn without(mut device: PairedDevice, roles: &[Role], now: UnixMillis) -> PairedDevice {

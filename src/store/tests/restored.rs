@@ -108,9 +108,35 @@ async fn only_a_whole_private_backup_is_put_in_the_place_of_the_store() {
 }
 
 #[tokio::test]
+async fn no_backup_of_before_gives_back_what_nobody_remembers() {
+    for damaged in [None, Some("garbage")] {
+        let (folder, store) = fresh().await;
+        store.commit(&[put(&device(1)), put(&device(2))], &act("device.pair.approve")).await.unwrap();
+        let before = store.backup(Some(&folder.path().join("before.sqlite"))).await.unwrap();
+        store.commit(&[Change::DropDevice(known_id(2))], &act("device.pair.remove")).await.unwrap();
+        let after = store.backup(Some(&folder.path().join("after.sqlite"))).await.unwrap();
+        close(store).await;
+        fs::remove_file(folder.path().join("doorward.revoked")).unwrap();
+        if let Some(bytes) = damaged {
+            fs::write(file(&folder), bytes).unwrap();
+        }
+        let plan = Store::restore(&file(&folder), &before, &Clock::system()).await.unwrap();
+        assert_eq!(sorted(&plan.stay_out), sorted(&[1, 2].map(|seed| known_id(seed).to_string())), "{damaged:?}");
+        let store = Store::open(&file(&folder)).await.unwrap();
+        assert!(store.was_removed(&known_id(2)).await.unwrap(), "{damaged:?}: it is still not known");
+        close(store).await;
+        // To a machine of which nothing is left, a backup comes as it is.
+        let fresh = tempfile::tempdir().unwrap();
+        let plan = Store::restore(&file(&fresh), &after, &Clock::system()).await.unwrap();
+        assert_eq!(plan.paired, [known_id(1).to_string()], "{damaged:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_kept_as_taken_back_is_not_taken_back() {
     let (folder, store) = fresh().await;
     store.commit(&[put(&device(1))], &act("device.pair.approve")).await.unwrap();
+    fs::remove_file(folder.path().join("doorward.revoked")).unwrap();
     fs::create_dir(folder.path().join("doorward.revoked")).unwrap();
     let error = store.commit(&[Change::DropDevice(known_id(1))], &act("device.pair.remove")).await.unwrap_err();
     assert!(matches!(error, StoreError::Revoked(_)), "{error}");
