@@ -23,6 +23,7 @@ use crate::import::files::Folder;
 pub use device::Arrival;
 pub use device::Loss;
 pub use device::Unfit;
+pub use device::Whence;
 pub use device::Why;
 pub use error::ImportError;
 pub use issuer::OldSecret;
@@ -60,14 +61,15 @@ pub struct Devices {
     pub waiting: usize,
 }
 
-/// Reads the devices of the gateway whose state is in `folder`; `secret` is its gateway token or password.
+/// Reads the devices of the gateway whose state is in `folder`; `secret` is its gateway token or password. A database is
+/// copied to the folder `room` meanwhile.
 ///
 /// # Errors
 /// [`ImportError`]; then nothing of it counts.
-pub async fn devices(folder: &Path, secret: &OldSecret) -> Result<Devices, ImportError> {
+pub async fn devices(folder: &Path, secret: &OldSecret, room: &Path) -> Result<Devices, ImportError> {
     let folder = Folder::open(folder)?;
     match september::find(&folder)? {
-        Some(database) => september::read(&database, secret).await,
+        Some(database) => september::read(&database, secret, room).await,
         None => january::read(&folder, secret)?.ok_or_else(|| ImportError::Nothing(folder.path().to_path_buf())),
     }
 }

@@ -23,6 +23,7 @@ use crate::store::keys::token::TokenError;
 use crate::store::{Act, FILE_NAME, Line, Store};
 
 use super::ask::call;
+use super::audit;
 use super::failure::Failure;
 use super::store::{lock, wait};
 use super::{Context, Form, print, print_json};
@@ -76,7 +77,7 @@ pub(super) fn import(command: &Command, context: &Context) -> Result<(), Failure
     let secret = old_secret(settings.as_ref(), asked.old_token_file.as_deref())?;
     let suggestion = settings.as_ref().map(|settings| suggestion(settings, context)).transpose()?;
     let out = out(asked, suggestion.as_deref())?;
-    let devices = read(&folder, &secret)?;
+    let devices = read(&folder, &secret, &config)?;
     let (held, moving) = chosen(&devices, asked);
     let mode = if asked.dry_run { Moving::Planned } else { Moving::Done };
     let fates = match (asked.with_token, &secret) {
@@ -151,11 +152,13 @@ fn chosen(devices: &Devices, asked: &Openclaw) -> (Vec<DeviceId>, Vec<MovedDevic
     )
 }
 
-fn read(folder: &Path, secret: &OldSecret) -> Result<Devices, Failure> {
+fn read(folder: &Path, secret: &OldSecret, config: &Config) -> Result<Devices, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime =
         runtime.map_err(|error| Failure::failed(error, "see the limits of threads and open files (ulimit -a)"))?;
-    runtime.block_on(import::devices(folder, secret)).map_err(refused)
+    // Before the first start there is no folder of ours, and none is made for a plan.
+    let room = if config.state_dir.is_dir() { config.state_dir.clone() } else { std::env::temp_dir() };
+    runtime.block_on(import::devices(folder, secret, &room)).map_err(refused)
 }
 
 fn refused(error: ImportError) -> Failure {
@@ -239,6 +242,8 @@ fn with_token(
         let line = Line { change: "token.import", ..Line::default() };
         let path = config.state_dir.join(FILE_NAME);
         wait(async { Store::open(&path).await?.record(&Act::owner("token.import", now), line).await })?;
+        // As by a rotation: whoever knew the secret of before may have made it.
+        audit::end_invite(config, "token.import")?;
         source.adopt(token).map_err(failed)?;
     }
     alone(devices, again, moving, config)

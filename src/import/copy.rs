@@ -8,6 +8,7 @@
 //! A rollback journal is never copied: SQLite would play it back, and remove whatever file it names as the journal above it
 //! (SQLite file format §3). A log holds pages alone.
 
+use std::fs;
 use std::fs::File;
 use std::io;
 use std::io::Read;
@@ -21,29 +22,41 @@ use crate::base::limits::IMPORT_BLOCK_BYTES;
 use crate::base::limits::IMPORT_COPIES_MAX;
 use crate::base::limits::IMPORT_COPY_PAUSE;
 use crate::base::limits::IMPORT_DATABASE_BYTES_MAX;
+use crate::base::limits::IMPORT_ROOM_KEPT_BYTES;
 use crate::import::ImportError;
 use crate::import::files;
 
-/// The copy. It holds secrets: its folder is for us alone, and is removed with it.
+/// The copy. It holds secrets: its folder is for us alone, and is removed with it. Should we be killed before, the next
+/// import removes it: the kernel frees its lock.
 #[derive(Debug)]
 pub(super) struct Copy {
     folder: TempDir,
+    _lock: File,
 }
+
+/// How the names of such folders begin.
+const FOLDER: &str = "doorward-import-";
 
 const NAME: &str = "copy.sqlite";
 
 impl Copy {
-    /// Copies the database at `path`.
-    pub(super) fn of(path: &Path) -> Result<Self, ImportError> {
-        let failed = |cause| ImportError::Uncopied { path: std::env::temp_dir(), cause };
-        let folder = tempfile::Builder::new().prefix("doorward-import-").tempdir().map_err(failed)?;
-        let copy = Self { folder };
+    /// Copies the database at `path` to a folder in `room`.
+    pub(super) fn of(path: &Path, room: &Path) -> Result<Self, ImportError> {
+        sweep(room);
+        let failed = |cause| ImportError::Uncopied { path: room.to_path_buf(), cause };
+        let folder = tempfile::Builder::new().prefix(FOLDER).tempdir_in(room).map_err(failed)?;
+        let lock = File::open(folder.path()).map_err(failed)?;
+        lock.try_lock().map_err(|fault| failed(fault.into()))?;
+        let copy = Self { folder, _lock: lock };
         for attempt in 0..IMPORT_COPIES_MAX {
             if attempt > 0 {
                 thread::sleep(IMPORT_COPY_PAUSE);
             }
             if is_in_a_write(path)? {
                 continue;
+            }
+            if !has_room(path, room)? {
+                return Err(failed(io::ErrorKind::StorageFull.into()));
             }
             for ending in ["", "-wal"] {
                 copy.take(path, ending)?;
@@ -77,6 +90,35 @@ impl Copy {
         }
         Ok(())
     }
+}
+
+/// Removes what imports left that were killed. What cannot be removed now stays for the next.
+fn sweep(room: &Path) {
+    for entry in fs::read_dir(room).into_iter().flatten().flatten() {
+        let is_ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(FOLDER))
+            && entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if is_ours && File::open(entry.path()).is_ok_and(|folder| folder.try_lock().is_ok()) {
+            let _left = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Whether there is room for a copy of the database at `path`.
+fn has_room(path: &Path, room: &Path) -> Result<bool, ImportError> {
+    let mut needed = 0_u64;
+    for path in [path.to_path_buf(), beside(path, "-wal")] {
+        if let Some(file) = files::open(&path)? {
+            let found = file.metadata().map_err(|cause| ImportError::Unreadable { path, cause })?;
+            needed = needed.saturating_add(found.len());
+        }
+    }
+    let failed = |cause: rustix::io::Errno| ImportError::Uncopied { path: room.to_path_buf(), cause: cause.into() };
+    let disk = rustix::fs::statvfs(room).map_err(failed)?;
+    Ok(is_enough(disk.f_bavail.saturating_mul(disk.f_frsize), needed))
+}
+
+fn is_enough(free: u64, needed: u64) -> bool {
+    needed.saturating_add(IMPORT_ROOM_KEPT_BYTES) <= free
 }
 
 /// Whether a rollback journal lies beside a database: then that does not say what its gateway meant, in whole or in part.
@@ -115,4 +157,16 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_leaves_room_for_what_doorward_writes() {
+        let needed = 1 << 30;
+        assert!(is_enough(needed + IMPORT_ROOM_KEPT_BYTES, needed));
+        assert!(!is_enough(needed + IMPORT_ROOM_KEPT_BYTES - 1, needed) && !is_enough(u64::MAX - 1, u64::MAX));
+    }
 }

@@ -40,18 +40,61 @@ pub struct Arrival {
     pub device: MovedDevice,
     /// How it got in there, if that is written down, fit to be shown.
     pub via: Option<String>,
-    /// From where it last came, where that was another machine.
-    pub from: Option<IpAddr>,
+    /// From where it last came.
+    pub from: Whence,
     /// What does not come along.
     pub losses: Vec<Loss>,
 }
 
 impl Arrival {
+    /// Whether how it got in there is not written down.
+    pub fn is_untold(&self) -> bool {
+        self.via.is_none()
+    }
+
     /// Whether the gateway let it in from another machine without a person's word: such as a stranger behind a bridge whose
     /// address it trusted.
     pub fn is_unapproved(&self) -> bool {
-        let by_itself = matches!(self.via.as_deref(), Some("silent" | "trusted-cidr" | "trusted-proxy"));
-        by_itself && self.from.is_some_and(|from| !from.to_canonical().is_loopback())
+        let by_itself =
+            matches!(self.via.as_deref(), Some("silent" | "ssh-verified" | "trusted-cidr" | "trusted-proxy"));
+        by_itself && !self.from.is_here()
+    }
+}
+
+/// From where a device last came, as the gateway wrote it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Whence {
+    /// From this address.
+    Address(IpAddr),
+    /// Nothing is written, as for its own machine.
+    Unwritten,
+    /// What is written is no address: from anywhere.
+    Unreadable,
+}
+
+impl Whence {
+    fn read(written: Option<&str>) -> Self {
+        match written.map(|ip| ip.trim().parse()) {
+            None => Self::Unwritten,
+            Some(Ok(ip)) => Self::Address(ip),
+            Some(Err(_)) => Self::Unreadable,
+        }
+    }
+
+    fn is_here(self) -> bool {
+        match self {
+            Self::Address(ip) => ip.to_canonical().is_loopback(),
+            Self::Unreadable => false,
+            Self::Unwritten => true,
+        }
+    }
+
+    /// The address, where there is one.
+    pub fn address(self) -> Option<IpAddr> {
+        match self {
+            Self::Address(ip) => Some(ip),
+            Self::Unreadable | Self::Unwritten => None,
+        }
     }
 }
 
@@ -188,7 +231,7 @@ pub(super) fn judge(name: &str, row: &Row, release: Release, secret: &OldSecret)
             grants,
         },
         via: row.approved_via.as_deref().map(|via| printable(via, LABEL_CHARS_MAX)),
-        from: row.remote_ip.as_deref().and_then(|ip| ip.trim().parse().ok()),
+        from: Whence::read(row.remote_ip.as_deref()),
         losses,
     })
 }

@@ -65,6 +65,16 @@ pub enum ImportError {
     /// More than anybody has.
     #[error("more than {IMPORT_DEVICES_MAX} devices: {}", .0.display())]
     TooMany(PathBuf),
+    /// Somebody else's, who could have added a device.
+    #[error("it belongs to uid {uid}, and the state folder to uid {owner}: {}", path.display())]
+    Owner {
+        /// The file or folder.
+        path: PathBuf,
+        /// Whose it is.
+        uid: u32,
+        /// Whose the state folder is.
+        owner: u32,
+    },
     /// It cannot be copied.
     #[error("no copy of the database can be made ({cause}): {}", path.display())]
     Uncopied {
@@ -113,7 +123,10 @@ impl ImportError {
             }
             Self::NotAFile(_) | Self::TooLarge { .. } | Self::TooMany(_) => "is this the right folder?".to_owned(),
             Self::Uncopied { .. } => {
-                "make room there, or say with $TMPDIR where there is as much room as the database takes".to_owned()
+                "make room there for as much as the database takes, and for what doorward itself writes".to_owned()
+            }
+            Self::Owner { path, owner, .. } => {
+                format!("look at its devices first, then: chown {owner} {}", path.display())
             }
             Self::UnknownSchema(_) => {
                 "this doorward knows 2026.1 and 2026.9: see that the gateway is one of them, and was \

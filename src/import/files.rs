@@ -17,16 +17,23 @@ use crate::base::private_file::Link;
 use crate::base::private_file::PrivateFileError;
 use crate::import::ImportError;
 
-/// A gateway's state folder.
+/// A gateway's state folder. Nobody but its owner can write to it: who can, puts a folder of his own in the place of any
+/// in it.
 #[derive(Debug)]
-pub(super) struct Folder(PathBuf);
+pub(super) struct Folder {
+    path: PathBuf,
+    owner: u32,
+}
 
 impl Folder {
     /// The folder at `path`; a link to it is the owner's own.
     pub(super) fn open(path: &Path) -> Result<Self, ImportError> {
         let unreadable = |cause| ImportError::Unreadable { path: path.to_path_buf(), cause };
         match fs::metadata(path) {
-            Ok(found) if found.is_dir() => Ok(Self(path.to_path_buf())),
+            Ok(found) if found.is_dir() => {
+                let folder = Self { path: path.to_path_buf(), owner: found.uid() };
+                folder.is_owners_alone(path, &found).map(|()| folder)
+            }
             Ok(_) => Err(ImportError::NotAFolder(path.to_path_buf())),
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => Err(ImportError::NotAFolder(path.to_path_buf())),
             Err(cause) => Err(unreadable(cause)),
@@ -34,13 +41,13 @@ impl Folder {
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     /// A file in a folder of it, if it is there. Whoever can write to it could have let anybody in, so that must be its
     /// owner alone.
     pub(super) fn file(&self, folder: &str, name: &str) -> Result<Option<(PathBuf, File)>, ImportError> {
-        let inner = self.0.join(folder);
+        let inner = self.path.join(folder);
         match fs::symlink_metadata(&inner) {
             Ok(found) if found.is_symlink() => return Err(ImportError::Link(inner)),
             Ok(found) if found.is_dir() => {}
@@ -53,12 +60,21 @@ impl Folder {
         for path in [&inner, &path] {
             let found =
                 fs::symlink_metadata(path).map_err(|cause| ImportError::Unreadable { path: path.clone(), cause })?;
-            let mode = found.mode() & 0o7777;
-            if mode & 0o022 != 0 {
-                return Err(ImportError::Exposed { path: path.clone(), mode });
-            }
+            self.is_owners_alone(path, &found)?;
         }
         Ok(Some((path, file)))
+    }
+
+    /// That nobody can write to what is at `path` but the owner of the folder, root, and who runs this.
+    fn is_owners_alone(&self, path: &Path, found: &fs::Metadata) -> Result<(), ImportError> {
+        let (path, mode, uid) = (path.to_path_buf(), found.mode() & 0o7777, found.uid());
+        if mode & 0o022 != 0 {
+            return Err(ImportError::Exposed { path, mode });
+        }
+        if [self.owner, 0, rustix::process::geteuid().as_raw()].contains(&uid) {
+            return Ok(());
+        }
+        Err(ImportError::Owner { path, uid, owner: self.owner })
     }
 }
 

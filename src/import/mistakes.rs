@@ -249,18 +249,24 @@ pub(super) fn judge(entry: &str) -> Judged {
     }
     let is_host = range.prefix_len() == range.max_prefix_len();
     let ip = range.addr().to_canonical();
-    if BRIDGES.iter().any(|bridge| is_bridge(&range, bridge, is_host)) {
+    if BRIDGES.iter().any(|bridge| is_bridge(&range, bridge)) {
         return Judged::Bridge;
     }
     if is_host { Judged::Proxy(ip) } else { Judged::Wide }
 }
 
-/// Where container runtimes put their bridges, and whether each address there hides callers, or the first one does.
-const BRIDGES: [(Ipv4Net, Hides); 4] = [
-    // Docker's default pools.
-    (Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 12), Hides::First),
-    // Podman's.
-    (Ipv4Net::new_assert(Ipv4Addr::new(10, 88, 0, 0), 16), Hides::First),
+/// Where container runtimes put their bridges, and whether each address there hides callers, or the first one of each
+/// network does.
+const BRIDGES: [(Ipv4Net, Hides); 9] = [
+    // Docker's default pools, and networks of one's own within the first.
+    (Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 12), Hides::First { bits: 24 }),
+    (Ipv4Net::new_assert(Ipv4Addr::new(192, 168, 0, 0), 16), Hides::First { bits: 20 }),
+    // Podman's first network, and those that it makes: 10.89.0.0 to the end of 10.0.0.0/8.
+    (Ipv4Net::new_assert(Ipv4Addr::new(10, 88, 0, 0), 15), Hides::First { bits: 24 }),
+    (Ipv4Net::new_assert(Ipv4Addr::new(10, 90, 0, 0), 15), Hides::First { bits: 24 }),
+    (Ipv4Net::new_assert(Ipv4Addr::new(10, 92, 0, 0), 14), Hides::First { bits: 24 }),
+    (Ipv4Net::new_assert(Ipv4Addr::new(10, 96, 0, 0), 11), Hides::First { bits: 24 }),
+    (Ipv4Net::new_assert(Ipv4Addr::new(10, 128, 0, 0), 9), Hides::First { bits: 24 }),
     // The virtual machine of Docker Desktop, and that of slirp4netns.
     (Ipv4Net::new_assert(Ipv4Addr::new(192, 168, 65, 0), 24), Hides::All),
     (Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 2, 0), 24), Hides::All),
@@ -269,13 +275,22 @@ const BRIDGES: [(Ipv4Net, Hides); 4] = [
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Hides {
     All,
-    First,
+    /// The first address of each network of so many bits.
+    First {
+        bits: u8,
+    },
 }
 
-fn is_bridge(range: &IpNet, (bridge, hides): &(Ipv4Net, Hides), is_host: bool) -> bool {
+fn is_bridge(range: &IpNet, (bridge, hides): &(Ipv4Net, Hides)) -> bool {
     let IpNet::V4(range) = range else { return false };
-    let overlaps = bridge.contains(range) || range.contains(bridge);
-    overlaps && (!is_host || *hides == Hides::All || range.addr().octets().ends_with(&[1]))
+    match hides {
+        _ if !bridge.contains(range) && !range.contains(bridge) => false,
+        Hides::First { bits } if range.prefix_len() > *bits => {
+            let network = Ipv4Net::new(range.addr(), *bits).map_or(range.addr(), |network| network.network());
+            range.contains(&Ipv4Addr::from(u32::from(network).saturating_add(1)))
+        }
+        Hides::All | Hides::First { .. } => true,
+    }
 }
 
 /// The names by which the gateway was reached, as far as its settings tell.

@@ -45,17 +45,24 @@ struct Paired {
 
 /// The database of a state folder, if it has one.
 pub(super) fn find(folder: &Folder) -> Result<Option<PathBuf>, ImportError> {
-    Ok(folder.file("state", "openclaw.sqlite")?.map(|(path, _)| path))
+    let found = folder.file("state", "openclaw.sqlite")?;
+    // What stands in its log counts as much.
+    folder.file("state", "openclaw.sqlite-wal")?;
+    Ok(found.map(|(path, _)| path))
 }
 
-/// The devices of the database at `path`.
-pub(super) async fn read(path: &Path, secret: &OldSecret) -> Result<Devices, ImportError> {
-    let copy = Copy::of(path)?;
+/// The devices of the database at `path`, which is copied to `room` meanwhile.
+pub(super) async fn read(path: &Path, secret: &OldSecret, room: &Path) -> Result<Devices, ImportError> {
+    let copy = Copy::of(path, room)?;
     let failed = |cause| ImportError::Database { path: path.to_path_buf(), cause };
     let options = SqliteConnectOptions::new().filename(copy.path()).create_if_missing(false);
     let options = options.pragma("trusted_schema", "OFF").pragma("cell_size_check", "ON").pragma("query_only", "ON");
     let options = options.disable_statement_logging();
     let mut connection = options.connect().await.map_err(failed)?;
+    let opened = sqlx::query("SELECT COUNT(*) FROM sqlite_schema").execute(&mut connection).await;
+    // SQLite has them all open by now: whatever ends us from here on leaves none of them.
+    drop(copy);
+    opened.map_err(failed)?;
     let read = rows(&mut connection, path).await;
     let _closed = connection.close().await;
     let (rows, waiting) = read?;

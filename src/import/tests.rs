@@ -30,7 +30,7 @@ const GATEWAY_TOKEN: &str = "test-token-0123456789abcdef0123456789";
 #[tokio::test]
 async fn devices_of_the_older_gateway_come_with_their_tokens_and_scopes() {
     let state = january(JANUARY);
-    let found = devices(state.path(), &OldSecret::Unknown).await.unwrap();
+    let found = devices(state.path(), &OldSecret::Unknown, &room()).await.unwrap();
     assert_eq!((found.release, found.waiting, found.unfit.len()), (Release::January, 0, 0));
     let written: Value = serde_json::from_str(JANUARY).unwrap();
     assert_eq!(found.arrivals.len(), written.as_object().unwrap().len());
@@ -41,7 +41,7 @@ async fn devices_of_the_older_gateway_come_with_their_tokens_and_scopes() {
         assert_eq!(arrival.device.key.to_string(), written["publicKey"]);
         assert!(token.fingerprint.is(written["tokens"]["operator"]["token"].as_str().unwrap()));
         assert_eq!(serde_json::to_value(&grant.scopes).unwrap(), written["scopes"]);
-        assert!(arrival.losses.is_empty() && !arrival.is_unapproved(), "{arrival:#?}");
+        assert!(arrival.losses.is_empty() && !arrival.is_unapproved() && arrival.is_untold(), "{arrival:#?}");
     }
 }
 
@@ -49,14 +49,14 @@ async fn devices_of_the_older_gateway_come_with_their_tokens_and_scopes() {
 async fn devices_of_the_newer_gateway_come_with_their_tokens_and_scopes() {
     let (state, connection) = september("").await;
     connection.close().await.unwrap();
-    let found = devices(state.path(), &OldSecret::Unknown).await.unwrap();
+    let found = devices(state.path(), &OldSecret::Unknown, &room()).await.unwrap();
     assert_eq!((found.release, found.waiting, found.unfit.len()), (Release::September, 0, 0));
     let [arrival] = &found.arrivals[..] else { panic!("{found:#?}") };
     assert_eq!(arrival.device.id().to_string(), "5d3b74c9f098dd14458a5c6eab8a84c73845e20282757772934d40e4c20f5649");
     let [grant] = &arrival.device.grants[..] else { panic!("{arrival:#?}") };
     assert!(grant.token.unwrap().fingerprint.is("ZBDowBqw8ui7R9YElyM29T825A6P-qNZco4a_6xYyHY"));
     assert_eq!(grant.scopes, [Scope::READ].into_iter().collect());
-    assert_eq!((arrival.via.as_deref(), arrival.from), (Some("owner"), Some("10.99.9.1".parse().unwrap())));
+    assert_eq!((arrival.via.as_deref(), arrival.from), (Some("owner"), Whence::Address("10.99.9.1".parse().unwrap())));
 }
 
 #[tokio::test]
@@ -69,14 +69,14 @@ async fn a_database_in_use_is_read_with_its_log_and_nothing_is_left_beside_it() 
     let folder = state.path().join("state");
     let before = contents(&folder);
     assert!(before.iter().any(|(name, bytes)| name.ends_with("-wal") && !bytes.is_empty()), "no log");
-    let found = devices(state.path(), &OldSecret::Unknown).await.unwrap();
+    let found = devices(state.path(), &OldSecret::Unknown, &room()).await.unwrap();
     assert_eq!((found.arrivals.len(), found.waiting), (1, 1));
     assert_eq!(contents(&folder), before);
     // As after the gateway was stopped.
     connection.close().await.unwrap();
     let before = contents(&folder);
     assert_eq!(before.len(), 1, "{before:?}");
-    assert_eq!(devices(state.path(), &OldSecret::Unknown).await.unwrap().arrivals.len(), 1);
+    assert_eq!(devices(state.path(), &OldSecret::Unknown, &room()).await.unwrap().arrivals.len(), 1);
     assert_eq!(contents(&folder), before);
 }
 
@@ -96,7 +96,7 @@ async fn a_token_of_an_earlier_gateway_token_does_not_come_along() {
             "UPDATE device_pairing_paired SET tokens_json = json_set(tokens_json, '$.operator.issuer', json('{issuer}'))"
         );
         let (state, _connection) = september(&statement).await;
-        let found = devices(state.path(), &secret).await.unwrap();
+        let found = devices(state.path(), &secret, &room()).await.unwrap();
         let arrival = &found.arrivals[0];
         assert_eq!(arrival.losses.first().map(|loss| loss.why), expected, "{kind} {generation:?} {secret:?}");
         assert_eq!(arrival.device.grants[0].token.is_some(), expected.is_none());
@@ -104,7 +104,7 @@ async fn a_token_of_an_earlier_gateway_token_does_not_come_along() {
     }
     let browser = "UPDATE device_pairing_paired SET client_id = 'openclaw-control-ui', client_mode = 'webchat'";
     let (state, _connection) = september(browser).await;
-    let found = devices(state.path(), &old(GATEWAY_TOKEN)).await.unwrap();
+    let found = devices(state.path(), &old(GATEWAY_TOKEN), &room()).await.unwrap();
     assert_eq!(found.arrivals[0].losses[0].why, Why::LegacyBrowser);
 }
 
@@ -117,15 +117,27 @@ async fn whoever_was_let_in_from_elsewhere_by_itself_is_told_apart() {
         ("'silent'", "'127.0.0.1'", false),
         ("'silent'", "'::ffff:127.0.0.1'", false),
         ("'silent'", "NULL", false),
+        ("'silent'", "''", true),
+        ("'silent'", "'fe80::1%eth0'", true),
+        ("'silent'", "'203.0.113.7, 10.0.0.1'", true),
+        ("'silent'", "'203.0.113.7:5000'", true),
+        ("'silent'", "'::1'", false),
+        ("'ssh-verified'", "'203.0.113.7'", true),
+        ("'ssh-verified'", "NULL", false),
         ("'owner'", "'172.18.0.1'", false),
         ("'bootstrap'", "'203.0.113.9'", false),
         ("NULL", "'203.0.113.9'", false),
     ] {
         let (state, _connection) =
             september(&format!("UPDATE device_pairing_paired SET approved_via = {via}, remote_ip = {from}")).await;
-        let found = devices(state.path(), &OldSecret::Unknown).await.unwrap();
+        let found = devices(state.path(), &OldSecret::Unknown, &room()).await.unwrap();
         assert_eq!(found.arrivals[0].is_unapproved(), unapproved, "{via} {from}");
     }
+}
+
+/// Where copies are made.
+fn room() -> std::path::PathBuf {
+    std::env::temp_dir()
 }
 
 /// A state folder of the older gateway with this list of paired devices.

@@ -6,6 +6,8 @@ use std::time::Duration;
 pub const IMPORT_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Another gateway's database, and each file beside it. It holds all its conversations.
 pub const IMPORT_DATABASE_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
+/// Room that the copy of that database leaves for what doorward itself writes.
+pub const IMPORT_ROOM_KEPT_BYTES: u64 = 256 * 1024 * 1024;
 /// Devices that move in at once.
 pub const IMPORT_DEVICES_MAX: usize = 2_000;
 /// Roles or scopes of one device.

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::import::mistakes::Mistake;
-use crate::import::{Arrival, Devices};
+use crate::import::{Arrival, Devices, Whence};
 use crate::pairing::device::DeviceId;
 use crate::pairing::moved::{Fate, Moving};
 
@@ -83,16 +83,24 @@ impl Plan<'_> {
             let losses = arrival.losses.iter().map(|loss| json!({ "role": loss.role, "reason": loss.why.to_string() }));
             json!({ "deviceId": arrival.device.id(), "profile": arrival.device.profile, "label": arrival.device.label,
                     "grants": grants.collect::<Vec<_>>(), "lost": losses.collect::<Vec<_>>(), "approvedVia": arrival.via,
-                    "remoteIp": arrival.from, "outcome": outcome.word(), "reason": outcome.reason() })
+                    "remoteIp": arrival.from.address(), "outcome": outcome.word(), "reason": outcome.reason() })
         });
         let mistakes = self.mistakes.iter().map(|mistake| {
             json!({ "key": mistake.key, "found": mistake.found, "why": mistake.why, "instead": mistake.instead })
         });
         let unfit = self.devices.unfit.iter().map(|unfit| json!({ "id": unfit.id, "reason": unfit.reason }));
         json!({ "done": self.mode == Moving::Done, "release": self.devices.release.as_str(),
-                "devices": devices.collect::<Vec<_>>(), "leftOut": unfit.collect::<Vec<_>>(), "waiting": self.devices.waiting,
+                "devices": devices.collect::<Vec<_>>(), "leftOut": unfit.collect::<Vec<_>>(), "waiting": self.devices.waiting, "warning": self.untold(),
                 "token": self.token == Token::Taken, "mistakes": mistakes.collect::<Vec<_>>(), "configuration": self.suggestion,
                 "configurationFile": self.out })
+    }
+
+    /// What there is to say where that gateway did not write down how it let its devices in.
+    fn untold(&self) -> Option<&'static str> {
+        self.devices.arrivals.iter().any(Arrival::is_untold).then_some(
+            "warning: how a device got in is not written down there, perhaps nobody approved it: look at each, and see \
+             `doorward devices remove`",
+        )
     }
 
     /// For people.
@@ -121,6 +129,9 @@ impl Plan<'_> {
         if self.devices.waiting > 0 {
             let waiting = self.devices.waiting;
             let _ = writeln!(text, "\nDevices that wait there for approval: {waiting}. They ask again here.");
+        }
+        if let Some(warning) = self.untold() {
+            let _ = writeln!(text, "\n{warning}");
         }
         self.tell_token(&mut text);
         self.tell_settings(&mut text);
@@ -177,7 +188,11 @@ fn device(text: &mut String, arrival: &Arrival) {
         line(text, "but", &format!("{}: {}", loss.role, loss.why));
     }
     let via = arrival.via.as_deref().unwrap_or("not written down");
-    let from = arrival.from.map(|from| format!(", last from {from}")).unwrap_or_default();
+    let from = match arrival.from {
+        Whence::Address(from) => format!(", last from {from}"),
+        Whence::Unreadable => ", last from what is no address".to_owned(),
+        Whence::Unwritten => String::new(),
+    };
     line(text, "approved", &format!("{via}{from}"));
 }
 

@@ -2,10 +2,13 @@
 
 use std::fs;
 
-use crate::config::Config;
+use super::super::Form;
+use super::*;
+use crate::base::secret::Fingerprint;
 use crate::config::place::Environment;
-use crate::import::settings::{self, Settings};
 use crate::import::suggestion;
+use crate::pairing::invite::{Invite, InviteId, usual_scopes};
+use crate::pairing::step::Change;
 
 #[test]
 fn whatever_the_settings_say_what_is_suggested_is_a_configuration_that_trusts_no_mistake() {
@@ -48,6 +51,38 @@ fn whatever_the_settings_say_what_is_suggested_is_a_configuration_that_trusts_no
         for words in lacks {
             assert!(!text.contains(words), "{gateway}: {words} in\n{text}");
         }
+    }
+}
+
+#[test]
+fn who_takes_the_others_token_over_ends_an_open_invite() {
+    let home = tempfile::tempdir().unwrap();
+    let environment =
+        Environment { home: Some(home.path().into()), folder: home.path().into(), ..Environment::default() };
+    let text = format!("state_dir = {:?}\n", home.path().join("state").to_str().unwrap());
+    let config = Config::parse(&text, None, &environment).unwrap();
+    let context = Context { named: None, environment, form: Form::Json };
+    let invite = Invite {
+        id: InviteId::random(),
+        secret: Fingerprint::of(b"secret"),
+        scopes: usual_scopes(),
+        made_at: Clock::system().now(),
+        life_ms: 3_600_000,
+        redeemed: None,
+    };
+    let path = config.state_dir.join(FILE_NAME);
+    let open = || wait(async { Store::open(&path).await?.invite().await }).ok().unwrap();
+    {
+        let _lock = lock(&config).ok().unwrap();
+        let act = Act::owner("invite", invite.made_at);
+        let change = Change::PutInvite(Box::new(invite.clone()));
+        wait(async { Store::open(&path).await?.commit(&[change], &act).await }).ok().unwrap();
+    }
+    assert!(open().is_some());
+    let token = Secret::new("k3yPq9vTz0aWx7LmN2bRc5dE".to_owned());
+    for (mode, is_open) in [(Moving::Planned, true), (Moving::Done, false)] {
+        assert!(with_token(&token, &[], &[], mode, &config, &context).is_ok());
+        assert_eq!(open().is_some(), is_open, "{mode:?}");
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::super::*;
 use super::JANUARY;
 use super::january;
+use super::room;
 use crate::base::limits::IMPORT_WORDS_MAX;
 use crate::protocol::scope::Role;
 
@@ -46,7 +47,7 @@ async fn a_row_that_is_not_sound_is_told_and_left_out_and_the_others_come() {
     for ((path, value), reason) in rows {
         let (text, id) = edited(&[(path, value)]);
         let state = january(&text);
-        let found = devices(state.path(), &OldSecret::Unknown).await.unwrap();
+        let found = devices(state.path(), &OldSecret::Unknown, &room()).await.unwrap();
         let [unfit] = &found.unfit[..] else { panic!("{path}: {found:#?}") };
         assert!(unfit.id == id && unfit.reason.contains(reason), "{path}: {unfit:?}");
         assert!(!unfit.reason.contains("secret"), "{unfit:?}");
@@ -74,7 +75,7 @@ async fn nothing_grows_on_the_way() {
     ] {
         let (text, id) = edited(std::slice::from_ref(&edit));
         let state = january(&text);
-        let found = devices(state.path(), &OldSecret::Unknown).await.unwrap();
+        let found = devices(state.path(), &OldSecret::Unknown, &room()).await.unwrap();
         let arrival = found.arrivals.iter().find(|arrival| arrival.device.id().to_string() == id).unwrap();
         let [grant] = &arrival.device.grants[..] else { panic!("{arrival:#?}") };
         assert_eq!(grant.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>(), scopes, "{edit:?}");
@@ -96,7 +97,7 @@ async fn what_an_operator_may_do_is_no_nodes_and_the_other_way_round() {
         ("/tokens", Some(json!({ "operator": operator, "node": node }))),
     ]);
     let state = january(&text);
-    let found = devices(state.path(), &OldSecret::Unknown).await.unwrap();
+    let found = devices(state.path(), &OldSecret::Unknown, &room()).await.unwrap();
     let arrival = found.arrivals.iter().find(|arrival| arrival.device.id().to_string() == id).unwrap();
     let of = |role| arrival.device.grants.iter().find(|grant| grant.role == role).unwrap();
     assert_eq!(json!(of(Role::Node).scopes), json!(["node.exec"]));
@@ -108,7 +109,7 @@ async fn names_of_strangers_are_escaped() {
     let (text, id) =
         edited(&[("/displayName", Some(json!("\u{1b}[2Jevil"))), ("/operatorLabel", Some(json!(" \u{202e}x ")))]);
     let state = january(&text);
-    let found = devices(state.path(), &OldSecret::Unknown).await.unwrap();
+    let found = devices(state.path(), &OldSecret::Unknown, &room()).await.unwrap();
     let arrival = found.arrivals.iter().find(|arrival| arrival.device.id().to_string() == id).unwrap();
     assert_eq!(arrival.device.profile.display_name.as_deref(), Some("\\u{1b}[2Jevil"));
     assert_eq!(arrival.device.label.as_deref(), Some("\\u{202e}x"));
