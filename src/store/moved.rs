@@ -36,6 +36,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
     use crate::base::limits::REJECTED_MAX;
@@ -103,22 +104,32 @@ mod tests {
         }
         let before = fs::read(&kept).expect("made with the store");
         store.commit(&[Change::DropDevice(removed.id())], &act("test")).await.unwrap();
-        assert!(store.past(&removed.id()).await.unwrap() == Past::Removed && store.past(&new.id()).await.unwrap() == Past::Blank);
+        assert!(
+            store.past(&removed.id()).await.unwrap() == Past::Removed
+                && store.past(&new.id()).await.unwrap() == Past::Blank
+        );
         let after = fs::read(&kept).unwrap();
+        let put_back = |bytes: &[u8]| {
+            fs::write(&kept, bytes).unwrap();
+            fs::set_permissions(&kept, fs::Permissions::from_mode(0o600)).unwrap();
+        };
         let faults = async || Store::faults_of(&file(&folder)).await;
         assert!(faults().await.is_empty());
         // Gone, and as it was before.
         for lost in [None, Some(&before)] {
             match lost {
-                Some(bytes) => fs::write(&kept, bytes).unwrap(),
+                Some(bytes) => put_back(bytes),
                 None => fs::remove_file(&kept).unwrap(),
             }
             assert_eq!(store.standings(&[new.id(), removed.id()]).await.unwrap(), [Standing::Unsure; 2]);
-            assert!(store.past(&removed.id()).await.unwrap() == Past::Removed && store.past(&new.id()).await.unwrap() == Past::Removed);
+            assert!(
+                store.past(&removed.id()).await.unwrap() == Past::Removed
+                    && store.past(&new.id()).await.unwrap() == Past::Removed
+            );
             let [fault @ StoreError::Forgotten { .. }] = &faults().await[..] else { panic!("nothing is told") };
             assert!(fault.hint().contains("doorward.revoked"), "{}", fault.hint());
         }
-        fs::write(&kept, &after).unwrap();
+        put_back(&after);
         assert!(store.past(&new.id()).await.unwrap() == Past::Blank && faults().await.is_empty());
         // A start makes none in the place of one that is missing, and what is taken back next does not hide it.
         fs::remove_file(&kept).unwrap();

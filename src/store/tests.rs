@@ -215,7 +215,10 @@ async fn a_judgement_makes_nothing() {
     close(Store::open(&file(&folder)).await.unwrap()).await;
     Store::judge(&file(&folder)).await.unwrap();
     let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert!(names.iter().all(|name| name == FILE_NAME || name == "doorward.head"), "{names:?}");
+    assert!(
+        names.iter().all(|name| name == FILE_NAME || name == "doorward.head" || name == "doorward.revoked"),
+        "{names:?}"
+    );
 }
 
 #[tokio::test]

@@ -123,7 +123,7 @@ async fn no_backup_of_before_gives_back_what_nobody_remembers() {
         let plan = Store::restore(&file(&folder), &before, &Clock::system()).await.unwrap();
         assert_eq!(sorted(&plan.stay_out), sorted(&[1, 2].map(|seed| known_id(seed).to_string())), "{damaged:?}");
         let store = Store::open(&file(&folder)).await.unwrap();
-        assert!(store.was_removed(&known_id(2)).await.unwrap(), "{damaged:?}: it is still not known");
+        assert_eq!(store.past(&known_id(2)).await.unwrap(), Past::Removed, "{damaged:?}: it is still not known");
         close(store).await;
         // To a machine of which nothing is left, a backup comes as it is.
         let fresh = tempfile::tempdir().unwrap();
