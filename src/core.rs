@@ -196,6 +196,7 @@ impl Core {
             boot: Uuid::new_v4().to_string(),
         });
         inner.runtime.spawn(upkeep::run(Arc::downgrade(&inner), timing));
+        inner.runtime.spawn(gateway_token::watch(Arc::downgrade(&inner), timing.upkeep_period));
         Ok(Self {
             inner,
             routes: routes::Routes::new(),

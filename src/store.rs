@@ -126,7 +126,8 @@ impl Store {
     /// # Errors
     /// As [`Store::known`].
     pub async fn past(&self, device: &DeviceId) -> Result<Past, StoreError> {
-        let last = revoked::last_taken(&mut *self.connection.lock().await).await.map_err(StoreError::Query)?;
+        let last =
+            self.read(revoked::last_taken(&mut *self.connection.lock().await).await.map_err(StoreError::Query))?;
         let (path, device) = (Arc::clone(&self.path), *device);
         let asked = tokio::task::spawn_blocking(move || {
             let revoked = Revoked::read(&path, last)?;
@@ -136,7 +137,7 @@ impl Store {
                 () => Past::Blank,
             })
         });
-        asked.await.unwrap_or_else(|_| Err(StoreError::Query(sqlx::Error::WorkerCrashed)))
+        self.read(asked.await.unwrap_or_else(|ended| Err(StoreError::Thread(ended))))
     }
 
     /// What is known of `device`, to whoever decides about it.
@@ -165,7 +166,7 @@ impl Store {
     /// As [`Store::known`].
     pub async fn invite(&self) -> Result<Option<Invite>, StoreError> {
         let found = invites::all(&mut *self.connection.lock().await, &self.clock.moment()).await;
-        found.map(|invites| invites.into_iter().next()).map_err(|fault| fault.at(&self.path))
+        Ok(self.read(found)?.into_iter().next())
     }
 
     /// The request of this id, expired or not.

@@ -80,19 +80,25 @@ pub(super) fn import(command: &Command, context: &Context) -> Result<(), Failure
     let devices = read(&folder, &secret, &config)?;
     let (held, moving) = chosen(&devices, asked);
     let mode = if asked.dry_run { Moving::Planned } else { Moving::Done };
-    let fates = match (asked.with_token, &secret) {
-        (false, _) => carry(&moving, &asked.again, mode, &config, context)?,
-        (true, OldSecret::Known { secret, .. }) => with_token(secret, &moving, &asked.again, mode, &config, context)?,
-        (true, OldSecret::Unknown) => {
-            return Err(Failure::usage(
-                "the settings of that gateway do not hold its token",
-                "name the file where it stands with --old-token-file",
-            ));
-        }
-    };
-    if let (Some((path, text)), Moving::Done) = (&out, mode) {
+    let written = out.as_ref().filter(|_| mode == Moving::Done);
+    if let Some((path, text)) = written {
+        // Before anybody moves: who cannot have it is to find everything as it was.
         private_file::create(path, text).map_err(|error| Failure::failed(&error, error.hint()))?;
     }
+    let fates = match (asked.with_token, &secret) {
+        (false, _) => carry(&moving, &asked.again, mode, &config, context),
+        (true, OldSecret::Known { secret, .. }) => with_token(secret, &moving, &asked.again, mode, &config, context),
+        (true, OldSecret::Unknown) => Err(Failure::usage(
+            "the settings of that gateway do not hold its token",
+            "name the file where it stands with --old-token-file",
+        )),
+    };
+    let fates = fates.inspect_err(|_| {
+        if let Some((path, _)) = written {
+            // Where this fails too, the next attempt names the file.
+            let _ = std::fs::remove_file(path);
+        }
+    })?;
     let mistakes = settings.as_ref().map(mistakes::find).unwrap_or_default();
     let token = if asked.with_token { shown::Token::Taken } else { shown::Token::Left };
     let out = out.as_ref().map(|(path, _)| path.as_path());

@@ -2,7 +2,12 @@
 //! dead at once, with everything that stands on it.
 
 use std::sync::Arc;
+use std::sync::Weak;
+use std::time::Duration;
 
+use tokio::task::spawn_blocking;
+use tokio::time::MissedTickBehavior;
+use tokio::time::interval;
 use tracing::error;
 use tracing::info;
 
@@ -32,8 +37,7 @@ impl Core {
             core.store.record(&act, Line { change: "token.rotate", ..Line::default() }).await?;
             core.cancel_invite(&act).await?;
             let source = core.token.clone();
-            let token =
-                tokio::task::spawn_blocking(move || source.rotate()).await.map_err(|_| CoreError::Stopped)??;
+            let token = spawn_blocking(move || source.rotate()).await.map_err(|_| CoreError::Stopped)??;
             core.take_secret(token.fingerprint());
             info!("gateway token rotated");
             Ok(token)
@@ -42,9 +46,26 @@ impl Core {
     }
 }
 
+/// Looks at the token's file in every `period` until the last handle on the core is gone. On its own: the operator's file may
+/// lie on a disk that hangs, and then nothing else waits.
+pub(super) async fn watch(core: Weak<Inner>, period: Duration) {
+    let mut rounds = interval(period);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut watch = TokenWatch::default();
+    loop {
+        rounds.tick().await;
+        let Some(source) = core.upgrade().map(|core| core.token.clone()) else { return };
+        let stamp = spawn_blocking(move || source.stamp()).await.ok().flatten();
+        let Some(core) = core.upgrade() else { return };
+        if stamp.is_some() && stamp != watch.read {
+            core.take_token_of_file(stamp, &mut watch).await;
+        }
+    }
+}
+
 /// What was seen of the token's file.
 #[derive(Debug, Default)]
-pub(super) struct TokenWatch {
+struct TokenWatch {
     /// As it was when it was read last.
     read: Option<TokenStamp>,
     /// As it was when it could not be used. It is read once more before anybody hears of it: it may be half written.
@@ -52,18 +73,17 @@ pub(super) struct TokenWatch {
 }
 
 impl Inner {
-    /// Reads the token's file if somebody wrote to it, and takes another token that stands there. One that cannot be used
-    /// changes nothing.
-    pub(super) async fn look_at_token(&self, watch: &mut TokenWatch) {
-        let source = self.token.clone();
-        let stamp = tokio::task::spawn_blocking(move || source.stamp()).await.ok().flatten();
-        if stamp.is_none() || stamp == watch.read {
+    /// Reads the token's file, which is as `stamp` says now, and takes another token that stands there. One that cannot be
+    /// used changes nothing.
+    async fn take_token_of_file(&self, stamp: Option<TokenStamp>, watch: &mut TokenWatch) {
+        let (source, before) = (self.token.clone(), self.secret.load_full());
+        // Not at the desk, where everybody would wait for it.
+        let Ok(token) = spawn_blocking(move || source.read()).await else { return };
+        let _desk = self.desk().await;
+        if *before != **self.secret.load() {
+            // Rotated meanwhile: what was read before must not undo it. The next round reads again.
             return;
         }
-        // At the desk, else a token that is rotated meanwhile could be undone by what was read before.
-        let _desk = self.desk().await;
-        let source = self.token.clone();
-        let Ok(token) = tokio::task::spawn_blocking(move || source.read()).await else { return };
         match token {
             Ok(token) => {
                 watch.read = stamp;

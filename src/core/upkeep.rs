@@ -13,7 +13,6 @@ use crate::base::limits::SEEN_FLUSH_PERIOD;
 use crate::core::Inner;
 use crate::core::Timing;
 use crate::core::broadcast;
-use crate::core::gateway_token::TokenWatch;
 use crate::pairing::step;
 use crate::protocol::event;
 use crate::protocol::frame::StateVersion;
@@ -25,14 +24,12 @@ pub(super) async fn run(core: Weak<Inner>, timing: Timing) {
     let mut rounds = interval(timing.upkeep_period);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut due = Due::new(Instant::now());
-    let mut token = TokenWatch::default();
     for round in 0_usize.. {
         rounds.tick().await;
         let Some(core) = core.upgrade() else { return };
         let now = Instant::now();
         core.registry.ping(round);
         core.board.tell(&core.registry, now);
-        core.look_at_token(&mut token).await;
         core.tell_late().await;
         if now.duration_since(due.tick) >= timing.tick_period {
             due.tick = now;

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -23,8 +22,6 @@ pub const FILE: &str = "openclaw.json";
 /// The settings of a gateway.
 #[derive(Debug)]
 pub struct Settings {
-    /// The file that they stand in.
-    pub file: PathBuf,
     /// Its mode.
     pub mode: u32,
     /// Whether parts of them stand in other files, which are not read.
@@ -83,8 +80,6 @@ impl fmt::Debug for Auth {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TrustedProxy {
-    /// The header that names a person.
-    pub user_header: Option<String>,
     /// Whether a proxy at loopback counts.
     pub allow_loopback: bool,
     /// `deviceAutoApprove`.
@@ -204,5 +199,5 @@ pub fn read(folder: &Path, named: Option<&Path>) -> Result<Option<Settings>, Imp
     let gateway = fields.remove("gateway").unwrap_or_else(|| Value::Object(serde_json::Map::new()));
     let includes = fields.contains_key("$include") || gateway.to_string().contains("\"$include\"");
     let gateway = Gateway::deserialize(gateway).map_err(|_| garbage("`gateway` is not as the gateway has it"))?;
-    Ok(Some(Settings { file: path, mode, includes, gateway }))
+    Ok(Some(Settings { mode, includes, gateway }))
 }

@@ -58,7 +58,7 @@ pub fn toml(settings: &Settings) -> String {
             );
         }
     }
-    proxies(&mut text, settings, port);
+    proxies(&mut text, settings, port, tls);
     if gateway.auth.allow_tailscale == Some(true)
         || gateway.tailscale.mode.is_some()
         || gateway.bind.as_deref() == Some("tailnet")
@@ -124,7 +124,7 @@ fn lan(text: &mut String, ips: &[IpAddr], tls: u16) {
 }
 
 /// A listener of their own for proxies: who comes by them is never local.
-fn proxies(text: &mut String, settings: &Settings, port: u16) {
+fn proxies(text: &mut String, settings: &Settings, port: u16, tls: u16) {
     let entries = settings.gateway.trusted_proxies.iter();
     let mut proxies: Vec<IpAddr> = entries
         .filter_map(|entry| match mistakes::judge(entry) {
@@ -139,7 +139,8 @@ fn proxies(text: &mut String, settings: &Settings, port: u16) {
     }
     let here = proxies.iter().all(IpAddr::is_loopback);
     let ip = if here { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
-    let port = port.checked_add(1).unwrap_or(PORT);
+    let mut next = [1, 2].into_iter().filter_map(|more| port.checked_add(more));
+    let port = next.find(|next| *next != tls).unwrap_or(PORT);
     let _ = write!(
         text,
         "\n# The reverse proxy: let it send to this port. See that it sets X-Forwarded-For and X-Forwarded-Proto itself.\n\

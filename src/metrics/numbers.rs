@@ -16,6 +16,7 @@ use crate::edge::Edge;
 use crate::listener::caps::Caps;
 use crate::listener::tally::Tally;
 use crate::net::host::Host;
+use crate::store::Store;
 
 /// Who counts, and who knows.
 #[derive(Debug)]
@@ -67,6 +68,33 @@ struct Looked {
     entries: Option<i64>,
 }
 
+impl Looked {
+    /// What `store`'s audit log is now.
+    async fn through(store: &Store, clock: &Clock) -> Self {
+        let found = store.verify_audit().await;
+        if let Err(error) = &found {
+            error!(%error, hint = %error.hint(), "the audit log is not whole, or cannot be looked through");
+        }
+        Self { at: clock.now(), entries: found.ok() }
+    }
+
+    fn add(self, page: &mut Page) -> Result<(), PageError> {
+        let Self { at, entries } = self;
+        let whole = "Whether the audit log was found whole when it was last looked through.";
+        page.lone("doorward_audit_chain_ok", whole, flag(entries.is_some()))?;
+        let when = "When the audit log was last looked through.";
+        page.lone("doorward_audit_checked_timestamp_seconds", when, seconds(at.0))?;
+        if let Some(entries) = entries {
+            page.lone(
+                "doorward_audit_entries",
+                "Entries that the audit log then had.",
+                number(entries.unsigned_abs()),
+            )?;
+        }
+        Ok(())
+    }
+}
+
 impl Numbers {
     /// Those of an instance that starts now.
     pub fn new(sources: Sources) -> Self {
@@ -81,11 +109,7 @@ impl Numbers {
 
     /// Looks through the audit log, and remembers what was found.
     pub(super) async fn look_at_audit(&self) {
-        let found = self.core().store().verify_audit().await;
-        if let Err(error) = &found {
-            error!(%error, hint = %error.hint(), "the audit log is not whole, or cannot be looked through");
-        }
-        let looked = Looked { at: self.sources.clock.now(), entries: found.ok() };
+        let looked = Looked::through(self.core().store(), &self.sources.clock).await;
         *self.audit.lock().unwrap_or_else(PoisonError::into_inner) = Some(looked);
     }
 
@@ -200,21 +224,8 @@ impl Numbers {
     }
 
     fn add_audit(&self, page: &mut Page) -> Result<(), PageError> {
-        let Some(Looked { at, entries }) = *self.audit.lock().unwrap_or_else(PoisonError::into_inner) else {
-            return Ok(());
-        };
-        let whole = "Whether the audit log was found whole when it was last looked through.";
-        page.lone("doorward_audit_chain_ok", whole, flag(entries.is_some()))?;
-        let when = "When the audit log was last looked through.";
-        page.lone("doorward_audit_checked_timestamp_seconds", when, seconds(at.0))?;
-        if let Some(entries) = entries {
-            page.lone(
-                "doorward_audit_entries",
-                "Entries that the audit log then had.",
-                number(entries.unsigned_abs()),
-            )?;
-        }
-        Ok(())
+        let looked = *self.audit.lock().unwrap_or_else(PoisonError::into_inner);
+        looked.map_or(Ok(()), |looked| looked.add(page))
     }
 }
 
@@ -306,6 +317,9 @@ mod tests {
     use crate::certificates::acme::attempts::Attempts;
     use crate::certificates::standing::Source;
     use crate::certificates::x509::Validity;
+    use crate::store::{Act, FILE_NAME, Line};
+    use sqlx::ConnectOptions as _;
+    use sqlx::sqlite::SqliteConnectOptions;
 
     const DAY: i64 = 86_400;
 
@@ -324,6 +338,30 @@ mod tests {
         drop(hangs);
         assert_eq!(turn.take(|| 7).await.unwrap(), 7, "the next one is told");
         assert_eq!(begun.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn an_audit_log_that_was_altered_is_told_as_not_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        let (store, clock) = (Store::open(&path).await.unwrap(), Clock::fixed(UnixMillis(7_000)));
+        let act = Act::owner("token.rotate", clock.now());
+        store.record(&act, Line { change: "token.rotate", ..Line::default() }).await.unwrap();
+        let told = async || {
+            let mut page = Page::default();
+            Looked::through(&store, &clock).await.add(&mut page).unwrap();
+            page.text().unwrap()
+        };
+        let text = told().await;
+        assert!(
+            text.contains("\ndoorward_audit_chain_ok 1\n") && text.contains("\ndoorward_audit_entries 1\n"),
+            "{text}"
+        );
+        let mut other = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+        sqlx::query("UPDATE audit_log SET act = 'another'").execute(&mut other).await.unwrap();
+        let text = told().await;
+        assert!(text.contains("\ndoorward_audit_chain_ok 0\n") && !text.contains("audit_entries"), "{text}");
+        assert!(text.contains("\ndoorward_audit_checked_timestamp_seconds 7\n"), "{text}");
     }
 
     #[test]

@@ -90,10 +90,12 @@ async fn look_after(numbers: &Numbers) {
 }
 
 async fn accept(socket: &TcpListener, places: Arc<Semaphore>, numbers: Arc<Numbers>) {
-    // Never an error: the semaphore is not closed. Were it, nobody would be let in.
-    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+    loop {
         match socket.accept().await {
             Ok((stream, _)) => {
+                // Only now: an address that nobody calls takes no place from the others. Never an error: the semaphore is
+                // not closed. Were it, nobody would be let in.
+                let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
                 let numbers = Arc::clone(&numbers);
                 tokio::spawn(async move {
                     if timeout(METRICS_WAIT, converse(stream, numbers)).await.is_err() {

@@ -110,7 +110,7 @@ impl Store {
         let path = Arc::clone(&self.path);
         let takes = !taken.is_empty();
         let added = tokio::task::spawn_blocking(move || Revoked::add(&path, last, taken, &rejected)).await;
-        added.unwrap_or_else(|_| Err(StoreError::Write(sqlx::Error::WorkerCrashed)))?;
+        added.unwrap_or_else(|ended| Err(StoreError::Thread(ended)))?;
         if takes { revoked::note(connection, next).await.map_err(StoreError::Write) } else { Ok(()) }
     }
 

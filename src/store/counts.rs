@@ -55,4 +55,21 @@ mod tests {
         assert_eq!(store.changes(), BTreeMap::from([("token.rotate", 1)]), "not done, so not counted");
         assert_eq!(store.errors(), BTreeMap::from([("read", 1), ("write", 1)]));
     }
+
+    #[tokio::test]
+    async fn every_question_that_has_no_answer_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join(FILE_NAME)).await.unwrap();
+        let device = "0".repeat(64).parse().unwrap();
+        for table in ["invites", "devices"] {
+            let drop = format!("ALTER TABLE {table} RENAME TO {table}_gone");
+            sqlx::query(sqlx::AssertSqlSafe(drop)).execute(&mut *store.connection.lock().await).await.unwrap();
+        }
+        assert!(store.invite().await.is_err());
+        assert!(store.standings(&[device]).await.is_err());
+        std::fs::create_dir(folder.path().join("doorward.revoked")).unwrap();
+        assert!(store.was_removed(&device).await.is_err());
+        assert!(store.standings(&[]).await.is_err());
+        assert_eq!(store.errors(), BTreeMap::from([("read", 4)]));
+    }
 }

@@ -184,6 +184,9 @@ pub enum StoreError {
     /// The file that keeps what was taken back cannot be used.
     #[error("what was taken back, nothing was changed: {0}")]
     Revoked(#[source] PrivateFileError),
+    /// What was to be done beside the store did not come to its end.
+    #[error("the store could not be asked: {0}")]
+    Thread(#[source] tokio::task::JoinError),
     /// A row that cannot have been written by us.
     #[error("the store holds a value that cannot be: {table}.{column}")]
     Value {
@@ -262,6 +265,7 @@ impl StoreError {
             Self::Query(_) | Self::Write(_) => {
                 "look at the disk: full, read-only or failing; doorward goes on as soon as it can write".to_owned()
             }
+            Self::Thread(_) => "please report this, with the log; doorward goes on".to_owned(),
             Self::Value { .. } => "the file was changed by something else: restore a backup".to_owned(),
         }
     }

@@ -20,10 +20,10 @@ impl Store {
         let last = revoked::last_taken(&mut connection).await.map_err(StoreError::Query)?;
         let path = Arc::clone(&self.path);
         let read = tokio::task::spawn_blocking(move || Revoked::read(&path, last)).await;
-        let revoked = read.unwrap_or_else(|_| Err(StoreError::Query(sqlx::Error::WorkerCrashed)))?;
+        let revoked = self.read(read.unwrap_or_else(|ended| Err(StoreError::Thread(ended))))?;
         let mut standings = Vec::with_capacity(ids.len());
         for id in ids {
-            let paired = devices::load(&mut connection, id).await.map_err(|fault| fault.at(&self.path))?;
+            let paired = self.read(devices::load(&mut connection, id).await)?;
             standings.push(match paired {
                 Some(_) => Standing::Paired,
                 None => revoked.standing(id),

@@ -21,6 +21,11 @@ fn whatever_the_settings_say_what_is_suggested_is_a_configuration_that_trusts_no
             &["127.0.0.1:18789", "trusted_proxies = [\"127.0.0.1\"]"],
             &["0.0.0.0"],
         ),
+        (
+            "port: 8442, bind: 'lan', trustedProxies: ['10.77.0.9']",
+            &["127.0.0.1:8442", "0.0.0.0:8443", "0.0.0.0:8444"],
+            &[],
+        ),
         ("port: 0", &["127.0.0.1:18789"], &[]),
         ("bind: 'custom', customBindHost: '10.77.0.1'", &["\"10.77.0.1:8443\""], &["0.0.0.0"]),
         ("bind: 'custom', customBindHost: '0.0.0.0'", &["0.0.0.0:8443"], &[]),
