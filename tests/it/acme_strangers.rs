@@ -21,8 +21,7 @@ fn row_110_the_token_of_an_open_order_is_answered_for_its_own_name_and_by_nobody
     let wanted = [Wanted::of("a.example", "open"), Wanted::of("b.example", "silent")];
     let instance = Instance::start(&machine, &configuration(&fake, &wanted));
     until(|| fake.asked("open", "challenge") > 0, || instance.log());
-    let (plain, authority) = (Caller::plain("127.0.0.1:80"), instance.authority());
-    let tls = Caller::trusting("127.0.0.1:443", &authority);
+    let plain = Caller::plain("127.0.0.1:80");
     let asked = |caller: &Caller, token: &str, host: &'static str| -> Answer {
         let (caller, path) = (caller.clone(), format!("/.well-known/acme-challenge/{token}"));
         machine.on(move || caller.get(&path, &[("Host", host)])).unwrap()
@@ -73,5 +72,4 @@ fn row_110_the_token_of_an_open_order_is_answered_for_its_own_name_and_by_nobody
     until(|| standing(&instance, "a.example")["notAfterMs"].is_i64(), || instance.log());
     assert_eq!(asked(&plain, TOKEN, "a.example").status, 404);
     assert_eq!((fake.orders("open"), fake.orders("silent")), (1, 0));
-    drop(tls);
 }

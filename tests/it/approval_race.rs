@@ -1,6 +1,6 @@
 //! Promise: whenever an approval falls, a client that tries again is in, and one that waits in its session is told, each with
-//! exactly what was approved; nothing is left waiting. 300 approvals fall at uneven times into four clients' attempts;
-//! `tests/bench/faults` takes 1,000.
+//! exactly what was approved; nothing is left waiting. 300 approvals of devices, and as many of upgrades, fall at uneven
+//! times into four clients' attempts; `tests/bench/faults` takes 1,000.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
@@ -41,14 +41,18 @@ fn an_approval_reaches_whoever_waits_for_it_whenever_it_falls() {
     let machine = Namespace::new();
     let instance = Instance::start(&machine, &owners_and(ELSEWHERE));
     let token = instance.token();
-    let mut waits = machine.block_on(move || async move {
+    let (mut waits, early) = machine.block_on(move || async move {
         let lanes: Vec<_> = (0..LANES).map(|lane| tokio::spawn(lane_of(lane, token.clone()))).collect();
-        let mut waits = Vec::new();
+        let (mut waits, mut early) = (Vec::new(), 0);
         for lane in lanes {
-            waits.extend(lane.await.unwrap());
+            let (waited, refused) = lane.await.unwrap();
+            waits.extend(waited);
+            early += refused;
         }
-        waits
+        (waits, early)
     });
+    // Else every approval fell before an attempt, and none into one.
+    assert!(early > 0, "nobody tried before the approval");
     assert_eq!(instance.pending(), Vec::<Value>::new(), "something waits for what was approved");
     assert_eq!(instance.paired().len(), waits.len() + usize::from(LANES));
     waits.sort();
@@ -56,13 +60,14 @@ fn an_approval_reaches_whoever_waits_for_it_whenever_it_falls() {
     eprintln!("{} approvals: in after {median:?} (median), {longest:?} (longest)", waits.len());
 }
 
-/// The rounds of one lane, each with a new device; how long each was out after its approval was acknowledged.
-async fn lane_of(lane: u8, token: String) -> Vec<Duration> {
+/// The rounds of one lane, each with a new device; how long each was out after its approval was acknowledged, and how
+/// many attempts were refused before it.
+async fn lane_of(lane: u8, token: String) -> (Vec<Duration>, usize) {
     let here = Caller::plain("127.0.0.1:18789");
     let mut approver = connect(&here, Some(&Device::new()), &Ask::operator(&token)).await.hello();
     let ask = Ask::operator(&token).with_scopes(&["operator.read"]);
     let elsewhere = Caller::plain("127.0.0.1:18790").from(IpAddr::V4(Ipv4Addr::new(127, 0, 1, lane)));
-    let mut waits = Vec::new();
+    let (mut waits, mut early) = (Vec::new(), 0);
     for round in (usize::from(lane)..rounds()).step_by(usize::from(LANES)) {
         let device = Device::new();
         let first = connect(&elsewhere, Some(&device), &ask).await.refused();
@@ -70,24 +75,26 @@ async fn lane_of(lane: u8, token: String) -> Vec<Duration> {
         let client = tokio::spawn(try_until_in(elsewhere.clone(), device, ask.clone()));
         approve(&mut approver, &request, round).await;
         let acknowledged = Instant::now();
-        let (mut session, at) = timeout(IN_TIME, client).await.expect("not let in in time").unwrap();
+        let (mut session, at, refused) = timeout(IN_TIME, client).await.expect("not let in in time").unwrap();
+        early += refused;
         waits.push(at.saturating_duration_since(acknowledged));
         assert_eq!(session.hello["auth"]["scopes"], json!(["operator.read"]));
         upgrade(&mut session, &mut approver, round).await;
         session.close().await;
     }
-    waits
+    (waits, early)
 }
 
 /// Tries again at once, as an impatient client does; refused only for want of an approval.
-async fn try_until_in(elsewhere: Caller, device: Device, ask: Ask) -> (Session, Instant) {
-    loop {
+async fn try_until_in(elsewhere: Caller, device: Device, ask: Ask) -> (Session, Instant, usize) {
+    for refused in 0.. {
         match connect(&elsewhere, Some(&device), &ask).await {
-            Outcome::Hello(session) => return (*session, Instant::now()),
+            Outcome::Hello(session) => return (*session, Instant::now(), refused),
             Outcome::Refused(refusal) => assert_eq!(refusal.error["code"], "NOT_PAIRED", "{refusal:?}"),
             Outcome::NotUpgraded(status, why) => panic!("{status}: {why}"),
         }
     }
+    unreachable!("it tries until it is in")
 }
 
 /// Approves at another moment in each round; everybody who may know is told of it.

@@ -36,6 +36,33 @@ async fn every_event_that_hello_announces_is_sent_and_no_other() {
     }
 }
 
+#[test]
+fn a_disk_that_hangs_under_the_tokens_file_stops_no_clock() {
+    // With its one thread for files in use, every look at the token's file waits as for a disk that hangs.
+    let runtime = tokio::runtime::Builder::new_multi_thread().max_blocking_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let rig = Rig::with(brisk()).await;
+        let mut owner = rig.connect(HERE, Some(&Device::new()), &rig.ask()).await.hello();
+        let (held, hangs) = std::sync::mpsc::channel::<()>();
+        let (begun, begins) = tokio::sync::oneshot::channel();
+        let hanging = tokio::task::spawn_blocking(move || {
+            begun.send(()).unwrap();
+            hangs.recv()
+        });
+        begins.await.unwrap();
+        let told = async {
+            // More of them than can have been under way.
+            for _ in 0..8 {
+                owner.event("tick").await;
+            }
+        };
+        let told = tokio::time::timeout(Duration::from_secs(60), told).await;
+        drop(held);
+        hanging.await.unwrap().unwrap_err();
+        told.expect("the clockwork waits for a file");
+    });
+}
+
 /// Two devices redeem a setup code: one hears of it, the other goes away. The first is a node too, and then none.
 async fn redeem_twice(rig: &Rig, owner: &mut Session) {
     for heard in [true, false] {

@@ -72,7 +72,8 @@ fn move_in(release: Release, scopes: &[&str]) {
     assert_eq!(doorward.json(&["store", "check"])["whole"], true);
     doorward.words(&["token", "rotate"]);
     let here = Caller::trusting("10.77.0.1:8443", &doorward.authority());
-    call(&ours.lan, &here, &device, asking(release, &token).with_scopes(scopes)).refused();
+    let refusal = call(&ours.lan, &here, &device, asking(release, &token).with_scopes(scopes)).refused();
+    assert_eq!(refusal.error["details"]["code"], "AUTH_TOKEN_MISMATCH", "{refusal:?}");
     let with_secret = asking(release, &doorward.token()).with_scopes(scopes);
     call(&ours.lan, &here, &device, with_secret).hello();
 }
@@ -188,8 +189,9 @@ fn nothing_is_made_for_a_plan_and_before_the_first_start_everything_can_move() {
         doorward.json(&["audit"])["entries"].as_array().unwrap().iter().map(|entry| entry["act"].clone()).collect();
     assert!(acts.contains(&json!("token.import")), "{acts:?}");
     // A running one does not change to another token.
-    let refused = doorward.command(&["import", "openclaw", state, "--with-token"]);
+    let refused = doorward.command(&["import", "openclaw", state, "--with-token", "--config-out", "other.toml"]);
     assert_eq!(refused.status.code(), Some(1));
+    assert!(!doorward.folder().join("other.toml").exists(), "a configuration for what was not done");
 }
 
 #[test]
@@ -218,6 +220,8 @@ fn a_source_that_cannot_be_read_moves_nobody_and_ends_with_one() {
     fs::remove_file(&paired).unwrap();
     assert_eq!(refused(&[]).0, Some(1));
     fs::rename(&moved, &paired).unwrap();
+    let (code, words) = refused(&["--config-out", "nowhere/new.toml"]);
+    assert!(code == Some(1) && words.contains("nowhere/new.toml"), "{words}");
     let (code, words) = refused(&["--with-token"]);
     assert!(code == Some(2) && words.contains("--old-token-file"), "{words}");
     let short = source.path().join("short");

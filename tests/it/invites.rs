@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use doorward::pairing::invite::{secret, usual_scopes};
+use doorward::store::Filter;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -140,7 +141,8 @@ fn neither_a_restart_nor_a_death_after_the_redemption_loses_it() {
     call(&home.lan, &caller, &phone, with(secret)).hello();
     doorward.kill_nine();
     doorward.restart();
-    call(&home.lan, &caller, &Device::new(), with(secret)).refused();
+    let refusal = call(&home.lan, &caller, &Device::new(), with(secret)).refused();
+    assert_eq!(refusal.error["details"]["code"], "AUTH_BOOTSTRAP_TOKEN_INVALID");
     let again = call(&home.lan, &caller, &phone, with(secret)).hello().hello;
     let token = again["auth"]["deviceToken"].as_str().unwrap();
     call(&home.lan, &caller, &phone, with_device_token(token)).hello();
@@ -171,7 +173,7 @@ async fn of_two_hundred_devices_at_once_one_is_paired() {
 }
 
 #[tokio::test]
-async fn an_invite_is_over_in_time_and_is_forgotten_with_a_word_in_the_log() {
+async fn an_invite_is_over_in_time_and_is_forgotten_with_a_word_in_the_audit() {
     let rig = Rig::with(super::support::core_rig::brisk()).await;
     let invites = rig.core.invites();
     let made = invites.make(usual_scopes(), LIFE).await.unwrap();
@@ -182,6 +184,14 @@ async fn an_invite_is_over_in_time_and_is_forgotten_with_a_word_in_the_log() {
     let refusal = rig.connect(LAN, Some(&Device::new()), &with(made.secret.expose())).await.refused();
     assert_eq!((refusal.code, &refusal.error["details"]["authReason"]), (1008, &json!("invite_invalid")));
     assert!(rig.listing().await["pending"].as_array().unwrap().is_empty());
+    // It is swept out in the clockwork's own time.
+    let asked = Filter { action: Some("invite.expired".to_owned()), most: 1, ..Filter::default() };
+    let told = async {
+        while rig.core.store().audit(&asked).await.unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(150), told).await.expect("no invite.expired in the audit log");
 }
 
 #[tokio::test]

@@ -24,8 +24,12 @@ use doorward::core::{Decider, Timing};
 use futures_util::future::join_all;
 use serde_json::json;
 
+use super::support::caller::Caller;
 use super::support::core_rig::{HERE, LAN, Rig, with_device_token};
-use super::support::gateway_client::{Ask, Device, Outcome};
+use super::support::gateway_client::{Ask, Device, Outcome, call};
+use super::support::instance::Instance;
+use super::support::namespace::Namespace;
+use super::support::wait::wait_until;
 
 const FAR: &str = "198.51.100.7";
 
@@ -132,11 +136,19 @@ async fn row_135_a_secret_that_is_written_into_its_file_is_in_force_and_ends_wha
     let close = tokio::time::timeout(Duration::from_secs(10), session.closed()).await.expect("it stays open");
     assert_eq!(close.0, 4001, "{close:?}");
     assert_eq!(code(rig.connect(HERE, Some(&Device::new()), &rig.ask()).await), "AUTH_TOKEN_MISMATCH");
-    // What cannot be a secret changes nothing.
-    fs::write(&file, "changeme").unwrap();
-    for _ in 0..20 {
-        rig.connect(HERE, Some(&Device::new()), &Ask::operator(fresh)).await.hello();
-    }
+    rig.connect(HERE, Some(&Device::new()), &Ask::operator(fresh)).await.hello();
+}
+
+#[test]
+fn row_135_what_cannot_be_a_secret_is_refused_in_its_file_and_the_old_one_stays() {
+    let host = Namespace::new();
+    let doorward = Instance::start(&host, "");
+    let (token, caller) = (doorward.token(), Caller::plain("127.0.0.1:18789"));
+    fs::write(doorward.folder().join("state/gateway-token"), "changeme").unwrap();
+    wait_until(|| doorward.log().contains("gateway token not taken from its file"));
+    let refusal = call(&host, &caller, &Device::new(), Ask::operator("changeme")).refused();
+    assert_eq!(refusal.error["details"]["code"], "AUTH_TOKEN_MISMATCH");
+    call(&host, &caller, &Device::new(), Ask::operator(&token)).hello();
 }
 
 #[tokio::test]

@@ -2,10 +2,14 @@
 //! own tool takes without a word, true, and never larger because of what strangers say.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
+
+use doorward::base::limits::{METRICS_ADDRESSES_MAX, METRICS_CONNECTIONS_MAX};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::support::authority::{Authority, Purpose};
 use super::support::caller::{Answer, Caller};
@@ -54,7 +58,7 @@ fn a_monitor_reads_what_happened_in_a_form_that_prometheus_takes() {
     let (before, text) = numbers(&home.host);
     checked_by_prometheus(&text);
     for name in [
-        "doorward_build_info{version=\"0.1.0\"}",
+        concat!("doorward_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"}"),
         "process_resident_memory_bytes",
         "process_start_time_seconds",
         "doorward_ready",
@@ -241,7 +245,7 @@ fn no_flood_of_names_paths_and_addresses_makes_the_numbers_grow() {
         let (client, lan) = (Client::trusting(&authority), Caller::trusting("10.77.0.1:8443", &authority));
         home.lan.on(move || {
             for n in from..from + 40 {
-                let _refused = client.shake("10.77.0.1:8443", &format!("n{n}.attacker.example"));
+                client.shake("10.77.0.1:8443", &format!("n{n}.attacker.example")).unwrap_err();
                 let (host, agent) = (format!("h{n}.attacker.example"), format!("agent-{n}\"}} 1\nx"));
                 let _ = lan.get(&format!("/p{n}/\"}}?q={n}"), &[("Host", &host)]);
                 let _ = lan.get(&format!("/p{n}"), &[("User-Agent", &agent.replace('\n', " ")), ("Origin", &host)]);
@@ -253,8 +257,13 @@ fn no_flood_of_names_paths_and_addresses_makes_the_numbers_grow() {
     };
     let names = || numbers(&home.host).0.into_keys().collect::<BTreeSet<_>>();
     flood(0);
-    let known = names();
+    let (known, before) = (names(), numbers(&home.host).0);
     flood(1_000);
+    // It came, and was refused.
+    for row in [FAILED, "doorward_requests_total{listener=\"lan\",status=\"4xx\"}"] {
+        let rose = || numbers(&home.host).0[row] - before[row];
+        until(|| rose() >= 40.0, || format!("{row}\n{}", numbers(&home.host).1));
+    }
     assert_eq!(names().difference(&known).collect::<Vec<_>>(), Vec::<&String>::new());
     let (_, text) = numbers(&home.host);
     checked_by_prometheus(&text);
@@ -299,6 +308,44 @@ fn who_holds_on_to_the_numbers_door_is_cut_off_and_the_monitor_gets_in() {
             "{heard}"
         );
     });
+}
+
+#[test]
+fn one_address_whose_callers_say_nothing_takes_no_place_from_another() {
+    let host = Namespace::new();
+    let addresses: Vec<_> = (1..=METRICS_ADDRESSES_MAX).map(|n| format!("\"127.0.0.{n}:9464\"")).collect();
+    let _doorward = Instance::start(&host, &format!("[admin]\nmetrics_bind = [{}]\n", addresses.join(", ")));
+    host.on(|| {
+        // Who says nothing is cut off after a while, so that on a slow machine one attempt may prove nothing.
+        let is_served_beside = || {
+            let held: Vec<_> =
+                (1..METRICS_CONNECTIONS_MAX).map(|_| TcpStream::connect("127.0.0.2:9464").unwrap()).collect();
+            let answer = Caller::plain("127.0.0.2:9464").get("/metrics", &[]);
+            held.iter().for_each(|socket| socket.set_nonblocking(true).unwrap());
+            let is_open = |mut socket: &TcpStream| {
+                socket.read(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+            };
+            answer.is_ok_and(|answer| answer.status == 200) && held.iter().all(is_open)
+        };
+        assert!((0..10).any(|_| is_served_beside()), "it waits for those who say nothing");
+    });
+}
+
+#[test]
+fn a_store_that_cannot_be_read_is_told_beside_the_other_numbers() {
+    let host = Namespace::new();
+    let doorward = Instance::start(&host, "[admin]\nmetrics_bind = \"127.0.0.1:9464\"\n");
+    let (before, failed) = (numbers(&host).0, "doorward_store_errors_total{kind=\"read\"}");
+    assert_eq!((before["doorward_store_up"], before.get(failed)), (1.0, None));
+    let file = doorward.folder().join("state/doorward.sqlite");
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let mut other = SqliteConnectOptions::new().filename(file).connect().await.unwrap();
+        sqlx::query("ALTER TABLE devices RENAME TO elsewhere").execute(&mut other).await.unwrap();
+        other.close().await.unwrap();
+    });
+    let (after, text) = numbers(&host);
+    assert_eq!((after["doorward_store_up"], after[failed] >= 1.0), (0.0, true), "{text}");
+    assert!(!text.contains("doorward_devices{") && after.contains_key("doorward_connections_open"), "{text}");
 }
 
 /// Every row and its number, and the text they stand in.
