@@ -67,8 +67,10 @@ mod tests {
         }
         assert!(store.invite().await.is_err());
         assert!(store.standings(&[device]).await.is_err());
-        std::fs::create_dir(folder.path().join("doorward.revoked")).unwrap();
-        assert!(store.was_removed(&device).await.is_err());
+        let revoked = folder.path().join("doorward.revoked");
+        std::fs::remove_file(&revoked).unwrap();
+        std::fs::create_dir(revoked).unwrap();
+        assert!(store.past(&device).await.is_err());
         assert!(store.standings(&[]).await.is_err());
         assert_eq!(store.errors(), BTreeMap::from([("read", 4)]));
     }

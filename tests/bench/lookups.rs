@@ -3,7 +3,7 @@
 //!
 //! `cargo bench --bench lookups`; the goal is that it does not grow. It takes some minutes, most of them to pair a million.
 #![expect(dead_code, reason = "what measures here measures more in other benches")]
-#![expect(clippy::expect_used, reason = "a bench that cannot go on says why and ends")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a bench that cannot go on says why and ends")]
 
 #[path = "measure.rs"]
 mod measure;
