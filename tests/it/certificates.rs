@@ -155,7 +155,7 @@ impl House {
         let text = fs::read_to_string(self.folder.path().join("local-ca/leaf.pem")).unwrap();
         let parts = text.split_inclusive("-----END CERTIFICATE-----\n").enumerate().map(|(number, part)| {
             let path = self.folder.path().join(format!("leaf-{number}.pem"));
-            fs::write(&path, &part[part.find("-----BEGIN CERT").unwrap()..]).unwrap();
+            fs::write(&path, part.get(part.find("-----BEGIN CERT").unwrap()..).unwrap()).unwrap();
             path
         });
         parts.collect()

@@ -113,7 +113,7 @@ async fn row_133_what_is_no_secret_opens_nothing() {
         &format!("{right}\n"),
         &format!(" {right}"),
         &format!("{right}\0"),
-        &right[..right.len() - 1],
+        right.get(1..).unwrap(),
         &right.repeat(2),
         &look_alike,
         &"x".repeat(40_000),
