@@ -106,14 +106,17 @@ impl Reloader {
         own_bridge::judge(&config.listeners, &self.edge.network())?;
         // The last that can fail, and it changes nothing then.
         self.certificates.replace(&config.certificates, self.clock.now())?;
+        // Rules first, and listeners last: a socket that is judged while this goes on, or that was opened before and is judged
+        // soon after, has the origin that its listener saw then. What a rule takes back is so taken back at once; what one
+        // newly gives can for that moment meet an origin of before, as it can on every socket that is open.
+        self.edge.core().replace_rules(config.core.rules.clone());
+        self.edge.replace_settings(config.edge.clone());
         for listener in &config.listeners {
             // Never none: a listener that is new needs a restart.
             if let Some(live) = self.listeners.iter().find(|live| live.load().name == listener.name) {
                 live.replace(listener.clone());
             }
         }
-        self.edge.replace_settings(config.edge.clone());
-        self.edge.core().replace_rules(config.core.rules.clone());
         let reloaded = Reloaded { changed: changes.live, warnings: config.warnings.clone() };
         self.taken.store(Arc::new(Taken { config, at: self.clock.now() }));
         Ok(reloaded)

@@ -9,6 +9,7 @@ use crate::admin::request::Request;
 use crate::base::clock::Clock;
 use crate::base::owner_command::OwnerCommand;
 use crate::config::Config;
+use crate::pairing::paired::ApprovedVia;
 use crate::protocol::scope::{Role, Scope};
 
 use super::ask::{ask, call};
@@ -111,8 +112,16 @@ pub(super) fn devices(command: &Command, context: &Context) -> Result<(), Failur
             told("Rejected", &ask(&Request::Reject { request_id: request_id.clone() }, &config, context)?, context)
         }
         Command::Remove { device_id } => {
+            let rule = approving_rule(&ask(&Request::Devices, &config, context)?, device_id);
             let answer = ask(&Request::Remove { device_id: device_id.clone() }, &config, context)?;
-            said(&answer, &format!("Removed {}\n", shown::text(answer.get("deviceId"))), context)
+            let again = rule.map(|rule| {
+                format!(
+                    "Its key does not come back by a rule; with another key it can: rule {rule} let it in. Change that rule \
+                     and `doorward reload`, if whoever has it is to stay out.\n"
+                )
+            });
+            let words = format!("Removed {}\n{}", shown::text(answer.get("deviceId")), again.unwrap_or_default());
+            said(&answer, &words, context)
         }
         Command::Rename { device, name } => {
             let request = Request::Rename { device_id: device.clone(), label: name.clone() };
@@ -135,6 +144,16 @@ pub(super) fn devices(command: &Command, context: &Context) -> Result<(), Failur
             "doorward devices list shows them; doorward devices clear --yes forgets them",
         )),
         Command::Clear { yes: true, pending } => clear(*pending, &config, context),
+    }
+}
+
+/// The rule that let this device in last, if one did; as a person may be shown it.
+fn approving_rule(lists: &Value, device: &str) -> Option<String> {
+    let named = |paired: &&Value| paired.get("deviceId").and_then(Value::as_str) == Some(device);
+    let paired = lists.get("paired")?.as_array()?.iter().find(named)?;
+    match ApprovedVia::parse(paired.get("approvedVia")?.as_str()?)? {
+        ApprovedVia::Rule(name) => Some(name.to_string()),
+        _ => None,
     }
 }
 

@@ -106,7 +106,16 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
         providers: providers.chain(own).collect(),
         tailnet: asked,
     };
-    review::review(&config.core.rules, &house)
+    let mut found = review::review(&config.core.rules, &house);
+    if config.tailscale.as_ref().is_some_and(|tailscale| tailscale.dialled == tailscale::Dialled::AnyAddress) {
+        found.extend(review::resting_on(tailscale::PROVIDER, &config.core.rules).map(|title| {
+            format!(
+                "{title}: it approves by {}, whose word is worth little with danger_any_address",
+                tailscale::PROVIDER
+            )
+        }));
+    }
+    found
 }
 
 fn read_rule(

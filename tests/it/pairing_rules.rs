@@ -108,8 +108,11 @@ fn the_readmes_rules_approve_ask_and_refuse_whom_they_say() {
     assert_eq!((&told["reason"], &told["rules"]["rule"]), (&json!("pairing_refused"), &json!("3")), "{told:#}");
     assert!(refused.error.to_string().contains("rule") && !refused.error.to_string().contains("family"), "{refused:?}");
 
-    // What was removed comes back by a person's word alone.
-    house.doorward.words(&["devices", "remove", &neighbour.id()]);
+    // A key that was removed comes back by a person's word alone.
+    let said = house.doorward.words(&["devices", "remove", &neighbour.id()]);
+    assert!(said.starts_with(&format!("Removed {}\n", neighbour.id())), "{said}");
+    // With another key it would come back by the rule, so that one is named.
+    assert!(said.contains("rule lan let it in"), "{said}");
     let back = house.lan("10.77.0.1:8443", &neighbour, read).refused();
     let told = house.explained(back.error["details"]["requestId"].as_str().unwrap());
     assert!(told["rules"]["effect"].as_str().unwrap().contains("removed once"), "{told:#}");

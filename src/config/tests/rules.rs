@@ -257,6 +257,13 @@ fn what_is_odd_about_rules_is_warned_of() {
             "it meets whoever it names, in whatever group: the [[identity]] pomerium has no groups_claim",
         ),
         // More than it seems.
+        (
+            format!(
+                "{TAILNET}danger_any_address = true\n{}",
+                who("provider = \"tailscale\", login = \"ann@a.example\"")
+            ),
+            "rule 1: it approves by tailscale, whose word is worth little with danger_any_address",
+        ),
         (who("provider = \"pomerium\""), "every account that pomerium knows"),
         (who("provider = \"pomerium\", login = \"*@Gmail.com\""), "anybody can have such an account"),
         (approve("{ class = \"private\" }"), "danger_approve_by_address approves whoever is there"),
@@ -293,6 +300,11 @@ fn what_is_plain_is_not_warned_of() {
         ANN.to_owned(),
         format!(
             "{ANN}[[core.pairing.rule]]\nwhen = {{ class = \"local\" }}\nthen = \"ask\"\n[[core.pairing.rule]]\nthen = \"refuse\"\n"
+        ),
+        // Nobody is let in by that word.
+        format!(
+            "{TAILNET}danger_any_address = true\n[[core.pairing.rule]]\nwhen = {{ identity = {{ provider = \"tailscale\" }} \
+             }}\nthen = \"ask\"\n"
         ),
         // Whom the first means by name is asked after; the second is for others.
         format!("{ANN}{}", ANN.replace("ann@", "bob@")),

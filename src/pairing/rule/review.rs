@@ -82,6 +82,13 @@ pub fn review(rules: &Rules, house: &House<'_>) -> Vec<String> {
     found
 }
 
+/// The rules that approve by the word of `provider`, as they are called in front of people.
+pub fn resting_on(provider: &str, rules: &Rules) -> impl Iterator<Item = String> {
+    let named = move |rule: &Rule| rule.when().who.as_ref().is_some_and(|who| who.provider == provider);
+    let approving = (1..).zip(rules.iter()).filter(move |(_, rule)| rule.is_approval() && named(rule));
+    approving.map(|(place, rule)| titled(place, rule.name()))
+}
+
 /// What `network` hides behind addresses that a rule names.
 pub fn hidden(rules: &Rules, network: &Network) -> Vec<String> {
     let masked = |(place, rule): (usize, &Rule)| {
