@@ -5,6 +5,7 @@
 mod case;
 mod stories;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -30,6 +31,8 @@ pub(crate) struct World<'a> {
     there: (&'a Namespace, Caller),
     token: String,
     owner: Device,
+    /// The devices that called from elsewhere, in their order.
+    callers: RefCell<Vec<String>>,
 }
 
 #[test]
@@ -38,6 +41,8 @@ fn ours_differs_from_the_real_gateway_only_where_it_means_to() {
     for home in [&ours, &theirs] {
         // A source address for each case: the real gateway listens to none that failed ten times.
         home.lan.ip("route add local 10.77.0.128/25 dev lo");
+        // One for each device of the stories: from one address only three may wait with us.
+        home.lan.ip("route add local 10.77.0.64/26 dev lo");
     }
     let doorward = Instance::start(&ours.host, HOUSEHOLD);
     let token = doorward.token();
@@ -48,12 +53,14 @@ fn ours_differs_from_the_real_gateway_only_where_it_means_to() {
         there: (&ours.lan, Caller::trusting("10.77.0.1:8443", &doorward.authority())),
         token: token.clone(),
         owner: Device::new(),
+        callers: RefCell::default(),
     };
     let theirs = World {
         here: (&theirs.host, local),
         there: (&theirs.lan, Caller::plain("10.77.0.1:18789")),
         token,
         owner: Device::new(),
+        callers: RefCell::default(),
     };
 
     let (mut found, mut names) = (BTreeSet::new(), BTreeSet::new());
@@ -129,7 +136,19 @@ impl World<'_> {
     /// Connects from elsewhere.
     fn connect(&self, device: &Device, ask: Ask) -> Outcome {
         let ((machine, caller), device) = (self.there.clone(), device.clone());
+        let caller = caller.from(self.address_of(&device));
         machine.block_on(move || async move { connect(&caller, Some(&device), &ask).await })
+    }
+
+    /// The address that is this device's own.
+    fn address_of(&self, device: &Device) -> IpAddr {
+        let mut callers = self.callers.borrow_mut();
+        let place = callers.iter().position(|id| *id == device.id()).unwrap_or_else(|| {
+            callers.push(device.id());
+            callers.len() - 1
+        });
+        assert!(place < 63, "more devices than addresses");
+        IpAddr::V4(Ipv4Addr::new(10, 77, 0, 64 + u8::try_from(place).unwrap()))
     }
 
     /// The owner at the gateway's machine calls a method that must succeed.
