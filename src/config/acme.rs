@@ -75,7 +75,10 @@ impl AcmeFault {
             Self::DnsWay => {
                 "write `update = { server = \"ns1.example.com\", key_file = \"tsig.key\" }`, or `exec = [\"hook\"]` for a program of yours"
             }
-            Self::Name(_) => "add it to `edge.names` too; for a wildcard each name below it that is to be answered",
+            Self::Name(name) if name.starts_with("*.") => {
+                "write each name below it that is answered into edge.names, as www.example.com; no wildcard stands there"
+            }
+            Self::Name(_) => "add it to `edge.names` too",
             Self::NoDns => "add [certificates.acme.dns] with `update` or `exec` below this table",
             Self::Resolver(_) => "write an address, as \"192.0.2.53\" or \"192.0.2.53:53\"",
             Self::Server(_) => "write its name or address, as \"ns1.example.com\" or \"192.0.2.53:53\"",

@@ -175,6 +175,9 @@ mod tests {
         refused(&with("\"*.example\"", "challenges = [\"http-01\"]"), "only by dns-01: *.example");
         refused(&with("\"192.0.2.7\"", "challenges = [\"dns-01\"]"), "only at its ports: 192.0.2.7");
         refused(&with("\"*.elsewhere\"", "challenges = [\"dns-01\"]"), "no request for this name is answered");
+        // Where no wildcard may stand none is sent.
+        let hint = |name: &str| AcmeFault::Name(name.to_owned()).hint();
+        assert!(hint("*.elsewhere").contains("name below it") && !hint("elsewhere").contains("below"));
         let both = with("\"*.example\", \"192.0.2.7\"", "challenges = [\"dns-01\", \"http-01\"]");
         parse(&format!("{DOORS}{both}")).unwrap();
         // Nobody answers on port 80: the wildcard alone is no reason to say nothing.
