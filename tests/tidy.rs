@@ -19,7 +19,8 @@ use source::{code_only, functions, imported, is_test, modules_in_order, room_of}
 const FILE_LINES_MAX: usize = 400;
 const FUNCTION_LINES_MAX: usize = 70;
 /// What design and convention place at the top; dotfiles hold tool settings.
-const TOP: [&str; 8] = ["Cargo.lock", "Cargo.toml", "LICENSE", "README.md", "certs", "conf", "deploy", "tests"];
+const TOP: [&str; 9] =
+    ["CHANGELOG.md", "Cargo.lock", "Cargo.toml", "LICENSE", "README.md", "certs", "conf", "deploy", "tests"];
 
 #[test]
 fn imports_only_point_down() {
