@@ -15,6 +15,7 @@ mod pairing;
 mod ranges;
 mod rooms;
 mod section;
+mod upstream;
 
 use std::fs::File;
 use std::io::{self, Read};

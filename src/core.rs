@@ -31,6 +31,7 @@ pub(crate) mod testing;
 mod timing;
 mod upgrades;
 mod upkeep;
+pub mod upstream;
 mod websocket;
 
 use std::sync::Arc;

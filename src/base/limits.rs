@@ -10,6 +10,7 @@ mod metrics;
 mod pairing;
 mod store;
 mod strangers;
+mod upstream;
 
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ pub use metrics::*;
 pub use pairing::*;
 pub use store::*;
 pub use strangers::*;
+pub use upstream::*;
 
 // ---- Connections -------------------------------------------------------------------------
 

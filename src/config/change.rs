@@ -57,9 +57,10 @@ pub fn compare(old: &Config, new: &Config) -> Changes {
     changes.compare_edge(&old.edge, edge);
     changes.compare_listeners(&old.listeners, listeners);
     changes.compare_certificates(&old.certificates, certificates);
-    let core::Settings { id, token_file, rules } = core;
+    let core::Settings { id, token_file, rules, upstream } = core;
     changes.restarts("core.id", *id == old.core.id);
     changes.restarts("core.token_file", *token_file == old.core.token_file);
+    changes.restarts("core.upstream", *upstream == old.core.upstream);
     changes.lives("core.pairing.rule", *rules == old.core.rules);
     changes.restarts("identity", *identities == old.identities);
     changes.restarts("tailscale", *tailscale == old.tailscale);

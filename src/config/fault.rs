@@ -2,6 +2,7 @@
 
 pub mod identity;
 pub mod pairing;
+pub mod upstream;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use crate::origin::header::HeaderFault;
 use super::acme::AcmeFault;
 use identity::IdentityFault;
 use pairing::PairingFault;
+use upstream::UpstreamFault;
 
 /// What is wrong.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
@@ -198,6 +200,9 @@ pub enum Fault {
         /// The one it resembles most.
         closest: Option<&'static str>,
     },
+    /// A `[core.upstream]`.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamFault),
     /// A key without effect, which its writer surely expected to have one.
     #[error("{key} has no effect without {needs}")]
     Useless {
@@ -284,6 +289,7 @@ impl Fault {
                 Some(closest) => format!("did you mean \"{closest}\"?"),
                 None => format!("one of: \"{}\"", allowed.join("\", \"")),
             },
+            Self::Upstream(fault) => fault.hint(),
             Self::Useless { key, needs } => format!("remove {key}, or set {needs}"),
             Self::WrongType { expected, .. } => format!("write {expected}"),
         }

@@ -95,7 +95,7 @@ pub(super) fn read(text: &str, file: Option<PathBuf>, environment: &Environment)
     let (tailscale, tailnet) = rooms::read_tailscale(&root, &folder, &mut problems);
     let whois = if tailscale.is_some() { Whois::Asked } else { Whois::NotAsked };
     let house = House { listeners: &listeners, identities: &identities, whois };
-    let core = rooms::read_core(&root, &folder, &house, &mut lists, &mut problems);
+    let core = rooms::read_core(&root, &folder, &edge, &house, &mut lists, &mut problems);
     certificates.tailnet = tailnet;
     let (metrics, exposed) = admin::read(&root, &listeners, &mut problems);
     let log = rooms::read_log(&root, &mut problems);

@@ -20,6 +20,7 @@ use super::pairing;
 use super::pairing::House;
 use super::ranges::Lists;
 use super::section::{Keys, Problems, Section, is_plain};
+use super::upstream;
 
 pub(super) const EDGE: Keys = Keys {
     known: &["id", "names", "origins", "https_port", "drain_seconds", "lan_names"],
@@ -29,11 +30,10 @@ pub(super) const CERTIFICATES: Keys = Keys { known: &["dir", "acme", "file", "lo
 pub(super) const CERTIFICATE_FILE: Keys = Keys { known: &["cert", "key"], later: &[] };
 const LOCAL_CA: Keys = Keys { known: &[], later: &[] };
 pub(super) const CORE: Keys = Keys {
-    known: &["id", "token_file", "pairing"],
+    known: &["id", "token_file", "pairing", "upstream"],
     later: &[
         ("bind", "remove it: edge and core run in one process"),
         ("edge_keys_file", "remove it: edge and core run in one process"),
-        ("upstream", "remove this table: there is no bridge to an upstream gateway yet"),
     ],
 };
 pub(super) const TAILSCALE: Keys =
@@ -108,6 +108,7 @@ pub(super) fn read_certificates(
 pub(super) fn read_core(
     root: &Section<'_>,
     folder: &Path,
+    edge: &edge::Settings,
     house: &House<'_>,
     lists: &mut Lists,
     problems: &mut Problems,
@@ -118,6 +119,11 @@ pub(super) fn read_core(
         settings.id = id;
     }
     settings.token_file = section.text("token_file", problems).map(|file| folder.join(file.value));
+    settings.upstream = upstream::read(&section, folder, house.listeners, edge, problems);
+    if let Some(span) = section.span_of("upstream").filter(|_| settings.upstream.is_some() && problems.is_empty()) {
+        let instead = "remove this table: there is no bridge to an upstream gateway yet";
+        problems.add(Fault::Later { what: "upstream".to_owned(), instead }, &span);
+    }
     settings.rules = pairing::read(&section, house, lists, problems);
     settings
 }

@@ -8,6 +8,7 @@ mod locals;
 mod reference;
 mod rules;
 mod slips;
+mod upstream;
 mod vouchers;
 
 use http::HeaderName;
@@ -51,6 +52,7 @@ fn refusals() -> Vec<(String, Expected)> {
         .chain(vouchers::refusals())
         .chain(identities::refusals())
         .chain(rules::refusals())
+        .chain(upstream::refusals())
         .collect()
 }
 

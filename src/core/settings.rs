@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::path::PathBuf;
 
+use crate::core::upstream;
 use crate::pairing::rule::Rules;
 use crate::store::keys::token::TokenSource;
 
@@ -15,11 +16,13 @@ pub struct Settings {
     pub token_file: Option<PathBuf>,
     /// Who is approved without being looked at, who waits for a person, who is refused.
     pub rules: Rules,
+    /// The real gateway behind us, if there is one.
+    pub upstream: Option<upstream::Settings>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { id: "core".to_owned(), token_file: None, rules: Rules::default() }
+        Self { id: "core".to_owned(), token_file: None, rules: Rules::default(), upstream: None }
     }
 }
 

@@ -1,0 +1,12 @@
+//! The real gateway behind us: where it is and how it is spoken to.
+
+mod endpoint;
+mod settings;
+
+pub use endpoint::Endpoint;
+pub use endpoint::EndpointError;
+pub use settings::Mode;
+pub use settings::Open;
+pub use settings::OpenPath;
+pub use settings::OpenPathError;
+pub use settings::Settings;
