@@ -1,6 +1,9 @@
 //! The real gateway behind us: where it is and how it is spoken to.
 
+pub mod access;
 mod endpoint;
+pub mod request;
+pub mod resource;
 mod settings;
 
 pub use endpoint::Endpoint;

@@ -119,7 +119,7 @@ impl fmt::Display for OpenPath {
 }
 
 /// Whether a path has one reading only: no escapes, no backslash, no empty segment, no `.` and no `..`.
-fn is_plain(path: &str) -> bool {
+pub(super) fn is_plain(path: &str) -> bool {
     let character = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()+,;=:@".contains(&byte);
     let segment =
         |segment: &str| !segment.is_empty() && segment != "." && segment != ".." && segment.bytes().all(character);
