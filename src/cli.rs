@@ -2,7 +2,6 @@
 //! 2 usage or invalid configuration. Nothing ever prompts but
 //! `certs recreate-ca`, and that only on a terminal.
 
-mod ask;
 mod audit;
 mod certs;
 mod check;
@@ -11,6 +10,7 @@ mod devices;
 mod explain;
 mod failure;
 mod import;
+mod instance;
 mod invite;
 mod keys;
 mod reload;

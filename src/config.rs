@@ -119,15 +119,11 @@ impl Config {
         Ok(Self { built_in: Some(text.to_owned()), ..config })
     }
 
-    /// The state folder that [`Config::load`] would find, even where the file is wrong otherwise: for those who look for a
-    /// running instance.
-    ///
-    /// # Errors
-    /// [`ConfigError::NoHome`] when nothing says where the state belongs.
-    pub fn find_state(named: Option<&Path>, environment: &Environment) -> Result<PathBuf, ConfigError> {
-        let file = environment.config_file(named);
-        let text = file.as_deref().and_then(|file| read_text(file).ok()).unwrap_or_default();
-        file::find_state(&text, file.as_deref(), environment)
+    /// Where the state of a running instance may be whose `file` went wrong since, the likeliest first: what its `state_dir`
+    /// says, if that can still be read, and where the state is without that key. Only the instance itself can say whether it
+    /// has this file.
+    pub fn possible_states(file: &Path, environment: &Environment) -> Vec<PathBuf> {
+        file::possible_states(&read_text(file).unwrap_or_default(), file, environment)
     }
 
     /// The folder for the admin socket: the service manager's, else that of the state.

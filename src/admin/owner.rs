@@ -57,6 +57,8 @@ pub struct Facts {
     pub metrics: Vec<SocketAddr>,
     /// The state folder.
     pub state_dir: PathBuf,
+    /// The file of the gateway token.
+    pub token_file: PathBuf,
 }
 
 /// A listener and the addresses it came to have.
@@ -144,6 +146,7 @@ impl Owner {
             "config": self.reloader.file(),
             "configuration": configuration,
             "stateDir": self.facts.state_dir,
+            "tokenFile": self.facts.token_file,
             "dashboard": self.url(),
             "connections": self.caps.open(),
             "container": network.container().map(|proof| proof.to_string()),

@@ -4,6 +4,7 @@
 //! connections too; whoever is told that it was not finds everything as before. No socket is closed by it, and nobody who
 //! only asks how things are waits for it.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -141,7 +142,7 @@ impl Reloader {
             "reloading": reloading});
         if let Value::Object(fields) = &mut described {
             match on_disk {
-                OnDisk::Invalid(error) => drop(fields.insert("problem".into(), json!(error.to_string().trim_end()))),
+                OnDisk::Wrong(error) => drop(fields.insert("problem".into(), json!(error.to_string().trim_end()))),
                 OnDisk::Changed(Changes { live, restart }) => {
                     fields.insert("changed".into(), json!(live));
                     fields.insert("needsRestart".into(), json!(restart));
@@ -183,14 +184,14 @@ fn tell(reloaded: &Result<Reloaded, ReloadError>) {
 /// How the file compares with what holds.
 enum OnDisk {
     Changed(Changes),
-    Invalid(ConfigError),
     Same,
+    Wrong(ConfigError),
 }
 
 impl OnDisk {
     fn of(taken: &Config, environment: &Environment) -> Self {
         match taken.read_again(environment) {
-            Err(error) => Self::Invalid(error),
+            Err(error) => Self::Wrong(error),
             Ok(config) => match compare(taken, &config) {
                 changes if changes.is_empty() => Self::Same,
                 changes => Self::Changed(changes),
@@ -202,8 +203,10 @@ impl OnDisk {
         match self {
             Self::Changed(changes) if changes.restart.is_empty() => "newer",
             Self::Changed(_) => "needs-restart",
-            Self::Invalid(_) => "invalid",
             Self::Same => "same",
+            Self::Wrong(ConfigError::Unreadable { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => "deleted",
+            Self::Wrong(ConfigError::Unreadable { .. }) => "unreadable",
+            Self::Wrong(_) => "invalid",
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::identity::verifier::{Expected, Leeway, Lives, Verifier};
 use crate::listener::caps::{Caps, Limits};
 use crate::listener::live::{Live, LiveNetwork};
 use crate::store::keys::signing::SigningKeys;
-use crate::store::keys::token::TokenSource;
+use crate::store::keys::token::{GATEWAY_TOKEN_FILE, TokenSource};
 use crate::store::{FILE_NAME, Store};
 
 /// The instance.
@@ -70,7 +70,8 @@ impl House {
         let keyring = Arc::new(Keyring::new(keys, Arc::clone(&signer), edge.clone(), clock.clone()));
         let pulse = Workers::start(edge.clone(), Vec::new(), caps.clone()).unwrap().pulse();
         let (listeners, metrics, state_dir) = (Vec::new(), Vec::new(), state.path().into());
-        let facts = Facts { certificates: shown, listeners, metrics, state_dir };
+        let token_file = state.path().join(GATEWAY_TOKEN_FILE);
+        let facts = Facts { certificates: shown, listeners, metrics, state_dir, token_file };
         let owner =
             Owner::new(edge.clone(), caps, pulse, facts, Arc::clone(&reloader), Arc::clone(&keyring), clock.clone());
         Self { clock, edge, owner, reloader, keyring, signer, state }

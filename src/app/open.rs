@@ -116,7 +116,9 @@ pub(super) async fn open(config: Config, environment: &Environment, lock: &State
         clock: clock.clone(),
     }));
     let (state_dir, metrics_at) = (config.state_dir.clone(), metrics.addresses().to_vec());
-    let facts = Facts { certificates: Arc::clone(&certificates), listeners, metrics: metrics_at, state_dir };
+    let token_file = config.core.token(&state_dir).path().to_path_buf();
+    let facts =
+        Facts { certificates: Arc::clone(&certificates), listeners, metrics: metrics_at, state_dir, token_file };
     let (pulse, reloading) = (workers.pulse(), Arc::clone(&reloader));
     let (answering, signing) = (edge.clone(), Arc::clone(&keyring));
     let owner = Arc::new(Owner::new(answering, caps, pulse, facts, reloading, signing, clock.clone()));

@@ -15,8 +15,8 @@ use crate::config::Config;
 use crate::pairing::step;
 use crate::store::{Act, FILE_NAME, Filter, Line, Store};
 
-use super::ask::call;
 use super::failure::Failure;
+use super::instance::Instance;
 use super::status::utc;
 use super::store::{lock, wait};
 use super::{Context, Form, print, print_json};
@@ -41,18 +41,17 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn audit(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
-    let config = context.config()?;
+    let instance = Instance::find(context)?;
     if arguments.verify {
-        return verify(&config, context);
+        return verify(&instance, context);
     }
     let since = arguments.since.as_deref().map(|text| since(text, Clock::system().now())).transpose()?;
     let filter =
         Filter { since, device: arguments.device.clone(), action: arguments.action.clone(), most: arguments.limit };
     let Filter { device, action, most, .. } = filter.clone();
-    let answer = match call(&Request::Audit { since_ms: since.map(|at| at.0), device, action, most }, &config, context)
-    {
+    let answer = match instance.call(&Request::Audit { since_ms: since.map(|at| at.0), device, action, most }) {
         Err(CallError::NotRunning { .. }) => {
-            let entries = on_disk(&config, async |store| store.audit(&filter).await)?;
+            let entries = on_disk(instance.config()?, async |store| store.audit(&filter).await)?;
             json!({ "entries": entries.unwrap_or_default() })
         }
         answer => answer?,
@@ -65,10 +64,10 @@ pub(super) fn audit(arguments: &Arguments, context: &Context) -> Result<(), Fail
     }
 }
 
-fn verify(config: &Config, context: &Context) -> Result<(), Failure> {
-    let answer = match call(&Request::VerifyAudit, config, context) {
+fn verify(instance: &Instance, context: &Context) -> Result<(), Failure> {
+    let answer = match instance.call(&Request::VerifyAudit) {
         Err(CallError::NotRunning { .. }) => {
-            let entries = on_disk(config, async |store| store.verify_audit().await)?;
+            let entries = on_disk(instance.config()?, async |store| store.verify_audit().await)?;
             json!({ "whole": true, "entries": entries.unwrap_or_default() })
         }
         answer => answer?,

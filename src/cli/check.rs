@@ -13,8 +13,8 @@ use crate::listener;
 use crate::listener::bind::BindError;
 use crate::origin::{ClientIpHeader, LocalRule, ProxyProtocol};
 
-use super::ask;
 use super::failure::Failure;
+use super::instance::Instance;
 use super::{Context, Form, print, print_json};
 
 pub(super) fn check(context: &Context) -> Result<(), Failure> {
@@ -41,7 +41,7 @@ pub(super) fn check(context: &Context) -> Result<(), Failure> {
 
 /// The published ports that a running instance looks after, and what it found of those that are not proven closed.
 fn ask_of_ports(config: &Config, context: &Context) -> (Vec<u16>, Vec<String>) {
-    let status = ask::call(&Request::Status, config, context).unwrap_or_default();
+    let status = Instance::of(config.clone(), context).call(&Request::Status).unwrap_or_default();
     let listeners = status.get("listeners").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let (mut known, mut shown) = (Vec::new(), Vec::new());
     for published in listeners.iter().filter_map(|listener| listener.get("published")) {

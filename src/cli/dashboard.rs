@@ -11,14 +11,12 @@ use serde_json::{Value, json};
 
 use crate::admin::request::Request;
 use crate::base::limits::DASHBOARD_FILE_LIFE;
-use crate::base::owner_command::OwnerCommand;
 use crate::base::private_file;
 use crate::base::secret::Secret;
-use crate::config::Config;
 
-use super::ask::ask;
 use super::failure::Failure;
-use super::{Context, Form, print, print_json, token};
+use super::instance::Instance;
+use super::{Context, Form, print, print_json};
 
 /// What opens an address in the browser of whoever is logged in.
 const OPENERS: [&str; 2] = if cfg!(target_os = "macos") { ["open", "xdg-open"] } else { ["xdg-open", "open"] };
@@ -36,8 +34,8 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn dashboard(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
-    let config = context.config()?;
-    let answer = ask(&Request::Dashboard, &config, context)?;
+    let instance = Instance::find(context)?;
+    let answer = instance.ask(&Request::Dashboard)?;
     let Some(url) = answer.get("url").and_then(Value::as_str) else {
         return Err(Failure::failed(
             "no listener can show the dashboard",
@@ -54,24 +52,24 @@ pub(super) fn dashboard(arguments: &Arguments, context: &Context) -> Result<(), 
                 "`doorward token show` prints the token for scripts",
             ));
         }
-        let signed_in = signed_in(url, &token::read(&config)?);
+        let signed_in = signed_in(url, &instance.token()?);
         return print(&format!("{}\n", signed_in.expose()));
     }
     if arguments.no_open {
-        return print(&format!("{url}\n{}", afterwards(&config)));
+        return print(&format!("{url}\n{}", afterwards(&instance)));
     }
-    let page = OneTimePage::create(&config, &signed_in(url, &token::read(&config)?))?;
+    let page = OneTimePage::create(&instance.state_dir, &signed_in(url, &instance.token()?))?;
     if open(&page.path) {
         print(&format!("Opening {url} in your browser.\n"))?;
         std::thread::sleep(DASHBOARD_FILE_LIFE);
         return Ok(());
     }
-    print(&format!("{url}\nNo browser could be opened here: open that address yourself.\n{}", afterwards(&config)))
+    print(&format!("{url}\nNo browser could be opened here: open that address yourself.\n{}", afterwards(&instance)))
 }
 
 /// What a person does with the bare address.
-fn afterwards(config: &Config) -> String {
-    let command = OwnerCommand::new(config.file.as_deref());
+fn afterwards(instance: &Instance) -> String {
+    let command = instance.owner_command();
     format!(
         "A page there that asks for the gateway token takes what `{}` prints; `{}` opens it signed in.\n",
         command.with("token show"),
@@ -98,11 +96,11 @@ struct OneTimePage {
 }
 
 impl OneTimePage {
-    fn create(config: &Config, url: &Secret<String>) -> Result<Self, Failure> {
-        sweep(&config.state_dir);
+    fn create(state_dir: &Path, url: &Secret<String>) -> Result<Self, Failure> {
+        sweep(state_dir);
         let failed = |error: &dyn ToString, hint: String| Failure::failed(error.to_string(), hint);
         let chance = Secret::random().map_err(|error| failed(&error, "try again".into()))?;
-        let path = config.state_dir.join(format!("{}{}{}", FILE.0, chance.expose(), FILE.1));
+        let path = state_dir.join(format!("{}{}{}", FILE.0, chance.expose(), FILE.1));
         private_file::create(&path, &page(url)).map_err(|error| failed(&error, error.hint()))?;
         Ok(Self { path })
     }
@@ -157,14 +155,8 @@ mod tests {
     #[test]
     fn the_page_is_private_and_goes_after_use() {
         let folder = tempfile::tempdir().unwrap();
-        let environment = crate::config::place::Environment {
-            doorward_state: Some(folder.path().into()),
-            folder: folder.path().into(),
-            ..Default::default()
-        };
-        let config = Config::parse("", None, &environment).unwrap();
         fs::write(folder.path().join("dashboard-old.html"), "left by a killed command").unwrap();
-        let made = OneTimePage::create(&config, &Secret::new("http://x/#token=t".into())).unwrap();
+        let made = OneTimePage::create(folder.path(), &Secret::new("http://x/#token=t".into())).unwrap();
         let files: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert_eq!(files, std::slice::from_ref(&made.path));
         assert_eq!(fs::metadata(&made.path).unwrap().permissions().mode() & 0o777, 0o600);

@@ -7,13 +7,11 @@ use serde_json::{Value, json};
 use crate::admin::client::CallError;
 use crate::admin::request::Request;
 use crate::base::clock::Clock;
-use crate::base::owner_command::OwnerCommand;
-use crate::config::Config;
 use crate::pairing::paired::ApprovedVia;
 use crate::protocol::scope::{Role, Scope};
 
-use super::ask::{ask, call};
 use super::failure::Failure;
+use super::instance::Instance;
 use super::{Context, Form, print, print_json};
 
 mod shown;
@@ -101,19 +99,19 @@ fn scope(text: &str) -> Result<Scope, String> {
 }
 
 pub(super) fn devices(command: &Command, context: &Context) -> Result<(), Failure> {
-    let config = context.config()?;
+    let instance = Instance::find(context)?;
     match command {
-        Command::List => list(&config, context),
+        Command::List => list(&instance, context),
         Command::Approve { request_id, digest } => {
             let request = Request::Approve { request_id: request_id.clone(), digest: digest.clone() };
-            told("Approved", &ask(&request, &config, context)?, context)
+            told("Approved", &instance.ask(&request)?, context)
         }
         Command::Reject { request_id } => {
-            told("Rejected", &ask(&Request::Reject { request_id: request_id.clone() }, &config, context)?, context)
+            told("Rejected", &instance.ask(&Request::Reject { request_id: request_id.clone() })?, context)
         }
         Command::Remove { device_id } => {
-            let rule = approving_rule(&ask(&Request::Devices, &config, context)?, device_id);
-            let answer = ask(&Request::Remove { device_id: device_id.clone() }, &config, context)?;
+            let rule = approving_rule(&instance.ask(&Request::Devices)?, device_id);
+            let answer = instance.ask(&Request::Remove { device_id: device_id.clone() })?;
             let again = rule.map(|rule| {
                 format!(
                     "Its key does not come back by a rule; with another key it can: rule {rule} let it in. Change that rule \
@@ -125,7 +123,7 @@ pub(super) fn devices(command: &Command, context: &Context) -> Result<(), Failur
         }
         Command::Rename { device, name } => {
             let request = Request::Rename { device_id: device.clone(), label: name.clone() };
-            let answer = ask(&request, &config, context)?;
+            let answer = instance.ask(&request)?;
             let (device, label) = (shown::text(answer.get("deviceId")), shown::text(answer.get("label")));
             said(&answer, &format!("Renamed {device} → {label}\n"), context)
         }
@@ -133,17 +131,17 @@ pub(super) fn devices(command: &Command, context: &Context) -> Result<(), Failur
             let named = *no_scopes || !scope.is_empty();
             let scopes = named.then(|| scope.iter().cloned().collect());
             let request = Request::RotateDevice { device_id: grant.device.clone(), role: grant.role, scopes };
-            print_json(&ask(&request, &config, context)?)
+            print_json(&instance.ask(&request)?)
         }
         Command::Revoke { grant } => {
             let request = Request::Revoke { device_id: grant.device.clone(), role: grant.role };
-            print_json(&ask(&request, &config, context)?)
+            print_json(&instance.ask(&request)?)
         }
         Command::Clear { yes: false, .. } => Err(Failure::usage(
             "refusing to forget every paired device without --yes",
             "doorward devices list shows them; doorward devices clear --yes forgets them",
         )),
-        Command::Clear { yes: true, pending } => clear(*pending, &config, context),
+        Command::Clear { yes: true, pending } => clear(*pending, &instance, context),
     }
 }
 
@@ -157,29 +155,29 @@ fn approving_rule(lists: &Value, device: &str) -> Option<String> {
     }
 }
 
-fn list(config: &Config, context: &Context) -> Result<(), Failure> {
-    let lists = ask(&Request::Devices, config, context)?;
+fn list(instance: &Instance, context: &Context) -> Result<(), Failure> {
+    let lists = instance.ask(&Request::Devices)?;
     match context.form {
         Form::Json => print_lists(lists),
-        Form::Text => print(&shown::lists(&lists, &OwnerCommand::new(config.file.as_deref()), Clock::system().now())),
+        Form::Text => print(&shown::lists(&lists, &instance.owner_command(), Clock::system().now())),
     }
 }
 
 /// Forgets one device after the other, as the gateway's own command does: each is gone for good when the next is looked
 /// at, so that a fault in between leaves no doubt about those before it.
-fn clear(pending: bool, config: &Config, context: &Context) -> Result<(), Failure> {
-    let lists = ask(&Request::Devices, config, context)?;
+fn clear(pending: bool, instance: &Instance, context: &Context) -> Result<(), Failure> {
+    let lists = instance.ask(&Request::Devices)?;
     let ids = |list: &str, key: &str| -> Vec<String> {
         let entries = lists.get(list).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         entries.iter().filter_map(|entry| entry.get(key)?.as_str()).map(str::to_owned).collect()
     };
     let (mut removed, mut rejected) = (Vec::new(), Vec::new());
     for device_id in ids("paired", "deviceId") {
-        ask(&Request::Remove { device_id: device_id.clone() }, config, context)?;
+        instance.ask(&Request::Remove { device_id: device_id.clone() })?;
         removed.push(device_id);
     }
     for request_id in ids("pending", "requestId").into_iter().filter(|_| pending) {
-        match call(&Request::Reject { request_id: request_id.clone() }, config, context) {
+        match instance.call(&Request::Reject { request_id: request_id.clone() }) {
             Ok(_) => rejected.push(request_id),
             // It went with its device, or with its time: what was asked for holds.
             Err(CallError::Refused { .. }) => {}

@@ -10,8 +10,8 @@ use crate::admin::request::Request;
 use crate::base::limits::BATCH_BYTES_MAX;
 use crate::explain::batch::{self, BatchError};
 
-use super::ask::ask;
 use super::failure::Failure;
+use super::instance::Instance;
 use super::{Context, Form, print, print_json};
 
 #[derive(Args, Debug)]
@@ -35,7 +35,7 @@ pub(super) fn explain(arguments: &Arguments, context: &Context) -> Result<(), Fa
 }
 
 fn one(id: Option<String>, context: &Context) -> Result<(), Failure> {
-    let answer = ask(&Request::Explain { id }, &context.config()?, context)?;
+    let answer = Instance::find(context)?.ask(&Request::Explain { id })?;
     match context.form {
         Form::Json => print_json(answer.get("account").unwrap_or(&Value::Null)),
         Form::Text => print(answer.get("text").and_then(Value::as_str).unwrap_or_default()),

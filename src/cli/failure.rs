@@ -7,7 +7,7 @@ use crate::admin::client::CallError;
 use crate::config::ConfigError;
 
 /// Why a command failed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Failure {
     message: String,
     hint: Option<String>,
@@ -28,6 +28,17 @@ impl Failure {
     /// Everything was said on standard output already: exit code 1.
     pub(super) fn told() -> Self {
         Self { message: String::new(), hint: None, code: 1 }
+    }
+
+    /// The same, with what was found besides.
+    pub(super) fn and(self, more: Vec<String>) -> Self {
+        let hint = self.hint.into_iter().chain(more).reduce(|told, more| format!("{told}; {more}"));
+        Self { hint, ..self }
+    }
+
+    /// What went wrong first, in one line.
+    pub(super) fn first_line(&self) -> &str {
+        self.message.lines().next().unwrap_or_default()
     }
 
     /// Tells the operator.

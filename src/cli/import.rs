@@ -22,9 +22,9 @@ use crate::pairing::paired::{Generation, Issuer};
 use crate::store::keys::token::TokenError;
 use crate::store::{Act, FILE_NAME, Line, Store};
 
-use super::ask::call;
 use super::audit;
 use super::failure::Failure;
+use super::instance::Instance;
 use super::store::{lock, wait};
 use super::{Context, Form, print, print_json};
 
@@ -71,13 +71,13 @@ fn device(text: &str) -> Result<DeviceId, String> {
 
 pub(super) fn import(command: &Command, context: &Context) -> Result<(), Failure> {
     let Command::Openclaw(asked) = command;
-    let config = context.config()?;
+    let instance = Instance::find(context)?;
     let folder = context.environment.folder.join(&asked.folder);
     let settings = settings::read(&folder, asked.openclaw_json.as_deref()).map_err(refused)?;
     let secret = old_secret(settings.as_ref(), asked.old_token_file.as_deref())?;
     let suggestion = settings.as_ref().map(|settings| suggestion(settings, context)).transpose()?;
     let out = out(asked, suggestion.as_deref())?;
-    let devices = read(&folder, &secret, &config)?;
+    let devices = read(&folder, &secret, &instance.state_dir)?;
     let (held, moving) = chosen(&devices, asked);
     let mode = if asked.dry_run { Moving::Planned } else { Moving::Done };
     let written = out.as_ref().filter(|_| mode == Moving::Done);
@@ -86,8 +86,8 @@ pub(super) fn import(command: &Command, context: &Context) -> Result<(), Failure
         private_file::create(path, text).map_err(|error| Failure::failed(&error, error.hint()))?;
     }
     let fates = match (asked.with_token, &secret) {
-        (false, _) => carry(&moving, &asked.again, mode, &config, context),
-        (true, OldSecret::Known { secret, .. }) => with_token(secret, &moving, &asked.again, mode, &config, context),
+        (false, _) => carry(&moving, &asked.again, mode, &instance),
+        (true, OldSecret::Known { secret, .. }) => with_token(secret, &moving, &asked.again, mode, &instance),
         (true, OldSecret::Unknown) => Err(Failure::usage(
             "the settings of that gateway do not hold its token",
             "name the file where it stands with --old-token-file",
@@ -158,12 +158,12 @@ fn chosen(devices: &Devices, asked: &Openclaw) -> (Vec<DeviceId>, Vec<MovedDevic
     )
 }
 
-fn read(folder: &Path, secret: &OldSecret, config: &Config) -> Result<Devices, Failure> {
+fn read(folder: &Path, secret: &OldSecret, state_dir: &Path) -> Result<Devices, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime =
         runtime.map_err(|error| Failure::failed(error, "see the limits of threads and open files (ulimit -a)"))?;
     // Before the first start there is no folder of ours, and none is made for a plan.
-    let room = if config.state_dir.is_dir() { config.state_dir.clone() } else { std::env::temp_dir() };
+    let room = if state_dir.is_dir() { state_dir.to_path_buf() } else { std::env::temp_dir() };
     runtime.block_on(import::devices(folder, secret, &room)).map_err(refused)
 }
 
@@ -187,12 +187,11 @@ fn carry(
     devices: &[MovedDevice],
     again: &[DeviceId],
     moving: Moving,
-    config: &Config,
-    context: &Context,
+    instance: &Instance,
 ) -> Result<Vec<(DeviceId, Fate)>, Failure> {
     let request = Request::Import { devices: devices.to_vec(), again: again.to_vec(), moving };
-    match call(&request, config, context) {
-        Err(CallError::NotRunning { .. }) => alone(devices, again, moving, config),
+    match instance.call(&request) {
+        Err(CallError::NotRunning { .. }) => alone(devices, again, moving, instance.config()?),
         Err(CallError::Broken { .. }) if is_too_long(&request) => Err(Failure::failed(
             "these are more devices than a running doorward takes at once",
             "stop doorward, repeat this, and start it again",
@@ -222,9 +221,9 @@ fn with_token(
     devices: &[MovedDevice],
     again: &[DeviceId],
     moving: Moving,
-    config: &Config,
-    context: &Context,
+    instance: &Instance,
 ) -> Result<Vec<(DeviceId, Fate)>, Failure> {
+    let config = instance.config()?;
     let source = config.core.token(&config.state_dir);
     let failed = |error: TokenError| {
         let hint = match &error {
@@ -240,7 +239,7 @@ fn with_token(
     };
     source.admits(token).map_err(failed)?;
     if moving == Moving::Planned {
-        return carry(devices, again, moving, config, context);
+        return carry(devices, again, moving, instance);
     }
     {
         let _lock = lock(config)?;

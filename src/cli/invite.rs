@@ -15,9 +15,9 @@ use crate::base::owner_command::OwnerCommand;
 use crate::base::printable::printable;
 use crate::protocol::scope::Scope;
 
-use super::ask::ask;
 use super::devices::text;
 use super::failure::Failure;
+use super::instance::Instance;
 use super::{Context, Form, print, print_json};
 
 #[derive(Args, Debug)]
@@ -50,9 +50,9 @@ fn seconds(text: &str) -> Result<u64, &'static str> {
 }
 
 pub(super) fn invite(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
-    let config = context.config()?;
+    let instance = Instance::find(context)?;
     if arguments.cancel {
-        let answer = ask(&Request::CancelInvite, &config, context)?;
+        let answer = instance.ask(&Request::CancelInvite)?;
         let was_open = answer.get("cancelled").and_then(Value::as_bool).unwrap_or_default();
         return match context.form {
             Form::Json => print_json(&answer),
@@ -69,10 +69,10 @@ pub(super) fn invite(arguments: &Arguments, context: &Context) -> Result<(), Fai
     }
     let scopes = (!arguments.scopes.is_empty()).then(|| arguments.scopes.iter().cloned().collect());
     let request = Request::Invite { scopes, seconds: arguments.ttl, url: arguments.url.clone() };
-    let answer = ask(&request, &config, context)?;
+    let answer = instance.ask(&request)?;
     match context.form {
         Form::Json => print_json(&answer),
-        Form::Text => print(&shown(&answer, &OwnerCommand::new(config.file.as_deref()), Clock::system().now())),
+        Form::Text => print(&shown(&answer, &instance.owner_command(), Clock::system().now())),
     }
 }
 

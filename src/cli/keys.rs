@@ -8,12 +8,11 @@ use crate::admin::keys::describe;
 use crate::admin::request::Request;
 use crate::app::lock::StateLock;
 use crate::base::clock::Clock;
-use crate::config::Config;
 use crate::store::keys::signing::{Replaced, SigningKeys, SigningKeysError};
 
-use super::ask::call;
 use super::audit;
 use super::failure::Failure;
+use super::instance::Instance;
 use super::{Context, Form, print, print_json};
 
 #[derive(Debug, Subcommand)]
@@ -29,11 +28,11 @@ pub(super) enum Command {
 }
 
 pub(super) fn keys(command: &Command, context: &Context) -> Result<(), Failure> {
-    let config = context.config()?;
+    let instance = Instance::find(context)?;
     let keys = match command {
-        Command::List => list(&config, context)?,
-        Command::Rotate { compromised: true } => rotate(Replaced::Compromised, &config, context)?,
-        Command::Rotate { compromised: false } => rotate(Replaced::Overlaps, &config, context)?,
+        Command::List => list(&instance)?,
+        Command::Rotate { compromised: true } => rotate(Replaced::Compromised, &instance)?,
+        Command::Rotate { compromised: false } => rotate(Replaced::Overlaps, &instance)?,
     };
     match context.form {
         Form::Json => print_json(&keys),
@@ -41,20 +40,21 @@ pub(super) fn keys(command: &Command, context: &Context) -> Result<(), Failure> 
     }
 }
 
-fn list(config: &Config, context: &Context) -> Result<Value, Failure> {
-    match call(&Request::Keys, config, context) {
+fn list(instance: &Instance) -> Result<Value, Failure> {
+    match instance.call(&Request::Keys) {
         Err(CallError::NotRunning { .. }) => {
-            let keys = SigningKeys::find(&config.state_dir).map_err(failed)?;
+            let keys = SigningKeys::find(&instance.config()?.state_dir).map_err(failed)?;
             Ok(describe(&keys.map(|keys| keys.list()).unwrap_or_default()))
         }
         answer => Ok(answer?),
     }
 }
 
-fn rotate(replaced: Replaced, config: &Config, context: &Context) -> Result<Value, Failure> {
-    match call(&Request::RotateKeys { replaced }, config, context) {
+fn rotate(replaced: Replaced, instance: &Instance) -> Result<Value, Failure> {
+    match instance.call(&Request::RotateKeys { replaced }) {
         // Nobody runs, and the lock sees to it that nobody starts meanwhile.
         Err(CallError::NotRunning { .. }) => {
+            let config = instance.config()?;
             let _lock = StateLock::take(&config.state_dir).map_err(|error| Failure::failed(&error, error.hint()))?;
             audit::record(config, "keys.rotate", json!({"replaced": replaced}))?;
             let now = Clock::system().now();

@@ -4,13 +4,13 @@ use serde_json::Value;
 
 use crate::admin::request::Request;
 
-use super::ask::ask_anyway;
 use super::failure::Failure;
+use super::instance::Instance;
 use super::{Context, Form, print, print_json};
 
 pub(super) fn reload(context: &Context) -> Result<(), Failure> {
     // The instance judges the file, not we: it knows what a reload would change, and what it cannot.
-    let answer = ask_anyway(&Request::Reload, context)?;
+    let answer = Instance::find_untold(context)?.ask(&Request::Reload)?;
     match context.form {
         Form::Json => print_json(&answer),
         Form::Text => print(&shown(&answer)),

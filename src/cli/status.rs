@@ -1,4 +1,5 @@
-//! `doorward status`: how the running instance is.
+//! `doorward status`: how the running instance is. Exit code 0 says that every listener is bound and the store is open; of
+//! a file that went wrong since it tells in words, for whoever calls is served as before.
 
 use std::fmt::Write;
 
@@ -8,15 +9,14 @@ use time::OffsetDateTime;
 use crate::admin::request::Request;
 use crate::base::clock::Clock;
 
-use super::ask::ask_anyway;
 use super::devices;
 use super::failure::Failure;
+use super::instance::Instance;
 use super::invite;
 use super::{Context, Form, print, print_json};
 
 pub(super) fn status(context: &Context) -> Result<(), Failure> {
-    // A file that went wrong since says nothing about the instance, which runs on with what it took.
-    let status = ask_anyway(&Request::Status, context)?;
+    let status = Instance::find_untold(context)?.ask(&Request::Status)?;
     match context.form {
         Form::Json => print_json(&status)?,
         Form::Text => print(&shown(&status))?,
@@ -125,12 +125,22 @@ fn configuration(status: &Value) -> String {
     let since = match text("/configuration/onDisk") {
         Some("newer") => "; the file is newer: doorward reload",
         Some("needs-restart") => "; the file is newer, and needs a restart",
-        Some("invalid") => "; THE FILE IS INVALID NOW: doorward check",
+        Some("deleted") => {
+            "\n  THE FILE IS DELETED: this instance goes on with what it read then; put it back before a restart"
+        }
+        Some("invalid") => {
+            "\n  THE FILE IS INVALID NOW: this instance goes on with what it read then, and a restart would fail; \
+             doorward check tells why"
+        }
+        Some("unreadable") => {
+            "\n  THE FILE CANNOT BE READ NOW: this instance goes on with what it read then, and a restart would fail; \
+             doorward check tells why"
+        }
         _ => "",
     };
     let reloading = status.pointer("/configuration/reloading").and_then(Value::as_bool) == Some(true);
     let reloading = if reloading { "; a reload is under way" } else { "" };
-    format!("{file}, loaded {loaded}{since}{reloading}")
+    format!("{file}, loaded {loaded}{reloading}{since}")
 }
 
 pub(super) fn utc(millis: i64) -> String {

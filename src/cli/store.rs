@@ -13,8 +13,8 @@ use crate::base::clock::Clock;
 use crate::config::Config;
 use crate::store::{FILE_NAME, Store, StoreError};
 
-use super::ask::call;
 use super::failure::Failure;
+use super::instance::Instance;
 use super::{Context, Form, print, print_json};
 
 #[derive(Debug, Subcommand)]
@@ -39,17 +39,18 @@ pub(super) enum Command {
 }
 
 pub(super) fn store(command: &Command, context: &Context) -> Result<(), Failure> {
-    let config = context.config()?;
     match command {
-        Command::Check => check(&config, context),
-        Command::Backup { file } => backup(file.as_deref(), &config, context),
+        Command::Check => check(&Instance::find(context)?, context),
+        Command::Backup { file } => backup(file.as_deref(), &Instance::find(context)?, context),
         Command::Restore { file, yes: true } => {
+            let config = context.config()?;
             let _lock = lock(&config)?;
             let path = config.state_dir.join(FILE_NAME);
             let done = wait(async { Store::restore(&path, file, &Clock::system()).await })?;
             tell(&json!({ "restored": true, "plan": done }), context)
         }
         Command::Restore { file, yes: false } => {
+            let config = context.config()?;
             let _lock = lock(&config)?;
             let path = config.state_dir.join(FILE_NAME);
             let plan = wait(async { Store::plan_restore(&path, file, &Clock::system()).await })?;
@@ -59,9 +60,10 @@ pub(super) fn store(command: &Command, context: &Context) -> Result<(), Failure>
     }
 }
 
-fn check(config: &Config, context: &Context) -> Result<(), Failure> {
-    let faults = match call(&Request::CheckStore, config, context) {
+fn check(instance: &Instance, context: &Context) -> Result<(), Failure> {
+    let faults = match instance.call(&Request::CheckStore) {
         Err(CallError::NotRunning { .. }) => {
+            let config = instance.config()?;
             let _lock = lock(config)?;
             let faults = wait(async { Ok(Store::faults_of(&stored(config)?).await) })?;
             json!({ "faults": faults.iter().map(|fault| json!({"error": fault.to_string(), "hint": fault.hint()})).collect::<Vec<_>>() })
@@ -84,11 +86,12 @@ fn check(config: &Config, context: &Context) -> Result<(), Failure> {
     if list.is_empty() { Ok(()) } else { Err(Failure::told()) }
 }
 
-fn backup(file: Option<&Path>, config: &Config, context: &Context) -> Result<(), Failure> {
+fn backup(file: Option<&Path>, instance: &Instance, context: &Context) -> Result<(), Failure> {
     // The instance has another working folder.
     let to = file.map(|file| context.environment.folder.join(file));
-    let made = match call(&Request::BackupStore { to: to.clone() }, config, context) {
+    let made = match instance.call(&Request::BackupStore { to: to.clone() }) {
         Err(CallError::NotRunning { .. }) => {
+            let config = instance.config()?;
             let _lock = lock(config)?;
             let made = wait(async { Store::open(&stored(config)?).await?.backup(to.as_deref()).await })?;
             json!({ "backup": made })

@@ -6,13 +6,10 @@ use serde_json::{Value, json};
 use crate::admin::client::CallError;
 use crate::admin::request::Request;
 use crate::app::lock::StateLock;
-use crate::base::secret::Secret;
-use crate::config::Config;
-use crate::store::keys::token::TokenSource;
 
-use super::ask::call;
 use super::audit;
 use super::failure::Failure;
+use super::instance::Instance;
 use super::{Context, Form, print, print_json};
 
 #[derive(Debug, Subcommand)]
@@ -24,17 +21,17 @@ pub(super) enum Command {
 }
 
 pub(super) fn token(command: &Command, context: &Context) -> Result<(), Failure> {
-    let config = context.config()?;
+    let instance = Instance::find(context)?;
     match command {
         Command::Show => {
-            let token = read(&config)?;
+            let token = instance.token()?;
             match context.form {
                 Form::Json => print_json(&json!({"token": token.expose()})),
                 Form::Text => print(&format!("{}\n", token.expose())),
             }
         }
         Command::Rotate => {
-            rotate(&config, context)?;
+            rotate(&instance)?;
             match context.form {
                 Form::Json => print_json(&json!({"rotated": true})),
                 Form::Text => print("The gateway token is a new one: doorward token show\n"),
@@ -43,20 +40,11 @@ pub(super) fn token(command: &Command, context: &Context) -> Result<(), Failure>
     }
 }
 
-/// The token as it stands in its file. None is made here: the first start does that.
-pub(super) fn read(config: &Config) -> Result<Secret<String>, Failure> {
-    let source = config.core.token(&config.state_dir);
-    if matches!(source, TokenSource::State(_)) && !source.path().exists() {
-        let message = format!("there is no gateway token yet: {}", source.path().display());
-        return Err(Failure::failed(message, "the first `doorward run` makes one"));
-    }
-    source.open().map_err(|error| Failure::failed(&error, error.hint()))
-}
-
-fn rotate(config: &Config, context: &Context) -> Result<(), Failure> {
-    match call(&Request::RotateToken, config, context) {
+fn rotate(instance: &Instance) -> Result<(), Failure> {
+    match instance.call(&Request::RotateToken) {
         // Nobody runs, and the lock sees to it that nobody starts meanwhile.
         Err(CallError::NotRunning { .. }) => {
+            let config = instance.config()?;
             let _lock = StateLock::take(&config.state_dir).map_err(|error| Failure::failed(&error, error.hint()))?;
             audit::record(config, "token.rotate", Value::Null)?;
             audit::end_invite(config, "token.rotate")?;

@@ -126,12 +126,15 @@ pub(super) fn read(text: &str, file: Option<PathBuf>, environment: &Environment)
     Ok(config)
 }
 
-/// The state folder of a file that may be wrong otherwise.
-pub(super) fn find_state(text: &str, file: Option<&Path>, environment: &Environment) -> Result<PathBuf, ConfigError> {
+/// The state folders that a file may mean which is wrong.
+pub(super) fn possible_states(text: &str, file: &Path, environment: &Environment) -> Vec<PathBuf> {
     let (table, _) = DeTable::parse_recoverable(text);
     let ignored = &mut Problems::default();
     let root = Section::new(String::new(), table.get_ref(), 0..0, &KEYS, ignored);
-    read_state_dir(&root, &folder_of(file, environment), environment, ignored)
+    let written = read_state_dir(&root, &folder_of(Some(file), environment), environment, ignored);
+    let mut states: Vec<_> = written.into_iter().chain(environment.state_dir()).collect();
+    states.dedup();
+    states
 }
 
 /// From where relative paths count.

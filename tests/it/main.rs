@@ -57,6 +57,7 @@ mod store_commands;
 mod store_upgrade;
 mod sessions;
 mod sharing;
+mod spoiled_file;
 mod support;
 mod vectors_on_sockets;
 mod tailnet;

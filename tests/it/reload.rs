@@ -124,7 +124,8 @@ fn what_is_wrong_is_told_whole_and_the_old_configuration_holds() {
     let status = instance.json(&["status"]);
     assert_eq!((&status["ready"], &status["configuration"]["onDisk"]), (&json!(true), &json!("invalid")));
     assert!(status["config"].is_string() && status["configuration"]["file"] == status["config"], "{status}");
-    assert!(instance.words(&["status"]).contains("INVALID"));
+    let words = instance.words(&["status"]);
+    assert!(words.contains("INVALID NOW: this instance goes on with what it read then"), "{words}");
     // A signal says the same, to the log, and ends nothing.
     let logged = |instance: &Instance<'_>| instance.log().matches("configuration not reloaded").count();
     let before = logged(&instance);
@@ -142,6 +143,19 @@ fn what_is_wrong_is_told_whole_and_the_old_configuration_holds() {
     let gone = owner.command(&["reload"]);
     assert_eq!(gone.status.code(), Some(2), "no file at all");
     assert!(String::from_utf8(gone.stderr).unwrap().contains("doorward.toml"));
+    // Who knows its state folder finds it, for it says itself that this was its file.
+    let known = |words: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_doorward"));
+        command.arg("--config").arg(owner.file()).args(words);
+        command.env("DOORWARD_STATE", instance.folder().join("state")).output().unwrap()
+    };
+    let told = known(&["status"]);
+    let words = String::from_utf8(told.stdout).unwrap();
+    assert!(told.status.success() && words.contains("THE FILE IS DELETED") && !words.contains("INVALID"), "{words}");
+    let told = known(&["status", "--json"]);
+    assert!(String::from_utf8(told.stdout).unwrap().contains("\"onDisk\": \"deleted\""));
+    let told = known(&["reload"]);
+    assert_eq!(told.status.code(), Some(1), "it is asked, and cannot");
 
     let caller = Caller::plain("127.0.0.1:18789");
     assert_eq!(machine.on(move || caller.whoami(&[]))["local"], true);

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::net::host::Host;
 
 use super::super::failure::Failure;
+use super::super::instance::Instance;
 use super::super::{Context, Form, print, print_json};
 
 #[derive(Args, Debug)]
@@ -44,10 +45,9 @@ enum Format {
 }
 
 pub(super) fn export(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
-    let config = context.config()?;
     let (bytes, authority) = match &arguments.name {
         None => {
-            let authority = find(&config)?;
+            let authority = find(&Instance::find(context)?.state_dir)?;
             let bytes = match arguments.format {
                 Format::Der => authority.der().to_vec(),
                 Format::Mobileconfig => authority.mobileconfig().into_bytes(),
@@ -55,7 +55,7 @@ pub(super) fn export(arguments: &Arguments, context: &Context) -> Result<(), Fai
             };
             (bytes, Some(authority))
         }
-        Some(name) => (chain(name, arguments.format, &config)?, None),
+        Some(name) => (chain(name, arguments.format, &context.config()?)?, None),
     };
     if let Some(file) = &arguments.out {
         let written = fs::write(file, &bytes);
@@ -90,12 +90,12 @@ pub(super) fn export(arguments: &Arguments, context: &Context) -> Result<(), Fai
 }
 
 /// The local CA as it stands.
-pub(in crate::cli) fn find(config: &Config) -> Result<Authority, Failure> {
-    let found = LocalCa::find(&config.state_dir);
+fn find(state_dir: &Path) -> Result<Authority, Failure> {
+    let found = LocalCa::find(state_dir);
     let found = found.map_err(|error| Failure::failed(&error, error.hint()))?;
     found.map(|ca| ca.authority().clone()).ok_or_else(|| {
         Failure::failed(
-            format!("there is no local ca yet in {}", config.state_dir.display()),
+            format!("there is no local ca yet in {}", state_dir.display()),
             "the first `doorward run` makes it",
         )
     })

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::admin::request::Request;
 
-use super::super::ask::{ask, ask_anyway};
 use super::super::failure::Failure;
+use super::super::instance::Instance;
 use super::super::status::utc;
 use super::super::{Context, Form, print, print_json};
 
@@ -19,8 +19,7 @@ pub(in crate::cli) struct Renewal {
 }
 
 pub(super) fn list(context: &Context) -> Result<(), Failure> {
-    // A file that went wrong since says nothing about the certificates of the instance that runs.
-    let listed = ask_anyway(&Request::Certificates, context)?;
+    let listed = Instance::find(context)?.ask(&Request::Certificates)?;
     match context.form {
         Form::Json => print_json(&listed),
         Form::Text => print(&shown(&listed)),
@@ -28,8 +27,7 @@ pub(super) fn list(context: &Context) -> Result<(), Failure> {
 }
 
 pub(super) fn renew(arguments: &Renewal, context: &Context) -> Result<(), Failure> {
-    let config = context.config()?;
-    let renewed = ask(&Request::RenewCertificates { name: arguments.name.clone() }, &config, context)?;
+    let renewed = Instance::find(context)?.ask(&Request::RenewCertificates { name: arguments.name.clone() })?;
     match context.form {
         Form::Json => print_json(&renewed)?,
         Form::Text => print(&told(&renewed))?,

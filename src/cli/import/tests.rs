@@ -66,7 +66,7 @@ fn who_takes_the_others_token_over_ends_an_open_invite() {
         Environment { home: Some(home.path().into()), folder: home.path().into(), ..Environment::default() };
     let text = format!("state_dir = {:?}\n", home.path().join("state").to_str().unwrap());
     let config = Config::parse(&text, None, &environment).unwrap();
-    let context = Context { named: None, environment, form: Form::Json };
+    let instance = Instance::of(config.clone(), &Context { named: None, environment, form: Form::Json });
     let invite = Invite {
         id: InviteId::random(),
         secret: Fingerprint::of(b"secret"),
@@ -86,7 +86,7 @@ fn who_takes_the_others_token_over_ends_an_open_invite() {
     assert!(open().is_some());
     let token = Secret::new("k3yPq9vTz0aWx7LmN2bRc5dE".to_owned());
     for (mode, is_open) in [(Moving::Planned, true), (Moving::Done, false)] {
-        assert!(with_token(&token, &[], &[], mode, &config, &context).is_ok());
+        assert!(with_token(&token, &[], &[], mode, &instance).is_ok());
         assert_eq!(open().is_some(), is_open, "{mode:?}");
     }
 }
