@@ -75,25 +75,26 @@ pub(super) async fn open(config: Config, environment: &Environment, lock: &State
     let core = open_core(&config, &keys, signer.life(), &clock).await?;
     // What could not be read of it is told by the upkeep, which looks at once.
     let network = network::read().map_err(AppError::Network)?.network;
+    own_bridge::judge(&config.listeners, &network)?;
+    let Taken { admin, bound, metrics } = Taken::take(&config, environment)?;
     let own = match config.lan_names {
         LanNames::Answered => own_names::of_now(&network, &config.listeners),
         LanNames::Unanswered => Vec::new(),
     };
     let settings = certificates::Settings { own, ..config.certificates.clone() };
+    // Last of what can fail by the configuration: the first start fixes what the local CA may sign for, and whoever corrects
+    // one that failed may correct the names too.
     let certificates = Arc::new(Certificates::open(settings, clock.now())?);
-    own_bridge::judge(&config.listeners, &network)?;
     // What the rules' own text shows is told with the configuration's other warnings.
     review::hidden(&config.core.rules, &network).iter().for_each(|told| warn!("{told}"));
     let (network, knocks) = (LiveNetwork::new(network), Knocks::default());
-    let (listening, listeners) = bind_all(&config, &certificates, &network, &knocks)?;
+    let (listening, listeners) = listening(&config, bound, &certificates, &network, &knocks)?;
 
     let identities = Identities::new(config.identities.clone(), clock.clone());
     let (settings, signing) = (config.edge.clone(), Arc::clone(&signer));
     let edge = Edge::new(settings, signing, &keys.public(), core, network, identities, clock.clone());
     edge.go_by(Arc::clone(&certificates));
     edge.replace_own_names(certificates.own_names());
-    let metrics = metrics::server::Server::bind(&config.metrics)?;
-    let admin = Server::bind(&config.socket_folder(environment).join(SOCKET))?;
     lock.announce(admin.path()).map_err(AppError::Runtime)?;
     let caps = Caps::new(Limits::within_descriptors());
     let workers = Workers::start(edge.clone(), listening, caps.clone())?;
@@ -159,17 +160,35 @@ async fn open_core(config: &Config, keys: &SigningKeys, life: &Life, clock: &Clo
     Ok(core)
 }
 
-/// Binds every address of every listener, or none. Answers with what each listener came to have, for `status`.
-fn bind_all(
+/// The addresses of this instance, which others may have.
+struct Taken {
+    admin: Server,
+    /// Those of all listeners, in their order.
+    bound: Vec<Bound>,
+    metrics: metrics::server::Server,
+}
+
+impl Taken {
+    /// Takes all of them, or none.
+    fn take(config: &Config, environment: &Environment) -> Result<Self, AppError> {
+        let listeners = config.listeners.iter().flat_map(|listener| listener.bind.iter().copied());
+        let bound = bind::bind(&listeners.collect::<Vec<SocketAddr>>(), event_loops())?;
+        let metrics = metrics::server::Server::bind(&config.metrics)?;
+        let admin = Server::bind(&config.socket_folder(environment).join(SOCKET))?;
+        Ok(Self { admin, bound, metrics })
+    }
+}
+
+/// Makes doors of what is `bound`. Answers with what each listener came to have, too, for `status`.
+fn listening(
     config: &Config,
+    bound: Vec<Bound>,
     certificates: &Certificates,
     network: &LiveNetwork,
     knocks: &Knocks,
 ) -> Result<(Vec<Listening>, Vec<BoundListener>), AppError> {
-    let addresses: Vec<SocketAddr> =
-        config.listeners.iter().flat_map(|listener| listener.bind.iter().copied()).collect();
     let tailscale = config.tailscale.clone().map(Tailscale::new);
-    let mut bound = bind::bind(&addresses, event_loops())?.into_iter();
+    let mut bound = bound.into_iter();
     let (mut listening, mut shown) = (Vec::new(), Vec::new());
     for settings in &config.listeners {
         let tls = match settings.protocol {

@@ -61,6 +61,8 @@ impl LocalCa {
         if let Some(ca) = Self::stored(&folder)? {
             return Ok(ca);
         }
+        // Before it is made: what its leaf would be refused for, it is not to be made for.
+        wanted_names(names)?;
         let path = folder.join(FILE);
         private_file::create(&path, &issue::authority(names, now)?)?;
         // Never: it was made just now.

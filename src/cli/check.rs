@@ -3,11 +3,13 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::admin::request::Request;
 use crate::app::AppError;
 use crate::app::{exposed, judge, look_around};
+use crate::certificates::acme;
 use crate::config::Config;
 use crate::listener;
 use crate::listener::bind::BindError;
@@ -32,6 +34,7 @@ pub(super) fn check(context: &Context) -> Result<(), Failure> {
             "warnings": warnings,
             "stateDir": config.state_dir,
             "listeners": config.listeners.iter().map(describe).collect::<Vec<_>>(),
+            "acme": config.certificates.acme.iter().map(|order| json!(Order::of(order))).collect::<Vec<_>>(),
             "metrics": config.metrics.bind.iter().map(ToString::to_string).collect::<Vec<_>>(),
         }))?,
         Form::Text => print(&shown(&config, &problems, &warnings))?,
@@ -90,6 +93,10 @@ fn shown(config: &Config, problems: &[AppError], warnings: &[String]) -> String 
             addresses.join(" ")
         );
     }
+    for Order { names, directories, challenges } in config.certificates.acme.iter().map(Order::of) {
+        let (names, challenges, directories) = (names.join(", "), challenges.join(", "), directories.join(", else "));
+        let _ = writeln!(shown, "acme     {names}  shown to be yours by {challenges}  from {directories}");
+    }
     for address in &config.metrics.bind {
         let _ = writeln!(shown, "metrics  http://{address}/metrics");
     }
@@ -116,6 +123,24 @@ fn believes(listener: &listener::Settings) -> String {
         LocalRule::PublishedLoopback { .. } => words.push("the host's loopback may be local".to_owned()),
     }
     format!("reads {}", words.join(", "))
+}
+
+/// What is ordered of a public CA.
+#[derive(Serialize)]
+struct Order<'a> {
+    names: Vec<String>,
+    /// In the order in which they are asked.
+    directories: &'a [String],
+    /// Those that some listener answers, in turns.
+    challenges: Vec<&'static str>,
+}
+
+impl<'a> Order<'a> {
+    fn of(wanted: &'a acme::Settings) -> Self {
+        let names = wanted.names.iter().map(ToString::to_string).collect();
+        let challenges = wanted.challenges.iter().map(|kind| kind.word()).collect();
+        Self { names, directories: &wanted.directories, challenges }
+    }
 }
 
 fn describe(listener: &listener::Settings) -> Value {

@@ -2,6 +2,7 @@
 //! costs no attempt.
 
 mod dns;
+mod reach;
 
 use std::path::Path;
 
@@ -11,12 +12,12 @@ use thiserror::Error;
 use crate::base::limits::ACME_NAMES_MAX;
 use crate::certificates::acme::subject::Subject;
 use crate::certificates::acme::{ChallengeKind, DIRECTORY, ExternalAccount, KeyType, Settings};
-use crate::listener;
-use crate::listener::Protocol;
 use crate::net::host::Host;
 
 use super::fault::{Fault, shown};
 use super::section::{Keys, Placed, Problems, Section};
+
+pub(super) use reach::fit;
 
 pub(super) const KEYS: Keys = Keys {
     known: &["names", "directory", "contact", "challenges", "dns", "key_type", "profile", "root_file", "eab"],
@@ -233,42 +234,13 @@ fn is_https(text: &str) -> bool {
     uri.is_some_and(|uri| uri.scheme_str() == Some("https") && uri.host().is_some_and(|host| !host.is_empty()))
 }
 
-/// Leaves each order the challenges that some listener can answer, so that no attempt is lost on the others; says where
-/// that leaves none.
-pub(super) fn fit(wanted: &mut [Settings], listeners: &[listener::Settings]) -> Option<String> {
-    let speaks = |protocol| listeners.iter().any(|listener| [protocol, Protocol::Auto].contains(&listener.protocol));
-    let answered = |kind: &ChallengeKind| match kind {
-        ChallengeKind::Dns01 => true,
-        ChallengeKind::Http01 => speaks(Protocol::Http),
-        ChallengeKind::TlsAlpn01 => speaks(Protocol::Https),
-    };
-    let mut alone = None;
-    for settings in wanted {
-        let kinds = &mut settings.challenges;
-        let shown = |name: &Subject| kinds.iter().any(|kind| answered(kind) && kind.suits(name));
-        if settings.names.iter().all(shown) {
-            kinds.retain(answered);
-        } else {
-            alone = alone.or(kinds.iter().find(|kind| !answered(kind)).copied());
-        }
-    }
-    alone.map(|kind| {
-        let (port, protocol) = match kind {
-            ChallengeKind::TlsAlpn01 => (443, "https"),
-            ChallengeKind::Dns01 | ChallengeKind::Http01 => (80, "http"),
-        };
-        let word = kind.word();
-        format!("certificates.acme: no listener answers {word}; add one with `protocol = \"{protocol}\"`, reachable on port {port}")
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::place::Environment;
     use crate::config::{Config, ConfigError};
 
-    const HEAD: &str = "[edge]\nnames = [\"a.example\", \"b.example\", \"192.0.2.7\"]\n";
+    pub(super) const HEAD: &str = "[edge]\nnames = [\"a.example\", \"b.example\", \"192.0.2.7\"]\n";
     pub(super) const DOORS: &str =
         "[[listener]]\nbind = [\"192.0.2.7:443\"]\n[[listener]]\nbind = [\"192.0.2.7:80\"]\nprotocol = \"http\"\n";
 
@@ -340,19 +312,13 @@ mod tests {
         }
     }
 
-    #[test]
-    fn only_what_a_listener_answers_is_offered_to_a_ca() {
-        let table = "[[certificates.acme]]\nnames = [\"a.example\"]\n";
-        let https = "[[listener]]\nbind = [\"192.0.2.7:443\"]\n";
-        let config = parse(&format!("{https}{table}")).unwrap();
-        assert_eq!(config.certificates.acme[0].challenges, [ChallengeKind::TlsAlpn01]);
-        let config = parse(&format!("{https}{table}challenges = [\"http-01\"]")).unwrap();
-        assert_eq!(config.certificates.acme[0].challenges, [ChallengeKind::Http01]);
-        assert!(config.warnings.iter().any(|warning| warning.contains("no listener answers http-01")));
+    pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
+        parse_all(&format!("{HEAD}{text}"))
     }
 
-    pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
+    /// A whole file.
+    pub(super) fn parse_all(text: &str) -> Result<Config, ConfigError> {
         let environment = Environment { home: Some("/h".into()), folder: "/".into(), ..Environment::default() };
-        Config::parse(&format!("{HEAD}{text}"), Some("/etc/doorward.toml".into()), &environment)
+        Config::parse(text, Some("/etc/doorward.toml".into()), &environment)
     }
 }

@@ -91,7 +91,7 @@ pub(super) fn read(text: &str, file: Option<PathBuf>, environment: &Environment)
         tailnet: None,
     };
     let mut certificates = rooms::read_certificates(&root, &folder, certificates, &mut problems);
-    let unanswered = acme::fit(&mut certificates.acme, &listeners);
+    let unreached = acme::fit(&mut certificates.acme, &listeners);
     let (tailscale, tailnet) = rooms::read_tailscale(&root, &folder, &mut problems);
     let whois = if tailscale.is_some() { Whois::Asked } else { Whois::NotAsked };
     let house = House { listeners: &listeners, identities: &identities, whois };
@@ -120,7 +120,7 @@ pub(super) fn read(text: &str, file: Option<PathBuf>, environment: &Environment)
     };
     config.warnings = warnings(&config, &root);
     config.warnings.extend(config.listeners.iter().filter_map(|listener| warning_of_root(listener, environment)));
-    config.warnings.extend(unanswered.into_iter().chain(exposed));
+    config.warnings.extend(unreached.into_iter().chain(exposed));
     config.warnings.extend(pairing::warnings(&config));
     config.warnings.extend(lists.warnings(environment.now));
     Ok(config)

@@ -2,6 +2,7 @@
 //! by its owner's hand alone.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
@@ -110,6 +111,65 @@ fn the_ca_is_replaced_by_its_owners_hand_alone_and_the_old_one_is_kept() {
     assert!(kept(&doorward.folder().join("state/local-ca")).contains(&old));
     doorward.restart();
     assert!(doorward.words(&["certs", "export", "claw.example"]).starts_with("-----BEGIN"));
+}
+
+#[test]
+fn a_start_that_fails_fixes_no_names_of_the_local_ca() {
+    let host = Namespace::new();
+    // Others are there already.
+    let held = host.on(|| ["127.0.0.1:18789", "127.0.0.1:9464"].map(|address| TcpListener::bind(address).unwrap()));
+    let named = |name: &str, port: u16, rest: &str| {
+        format!("[edge]\nnames = [\"{name}\"]\n[[listener]]\nbind = [\"127.0.0.1:{port}\"]\n{rest}")
+    };
+    let many: Vec<String> = (0..100).map(|number| format!("\"n{number}.example\"")).collect();
+    let many = named("n.example", 8443, "").replace("[\"n.example\"]", &format!("[{}]", many.join(", ")));
+    let mut doorward = Instance::stopped(&host, "");
+    for (configuration, cause) in [
+        (named("wrong.example", 18_789, ""), "127.0.0.1:18789 is taken"),
+        (named("wrong.example", 8443, "[admin]\nmetrics_bind = [\"127.0.0.1:9464\"]\n"), "127.0.0.1:9464 is taken"),
+        (many, "more than 100 names for the local certificate"),
+    ] {
+        doorward.configure(&configuration);
+        let refused = doorward.command(&["run"]);
+        let says = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(refused.status.code() == Some(1) && says.contains(cause), "{cause}: {refused:?}");
+        assert!(!doorward.folder().join("state/local-ca/ca.pem").exists(), "{cause}");
+    }
+    doorward.configure(&named("right.example", 8443, ""));
+    doorward.restart();
+    assert!(doorward.words(&["certs", "export", "right.example"]).starts_with("-----BEGIN"));
+    drop(held);
+}
+
+#[test]
+fn a_check_lists_what_is_ordered_of_cas_and_warns_where_none_reaches_a_listener() {
+    let host = Namespace::new();
+    host.address("lo", "192.0.2.7/32");
+    let configuration = |plain: &str| {
+        format!(
+            "[edge]\nnames = [\"a.example\", \"b.example\"]\n[[listener]]\nbind = [\"192.0.2.7:443\"]\n\
+             [[listener]]\nbind = [\"{plain}\"]\nprotocol = \"http\"\n\
+             [[certificates.acme]]\nnames = [\"a.example\", \"b.example\"]\ndirectory = [\"https://one.example/\", \"https://two.example/\"]\n"
+        )
+    };
+    let doorward = Instance::stopped(&host, &configuration("192.0.2.7:80"));
+    let words = doorward.words(&["check"]);
+    let line = "acme     a.example, b.example  shown to be yours by http-01, tls-alpn-01  from https://one.example/, else https://two.example/\n";
+    assert!(words.contains(line) && !words.contains("warning:"), "{words}");
+    let ordered = serde_json::json!([{
+        "names": ["a.example", "b.example"],
+        "directories": ["https://one.example/", "https://two.example/"],
+        "challenges": ["http-01", "tls-alpn-01"],
+    }]);
+    assert_eq!(doorward.json(&["check"])["acme"], ordered);
+    for elsewhere in ["192.0.2.7:8080", "127.0.0.1:80"] {
+        doorward.configure(&configuration(elsewhere));
+        let told = "a ca asks for http-01 at port 80 of a.example, and no listener for it is bound there";
+        let words = doorward.words(&["check"]);
+        assert!(words.contains(&format!("warning: certificates.acme: {told}")), "{words}");
+        let json = doorward.json(&["check"]);
+        assert!(json["ok"] == true && json["warnings"].to_string().contains(told), "{json:#}");
+    }
 }
 
 #[test]
