@@ -101,12 +101,36 @@ pub fn open_unwritable(path: &Path) -> Result<File, PrivateFileError> {
     Ok(file)
 }
 
+/// Reads a secret of the operator's own: closed to others, and owned by us or root. A link is followed, for tools keep the
+/// current file behind one (`live/…/privkey.pem`); so must its owner be, who could point it elsewhere.
+///
+/// # Errors
+/// [`PrivateFileError`] for anything else.
+pub fn read_operators(path: &Path) -> Result<Secret<Vec<u8>>, PrivateFileError> {
+    let fail = |fault| PrivateFileError::new(path, fault);
+    let file = open(path, Link::Followed)?;
+    let judged = || {
+        let (target, link) = (file.metadata().map_err(Fault::Io)?, fs::symlink_metadata(path).map_err(Fault::Io)?);
+        check_owner(&target, Owners::UsOrRoot)?;
+        check_owner(&link, Owners::UsOrRoot)?;
+        check_closed(&target)
+    };
+    judged().and_then(|()| read_bytes(file)).map_err(fail)
+}
+
 /// Reads text of bounded size out of an open file; empty is an error.
 ///
 /// # Errors
 /// [`Fault`].
 pub fn read_text(file: File) -> Result<Secret<String>, Fault> {
-    let bytes = read_bytes(file)?;
+    text(&read_bytes(file)?)
+}
+
+/// What was read, as text; empty is an error.
+///
+/// # Errors
+/// [`Fault`].
+pub fn text(bytes: &Secret<Vec<u8>>) -> Result<Secret<String>, Fault> {
     match std::str::from_utf8(bytes.expose()) {
         Ok(text) if text.trim().is_empty() => Err(Fault::Empty),
         Ok(text) => Ok(Secret::new(text.to_owned())),

@@ -8,7 +8,7 @@ pub mod pairs;
 pub mod stamp;
 pub mod watch;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use rustls::sign::{CertifiedKey, SigningKey};
 
 use crate::base::clock::UnixMillis;
 use crate::base::limits::CHAIN_CERTIFICATES_MAX;
-use crate::base::private_file::{self, Fault, Link, Owners, PrivateFileError, check_closed, check_owner};
+use crate::base::private_file::{self, Link, PrivateFileError};
 use crate::base::secret::Secret;
 use crate::certificates::root::Root;
 use crate::certificates::x509::{self, Names, Validity};
@@ -157,7 +157,7 @@ fn judge(
     Ok(Loaded { certified: Arc::new(CertifiedKey::new(chain, key)), names, validity, root })
 }
 
-/// Links are followed, here and for the key: ACME clients keep the current pair behind one (`live/…/privkey.pem`).
+/// A link is followed, as the key's is.
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
     let text = private_file::open(path, Link::Followed)
         .and_then(|file| read_bytes(path, file))
@@ -180,11 +180,7 @@ fn chain_of(text: &Secret<Vec<u8>>, path: &Path) -> Result<Vec<CertificateDer<'s
 }
 
 fn read_key(path: &Path) -> Result<Arc<dyn SigningKey>, FileError> {
-    let text = private_file::open(path, Link::Followed).and_then(|file| {
-        check_private(path, &file)?;
-        read_bytes(path, file)
-    });
-    key_of(&text.map_err(FileError::KeyFile)?, path)
+    key_of(&private_file::read_operators(path).map_err(FileError::KeyFile)?, path)
 }
 
 fn check_form(text: &Secret<Vec<u8>>, part: Part, path: &Path) -> Result<(), FileError> {
@@ -209,15 +205,4 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 
 fn read_bytes(path: &Path, file: File) -> Result<Secret<Vec<u8>>, PrivateFileError> {
     private_file::read_bytes(file).map_err(|fault| PrivateFileError::new(path, fault))
-}
-
-/// The key must be its owner's alone, and the owner we or root; so must the owner of a link to it, who could point it elsewhere.
-fn check_private(path: &Path, file: &File) -> Result<(), PrivateFileError> {
-    let judged = || {
-        let (target, link) = (file.metadata().map_err(Fault::Io)?, fs::symlink_metadata(path).map_err(Fault::Io)?);
-        check_owner(&target, Owners::UsOrRoot)?;
-        check_owner(&link, Owners::UsOrRoot)?;
-        check_closed(&target)
-    };
-    judged().map_err(|fault| PrivateFileError::new(path, fault))
 }

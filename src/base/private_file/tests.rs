@@ -106,6 +106,28 @@ fn a_foreign_owner_is_refused() {
 }
 
 #[test]
+fn a_secret_of_the_operators_is_read_behind_a_link_that_nobody_else_can_point_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+    fs::write(&file, "x").unwrap();
+    symlink(&file, &link).unwrap();
+    let mode = |mode| fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o640);
+    assert!(matches!(read_operators(&link).unwrap_err().fault, Fault::Mode { found: 0o640, .. }));
+    mode(0o600);
+    assert_eq!(read_operators(&file).unwrap().expose(), b"x");
+    assert_eq!(read_operators(&link).unwrap().expose(), b"x");
+    if rustix::process::geteuid().is_root() && std::os::unix::fs::lchown(&link, Some(7), None).is_ok() {
+        assert!(matches!(read_operators(&link).unwrap_err().fault, Fault::Owner { found: 7, .. }));
+        std::os::unix::fs::chown(&file, Some(7), None).unwrap();
+        assert!(matches!(read_operators(&file).unwrap_err().fault, Fault::Owner { found: 7, .. }));
+    }
+    fs::remove_file(&file).unwrap();
+    assert!(read_operators(&link).unwrap_err().is_absent());
+    assert!(matches!(read_operators(folder.path()).unwrap_err().fault, Fault::NotAFile));
+}
+
+#[test]
 fn a_folder_in_which_others_may_write_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (path, link) = (folder.path().join("keys"), folder.path().join("link"));

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use instant_acme::{Account, Error, ExternalAccountKey, NewAccount};
 
 use crate::base::limits::ACME_NONCE_TRIES;
-use crate::base::private_file::{self, Fault, Link, Owners, PrivateFileError};
+use crate::base::private_file::{self, Fault, PrivateFileError};
 use crate::certificates::acme::failure::AcmeError;
 use crate::certificates::acme::kept::Kept;
 use crate::certificates::acme::wire::Wire;
@@ -57,16 +57,11 @@ fn external<'s>(settings: &'s Settings, directory: &str) -> Option<&'s ExternalA
 /// # Errors
 /// [`AcmeError::Eab`].
 pub fn external_key(eab: &ExternalAccount) -> Result<ExternalAccountKey, AcmeError> {
-    let read = || {
-        let file = private_file::open(&eab.hmac_file, Link::Followed).map_err(|error| error.fault)?;
-        let metadata = file.metadata().map_err(Fault::Io)?;
-        private_file::check_owner(&metadata, Owners::UsOrRoot)?;
-        private_file::check_closed(&metadata)?;
-        let text = private_file::read_text(file)?;
-        let key = URL_SAFE_NO_PAD.decode(text.expose().trim().trim_end_matches('='));
-        key.map_err(|_| Fault::Garbage("an hmac key in base64url"))
-    };
-    let key = read().map_err(|fault| AcmeError::Eab(PrivateFileError::new(&eab.hmac_file, fault)))?;
+    let failed = |fault| AcmeError::Eab(PrivateFileError::new(&eab.hmac_file, fault));
+    let bytes = private_file::read_operators(&eab.hmac_file).map_err(AcmeError::Eab)?;
+    let text = private_file::text(&bytes).map_err(failed)?;
+    let key = URL_SAFE_NO_PAD.decode(text.expose().trim().trim_end_matches('='));
+    let key = key.map_err(|_| failed(Fault::Garbage("an hmac key in base64url")))?;
     Ok(ExternalAccountKey::new(eab.kid.clone(), &key))
 }
 

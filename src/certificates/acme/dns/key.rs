@@ -8,7 +8,7 @@ use hickory_proto::rr::rdata::tsig::TsigAlgorithm;
 use hickory_proto::rr::{Name, TSigner};
 
 use crate::base::limits::DNS_FUDGE_SECONDS;
-use crate::base::private_file::{self, Fault, Link, Owners, PrivateFileError};
+use crate::base::private_file::{self, Fault, PrivateFileError};
 use crate::base::secret::Secret;
 use crate::certificates::acme::dns::fault::DnsError;
 
@@ -23,16 +23,9 @@ const ALGORITHMS: [(&str, TsigAlgorithm); 3] = [
 ///
 /// # Errors
 /// [`DnsError::KeyFile`] or [`DnsError::Algorithm`].
-pub fn read(path: &Path) -> Result<TSigner, DnsError> {
+pub(super) fn read(path: &Path) -> Result<TSigner, DnsError> {
     let failed = |fault| DnsError::KeyFile(PrivateFileError::new(path, fault));
-    let text = || {
-        let file = private_file::open(path, Link::Followed).map_err(|error| error.fault)?;
-        let metadata = file.metadata().map_err(Fault::Io)?;
-        private_file::check_owner(&metadata, Owners::UsOrRoot)?;
-        private_file::check_closed(&metadata)?;
-        private_file::read_text(file)
-    };
-    let text = text().map_err(failed)?;
+    let text = private_file::text(&private_file::read_operators(path).map_err(DnsError::KeyFile)?).map_err(failed)?;
     let read = parse(text.expose()).ok_or_else(|| failed(FORM))?;
     let algorithm = ALGORITHMS.into_iter().find(|(word, _)| *word == read.algorithm);
     let (_, algorithm) = algorithm.ok_or(DnsError::Algorithm(read.algorithm))?;
