@@ -1,24 +1,15 @@
 //! The tailnet's certificates, as tailscaled hands them out: for which names, and the pair for one.
 
 use http::StatusCode;
-use serde::Deserialize;
 use thiserror::Error;
 use tokio::time::timeout;
 
-use super::Tailscale;
 use super::local_api::{self, LocalApiError};
-use crate::base::limits::{LABEL_CHARS_MAX, TAILNET_CERT_WAIT, TAILNET_NAMES_MAX, WHOIS_WAIT};
+use super::{Tailscale, status};
+use crate::base::limits::{LABEL_CHARS_MAX, TAILNET_CERT_WAIT, WHOIS_WAIT};
 use crate::base::printable::printable;
 use crate::base::secret::Secret;
 use crate::net::host::Host;
-
-/// The members of tailscaled's status that we rest on.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Status {
-    #[serde(default)]
-    cert_domains: Option<Vec<String>>,
-}
 
 impl Tailscale {
     /// The names that this machine can have certificates for.
@@ -26,15 +17,12 @@ impl Tailscale {
     /// # Errors
     /// [`TailscaleError`].
     pub async fn certificate_domains(&self) -> Result<Vec<String>, TailscaleError> {
-        let asked = timeout(WHOIS_WAIT, local_api::ask(self.socket(), "/localapi/v0/status?peers=false")).await;
+        let asked = timeout(WHOIS_WAIT, local_api::ask(self.socket(), local_api::STATUS)).await;
         let body = match asked.unwrap_or(Err(LocalApiError::Deadline))? {
             (StatusCode::OK, body) => body,
             (status, body) => return Err(TailscaleError::refused(status, &body)),
         };
-        let status: Status = serde_json::from_slice(&body).map_err(|_| TailscaleError::Status)?;
-        let mut names = status.cert_domains.unwrap_or_default();
-        names.truncate(TAILNET_NAMES_MAX);
-        Ok(names)
+        status::certificate_domains(&body).map_err(|_| TailscaleError::Status)
     }
 
     /// The certificate for `name` and its key, in PEM. tailscaled may have to order it first.

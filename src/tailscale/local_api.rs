@@ -18,6 +18,8 @@ use crate::net::addr::PeerAddr;
 
 /// The only Host that tailscaled answers.
 const AUTHORITY: &str = "local-tailscaled.sock";
+/// Where it tells of its own node.
+pub(super) const STATUS: &str = "/localapi/v0/status?peers=false";
 
 /// What tailscaled answers about `peer`; nothing where it knows no such peer (404).
 pub(super) async fn whois(socket: &Path, peer: PeerAddr) -> Result<Option<Bytes>, LocalApiError> {
@@ -31,7 +33,7 @@ pub(super) async fn whois(socket: &Path, peer: PeerAddr) -> Result<Option<Bytes>
 
 /// What tailscaled says of its own node.
 pub(super) async fn status(socket: &Path) -> Result<Bytes, LocalApiError> {
-    get(socket, "/localapi/v0/status?peers=false").await
+    get(socket, STATUS).await
 }
 
 async fn get(socket: &Path, target: &str) -> Result<Bytes, LocalApiError> {

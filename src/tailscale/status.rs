@@ -1,11 +1,12 @@
-//! tailscaled's own status, read: the addresses of the node that this machine is.
+//! tailscaled's own status, read: the addresses of the node that this machine is, and the names it can have certificates
+//! for.
 
 use std::net::IpAddr;
 
 use serde::Deserialize;
 
 use super::whois::WhoisError;
-use crate::base::limits::WHOIS_ADDRESSES_MAX;
+use crate::base::limits::{TAILNET_NAMES_MAX, WHOIS_ADDRESSES_MAX};
 use crate::identity::jose;
 
 #[derive(Deserialize)]
@@ -18,6 +19,22 @@ struct Status {
 struct Node {
     #[serde(rename = "TailscaleIPs")]
     addresses: Vec<IpAddr>,
+}
+
+/// What stands there for every node, one that is signed out of its tailnet too.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Domains {
+    #[serde(default)]
+    cert_domains: Option<Vec<String>>,
+}
+
+/// The names that this node can have certificates for; no more of them than anybody uses.
+pub(super) fn certificate_domains(json: &[u8]) -> Result<Vec<String>, serde_json::Error> {
+    let domains: Domains = serde_json::from_slice(json)?;
+    let mut names = domains.cert_domains.unwrap_or_default();
+    names.truncate(TAILNET_NAMES_MAX);
+    Ok(names)
 }
 
 /// Whether `own` is one of this node's addresses.
@@ -56,6 +73,18 @@ pub(super) mod tests {
         ] {
             assert_eq!(ask(STATUS, own).unwrap(), ours, "{own}");
         }
+    }
+
+    #[test]
+    fn names_for_certificates_are_there_or_are_none() {
+        let domains = |json: &str| certificate_domains(json.as_bytes());
+        assert_eq!(domains(STATUS).unwrap(), ["claw.tail1234.ts.net"]);
+        for none in ["{}", r#"{"CertDomains":null,"Self":null}"#, r#"{"CertDomains":[]}"#] {
+            assert!(domains(none).unwrap().is_empty(), "{none}");
+        }
+        assert!(domains(r#"{"CertDomains":7}"#).is_err());
+        let many = serde_json::json!({"CertDomains": vec!["a.ts.net"; TAILNET_NAMES_MAX + 1]}).to_string();
+        assert_eq!(domains(&many).unwrap().len(), TAILNET_NAMES_MAX);
     }
 
     #[test]
