@@ -133,13 +133,25 @@ impl Seat {
     /// # Errors
     /// [`CapError::Client`]; the seat is then counted for nobody.
     pub fn count_for(&mut self, client: IpAddr) -> Result<(), CapError> {
+        self.count(client, ClientKey::of(client))
+    }
+
+    /// The same for a node that its tailnet vouches for. All of a tailnet lies in one /48, and most of it in one /64: there an
+    /// IPv6 address is one machine's, and what a guest does must not keep the owner out.
+    ///
+    /// # Errors
+    /// [`CapError::Client`]; the seat is then counted for nobody.
+    pub fn count_for_node(&mut self, node: IpAddr) -> Result<(), CapError> {
+        self.count(node, ClientKey::alone(node))
+    }
+
+    fn count(&mut self, client: IpAddr, key: ClientKey) -> Result<(), CapError> {
         if let Some(before) = self.client.take() {
             self.caps.release(before);
         }
         if client.is_loopback() {
             return Ok(());
         }
-        let key = ClientKey::of(client);
         let mut clients = self.caps.clients();
         let count = clients.entry(key).or_default();
         if *count >= self.caps.0.limits.per_client {

@@ -31,7 +31,7 @@ use crate::net::addr::PeerAddr;
 use crate::net::host::{Host, HostError};
 use crate::origin::proxy_protocol::{Decoded, Header, ProxyProtocolError, Source, decode};
 use crate::origin::tailnet::is_whois_due;
-use crate::origin::{self, LocalRule, Network, Owner, ProxyProtocol};
+use crate::origin::{self, LocalRule, Network, Owner, ProxyProtocol, Whois};
 use crate::tailscale::{PeerWord, Tailscale};
 
 /// A listener as its connections see it.
@@ -215,6 +215,9 @@ async fn shake_hands(
     let own = stream.local_addr()?.ip();
     let question = async { Ok(whois(peer, own, &settings, &network, door).await) };
     let (Secured { transport, tls, standing }, tailnet) = tokio::try_join!(secure(stream, &settings, door), question)?;
+    if tailnet.last().whois() == Whois::Confirmed {
+        seat.count_for_node(peer.ip())?;
+    }
     let facts = ConnectionFacts {
         id: id.clone(),
         listener: door.settings.clone(),

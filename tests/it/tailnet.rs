@@ -1,14 +1,24 @@
 //! Who comes over the tailnet is known by tailscaled's own word on that very connection, and by nothing else.
 
-use std::net::IpAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::support::caller::Caller;
 use crate::support::instance::Instance;
 use crate::support::lan::Household;
+use crate::support::program;
 use crate::support::tailscaled::{FakeTailscaled, Says, node};
+
+const WAIT: Duration = Duration::from_secs(30);
 
 const CONFIGURATION: &str = r#"
 [edge]
@@ -177,6 +187,61 @@ fn whoever_takes_a_tailnets_address_on_another_cable_is_not_that_person() {
     let caller = Caller::trusting("10.77.0.1:8443", &doorward.authority());
     let answer = whoami(&home, &caller, "100.64.0.7", &[]);
     assert_eq!((&answer["class"], &answer["identity"]["login"]), (&json!("tailnet"), &json!("alice@example.com")));
+}
+
+#[test]
+fn a_guest_of_the_tailnet_who_takes_every_place_of_one_client_keeps_no_other_node_out() {
+    /// What one client may hold where so few descriptors are to be had.
+    const PLACES: usize = 64;
+    let home = tailnet();
+    for last in [8, 9, 10] {
+        home.lan.address("eth0", &format!("fd7a:115c:a1e0::{last}/48"));
+    }
+    let mut doorward = Instance::stopped(&home.host, CONFIGURATION);
+    let bob = Says::Answer(node("bob@example.com", &["fd7a:115c:a1e0::8/128"]));
+    let known = [("fd7a:115c:a1e0::7", Says::Answer(node("alice@example.com", ALICE))), ("fd7a:115c:a1e0::8", bob)];
+    let _fake = FakeTailscaled::start(&doorward.folder().join("tailscaled.sock"), &known);
+    let prlimit = program::installed("prlimit", "util-linux");
+    doorward.wrap(&[prlimit.to_str().unwrap(), "--nofile=512:512"]);
+    doorward.restart();
+    let caller = Caller::trusting("[fd7a:115c:a1e0::1]:8443", &doorward.authority());
+    home.lan.block_on(move || async move {
+        let mut held = Vec::new();
+        for _ in 0..PLACES {
+            held.push(open(&caller, "fd7a:115c:a1e0::8", "tailnet").await.unwrap());
+        }
+        open(&caller, "fd7a:115c:a1e0::8", "tailnet").await.unwrap_err();
+        held.push(open(&caller, "fd7a:115c:a1e0::7", "tailnet").await.unwrap());
+        // Nobody vouches for these: whoever has the /64 may choose any of its addresses.
+        for _ in 0..PLACES {
+            held.push(open(&caller, "fd7a:115c:a1e0::9", "private").await.unwrap());
+        }
+        open(&caller, "fd7a:115c:a1e0::10", "private").await.unwrap_err();
+    });
+}
+
+/// A connection of a node that was answered as one of this class, kept open.
+async fn open(caller: &Caller, from: &str, class: &str) -> io::Result<TlsStream<TcpStream>> {
+    let opened = timeout(WAIT, async {
+        let socket = TcpSocket::new_v6()?;
+        socket.bind(SocketAddr::new(from.parse().unwrap(), 0))?;
+        let stream = socket.connect(caller.address()).await?;
+        let connector = TlsConnector::from(caller.tls().unwrap());
+        let mut stream = connector.connect(ServerName::IpAddress(caller.address().ip().into()), stream).await?;
+        stream.write_all(b"GET /doorward/whoami HTTP/1.1\r\nHost: [fd7a:115c:a1e0::1]\r\n\r\n").await?;
+        stream.flush().await?;
+        let (mut answer, mut part) = (String::new(), [0; 4096]);
+        while !answer.contains("\"verified\"") {
+            let bytes = stream.read(&mut part).await?;
+            if bytes == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            answer.push_str(&String::from_utf8_lossy(&part[..bytes]));
+        }
+        assert!(answer.contains(&format!("\"class\":\"{class}\"")), "{from}: {answer}");
+        Ok(stream)
+    });
+    opened.await.expect("neither served nor refused in time")
 }
 
 #[test]
