@@ -4,14 +4,14 @@
 //! Promise: no value of anybody else's is touched; the CA is told when every name server shows ours; and each of ours is
 //! removed whatever happened, for what is written is noted on disk first.
 
-pub mod exchange;
+mod exchange;
 pub mod fault;
-pub mod hook;
-pub mod key;
+mod hook;
+mod key;
 pub mod left;
-pub mod lookup;
+mod lookup;
 pub mod publish;
-pub mod update;
+mod update;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

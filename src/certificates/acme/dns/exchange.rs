@@ -21,7 +21,7 @@ const IS_CUT: u8 = 0x02;
 ///
 /// # Errors
 /// When there is no answer in time.
-pub async fn exchange(
+pub(super) async fn exchange(
     server: SocketAddr,
     request: &[u8],
     is_genuine: impl FnMut(&[u8]) -> bool,

@@ -25,15 +25,15 @@ const SEARCHED: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 
 /// What a hook is told.
 #[derive(Clone, Copy, Debug)]
-pub struct Told<'a> {
+pub(super) struct Told<'a> {
     /// What is to be done.
-    pub change: Change,
+    pub(super) change: Change,
     /// The name that a certificate is for.
-    pub host: &'a str,
+    pub(super) host: &'a str,
     /// Where the value belongs, behind every alias.
-    pub place: &'a str,
+    pub(super) place: &'a str,
     /// The value.
-    pub text: &'a str,
+    pub(super) text: &'a str,
 }
 
 /// Looks at the program and every folder that it is in: nobody but us and root may be able to change what runs. Answers with
@@ -41,7 +41,7 @@ pub struct Told<'a> {
 ///
 /// # Errors
 /// [`DnsError::HookUnfit`].
-pub fn judge(words: &[String]) -> Result<PathBuf, DnsError> {
+pub(super) fn judge(words: &[String]) -> Result<PathBuf, DnsError> {
     let path = Path::new(words.first().map(String::as_str).unwrap_or_default());
     let unfit = |path: &Path, cause| DnsError::HookUnfit { path: path.to_owned(), cause };
     let metadata = fs::metadata(path).map_err(|error| unfit(path, Unfit::Absent(error)))?;
@@ -67,7 +67,7 @@ pub fn judge(words: &[String]) -> Result<PathBuf, DnsError> {
 ///
 /// # Errors
 /// [`DnsError`].
-pub async fn run(words: &[String], told: Told<'_>) -> Result<(), DnsError> {
+pub(super) async fn run(words: &[String], told: Told<'_>) -> Result<(), DnsError> {
     let program = judge(words)?;
     let action = match told.change {
         Change::Add => "present",

@@ -17,20 +17,20 @@ const RESOLVERS_FILE: &str = "/etc/resolv.conf";
 
 /// Servers that are asked one after the other until one knows.
 #[derive(Clone, Debug)]
-pub struct Asked(pub Vec<SocketAddr>);
+pub(super) struct Asked(pub Vec<SocketAddr>);
 
 /// One name server of a zone.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct NameServer {
+pub(super) struct NameServer {
     /// Its name.
-    pub name: String,
+    pub(super) name: String,
     /// Where it answers.
-    pub addresses: Vec<SocketAddr>,
+    pub(super) addresses: Vec<SocketAddr>,
 }
 
 /// Whether a server is to ask others for what it does not know.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Recursion {
+pub(super) enum Recursion {
     /// It is.
     Desired,
     /// It is not: only its own word counts.
@@ -42,7 +42,7 @@ impl Asked {
     ///
     /// # Errors
     /// [`DnsError::Aliases`]. Who cannot be asked knows of no alias.
-    pub async fn place(&self, name: &Name) -> Result<Name, DnsError> {
+    pub(super) async fn place(&self, name: &Name) -> Result<Name, DnsError> {
         let mut place = name.clone();
         for _ in 0..=DNS_ALIAS_HOPS_MAX {
             let answer = self.ask(&place, RecordType::CNAME).await.ok().flatten();
@@ -60,7 +60,7 @@ impl Asked {
     ///
     /// # Errors
     /// The system's words when nobody answers at all.
-    pub async fn zone(&self, place: &Name) -> Result<Option<Name>, String> {
+    pub(super) async fn zone(&self, place: &Name) -> Result<Option<Name>, String> {
         let mut above = place.clone();
         while !above.is_root() {
             if let Some(zone) = self.ask(&above, RecordType::SOA).await?.and_then(|answer| zone(&answer, &above)) {
@@ -72,7 +72,7 @@ impl Asked {
     }
 
     /// The name servers of `zone`, as far as they and their addresses are known here.
-    pub async fn name_servers(&self, zone: &Name) -> Vec<NameServer> {
+    pub(super) async fn name_servers(&self, zone: &Name) -> Vec<NameServer> {
         let Ok(Some(answer)) = self.ask(zone, RecordType::NS).await else { return Vec::new() };
         let names: Vec<Name> = answer.answers.iter().filter_map(name_server).take(DNS_SERVERS_MAX).collect();
         let mut servers = Vec::new();
@@ -108,7 +108,7 @@ impl Asked {
 
 impl NameServer {
     /// The TXT values that it shows at `place`; none when it cannot be asked.
-    pub async fn texts(&self, place: &Name) -> Option<Vec<String>> {
+    pub(super) async fn texts(&self, place: &Name) -> Option<Vec<String>> {
         for address in &self.addresses {
             match ask(*address, place, RecordType::TXT, Recursion::Off).await {
                 Ok(answer) if answered(&answer) => return Some(answer.answers.iter().filter_map(text).collect()),
@@ -177,13 +177,13 @@ fn text(record: &Record) -> Option<String> {
 }
 
 /// A name without its last dot, for people and for hooks.
-pub fn shown(name: &Name) -> String {
+pub(super) fn shown(name: &Name) -> String {
     let text = name.to_ascii();
     text.strip_suffix('.').unwrap_or(&text).to_owned()
 }
 
 /// The resolvers of this machine, as its C library reads them; none where there is no such file.
-pub fn of_this_machine() -> Vec<SocketAddr> {
+pub(super) fn of_this_machine() -> Vec<SocketAddr> {
     let mut text = String::new();
     let opened = File::open(Path::new(RESOLVERS_FILE));
     match opened.and_then(|file| file.take(KEY_FILE_BYTES_MAX).read_to_string(&mut text)) {

@@ -20,7 +20,7 @@ use crate::certificates::acme::dns::lookup::{Asked, shown};
 
 /// What becomes of a value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Change {
+pub(super) enum Change {
     /// It is put beside what is there.
     Add,
     /// It alone is taken away.
@@ -32,7 +32,7 @@ impl Update {
     ///
     /// # Errors
     /// [`DnsError::Silent`] when its name leads nowhere.
-    pub async fn addresses(&self) -> Result<Vec<SocketAddr>, DnsError> {
+    pub(super) async fn addresses(&self) -> Result<Vec<SocketAddr>, DnsError> {
         let silent = |cause: String| DnsError::Silent { cause, server: self.server.clone() };
         let found = timeout(DNS_ANSWER_WAIT, lookup_host(&self.server)).await;
         let found = found.map_err(|_| silent("its name is not found in time".to_owned()))?;
@@ -43,7 +43,7 @@ impl Update {
     ///
     /// # Errors
     /// [`DnsError`] when there is none, or the configured one is another.
-    pub async fn zone_of(&self, place: &Name) -> Result<Name, DnsError> {
+    pub(super) async fn zone_of(&self, place: &Name) -> Result<Name, DnsError> {
         if let Some(zone) = &self.zone {
             let origin = named(zone)?;
             let inside = origin.zone_of(place);
@@ -58,7 +58,7 @@ impl Update {
     ///
     /// # Errors
     /// [`DnsError`].
-    pub async fn change(&self, change: Change, place: &Name, text: &str, clock: &Clock) -> Result<(), DnsError> {
+    pub(super) async fn change(&self, change: Change, place: &Name, text: &str, clock: &Clock) -> Result<(), DnsError> {
         let (zone, key) = (self.zone_of(place).await?, key::read(&self.key_file)?);
         let mut values = RecordSet::with_ttl(place.clone(), RecordType::TXT, DNS_VALUE_TTL_SECONDS);
         values.add_rdata(RData::TXT(TXT::new(vec![text.to_owned()])));
@@ -149,7 +149,7 @@ fn ahead(other: &[u8], now: u64) -> Option<i64> {
 ///
 /// # Errors
 /// [`DnsError::Unnamed`].
-pub fn named(text: &str) -> Result<Name, DnsError> {
+pub(super) fn named(text: &str) -> Result<Name, DnsError> {
     let mut name = Name::from_ascii(text).map_err(|_| DnsError::Unnamed(text.to_owned()))?;
     name.set_fqdn(true);
     Ok(name)
