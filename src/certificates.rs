@@ -7,7 +7,6 @@
 pub mod acme;
 pub mod alarm;
 pub mod client_auth;
-mod doors;
 pub mod doubt;
 mod feed;
 pub mod files;
@@ -18,7 +17,7 @@ pub mod root;
 pub mod server_tls;
 pub mod standing;
 pub mod tailnet;
-pub mod watch;
+mod tls_ends;
 pub mod x509;
 
 use std::cmp::Reverse;
@@ -36,13 +35,13 @@ use crate::certificates::acme::challenge::Challenges;
 use crate::certificates::acme::failure::AcmeError;
 use crate::certificates::acme::kept::{Id, Kept};
 use crate::certificates::client_auth::{ClientAuthError, ClientCertificates};
-use crate::certificates::doors::Doors;
 use crate::certificates::files::pairs::Pairs;
 use crate::certificates::files::watch::tell;
 use crate::certificates::files::{FileError, FilePair, Loaded};
 use crate::certificates::local_ca::leaves::Leaves;
 use crate::certificates::local_ca::{LocalCa, LocalCaError, copy};
 use crate::certificates::resolver::{Resolver, Served};
+use crate::certificates::tls_ends::TlsEnds;
 use crate::net::host::Host;
 use crate::tailscale;
 
@@ -77,7 +76,7 @@ pub struct Certificates {
     challenges: Challenges,
     kept: Kept,
     resolver: Arc<Resolver>,
-    doors: Mutex<Doors>,
+    tls_ends: Mutex<TlsEnds>,
     /// Locked for the whole of a renewal or replacement: one at a time.
     shown: Mutex<Shown>,
 }
@@ -148,7 +147,7 @@ impl Certificates {
         for doubt in doubt::doubts(&settings, now) {
             warn!(hint = doubt.hint(), "{doubt}");
         }
-        let doors = Doors::open(&settings.clients)?;
+        let tls_ends = TlsEnds::open(&settings.clients)?;
         let ca = LocalCa::open(&settings.state_dir, &settings.names, now)?;
         let own = own::permitted(settings.own, &ca);
         let covered = Covered { files: &files, wanted: &settings.acme };
@@ -160,8 +159,8 @@ impl Certificates {
         let shown = Shown { names, own, pairs, wanted, issued, of_tailnet, local: local.leaves };
         let resolver = Arc::new(Resolver::new(shown.served(now), challenges.clone()));
         news.iter().for_each(tell);
-        let (doors, board) = (Mutex::new(doors), Board::default());
-        Ok(Self { board, ca, challenges, kept, resolver, doors, shown: Mutex::new(shown) })
+        let (tls_ends, board) = (Mutex::new(tls_ends), Board::default());
+        Ok(Self { board, ca, challenges, kept, resolver, tls_ends, shown: Mutex::new(shown) })
     }
 
     /// Reads the files that `settings` name, those of before too, and shows them and a local leaf for its names from the
@@ -177,7 +176,7 @@ impl Certificates {
         let covered = Covered { files: &files, wanted: &settings.acme };
         let local = self.ca.leaf(&local_names(&settings.names, &shown.own, covered, &self.ca), now)?;
         // Before anything is taken: the last that can fail.
-        self.doors().replace(&settings.clients)?;
+        self.tls_ends().replace(&settings.clients)?;
         shown.names.clone_from(&settings.names);
         shown.wanted.clone_from(&settings.acme);
         (shown.pairs, shown.local) = (pairs, local.leaves);

@@ -14,7 +14,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-use crate::base::clock::{Clock, UnixMillis};
+use crate::base::clock::{Clock, UnixMillis, millis};
 use crate::base::limits::{
     JWK_SET_ASK_PERIOD, JWK_SET_FILE_ASK_PERIOD, JWK_SET_FILE_PERIOD, JWK_SET_LIFE, JWK_SET_REFRESH_PERIOD,
     JWK_SET_RETRY_PERIOD, JWK_SET_WAIT,
@@ -148,10 +148,6 @@ impl Place {
             Self::Https { .. } => JWK_SET_ASK_PERIOD,
         }
     }
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 use tracing::info;
 
 use super::request::Reply;
-use crate::base::clock::UnixMillis;
+use crate::base::clock::{UnixMillis, millis};
 use crate::base::limits::{ACME_RENEW_AGE_MIN, LABEL_CHARS_MAX};
 use crate::base::printable::printable;
 use crate::certificates::Certificates;
 use crate::certificates::acme;
 use crate::certificates::acme::attempts::Stage;
 use crate::certificates::acme::kept::Id;
+use crate::certificates::alarm::told;
 use crate::certificates::standing::{Source, Standing};
-use crate::certificates::watch;
 
 /// What `certs list` shows.
 pub(super) fn list(certificates: &Certificates, now: UnixMillis) -> Value {
@@ -28,7 +28,7 @@ pub(super) fn list(certificates: &Certificates, now: UnixMillis) -> Value {
             "sha256": authority.sha256(),
             "sha1": authority.sha1(),
             "inUse": certificates.local_ca_names().is_some(),
-            "notAfterMs": authority.validity().map(|validity| validity.ends.saturating_mul(1_000)),
+            "notAfterMs": authority.validity().map(|validity| validity.ends_at().0),
         },
     })
 }
@@ -36,7 +36,7 @@ pub(super) fn list(certificates: &Certificates, now: UnixMillis) -> Value {
 /// How it stands, and what is to be done about it, if anything.
 fn described(standing: &Standing, now: UnixMillis) -> Value {
     let failure = standing.attempts.as_ref().and_then(|attempts| attempts.failure.as_ref());
-    let alarm = (!standing.alarm.words().is_empty()).then(|| watch::hint(standing.source, standing.alarm).to_owned());
+    let alarm = (!standing.alarm.words().is_empty()).then(|| told::hint(standing.source, standing.alarm).to_owned());
     let hint = failure.map(|failure| failure.hint.clone()).or(alarm);
     let mut described = json!(standing);
     if let Value::Object(fields) = &mut described {
@@ -139,7 +139,7 @@ fn ordered(certificates: &Certificates, standing: &Standing, now: UnixMillis) ->
 fn allowed_from(standing: &Standing) -> Option<UnixMillis> {
     let (begins, ends) = standing.not_before_ms.zip(standing.not_after_ms)?;
     let quarter = ends.saturating_sub(begins) / 4;
-    let least = i64::try_from(ACME_RENEW_AGE_MIN.as_millis()).unwrap_or(i64::MAX);
+    let least = millis(ACME_RENEW_AGE_MIN);
     Some(UnixMillis(begins.saturating_add(quarter.min(least))))
 }
 

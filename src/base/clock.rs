@@ -20,6 +20,11 @@ impl UnixMillis {
         self >= EARLIEST
     }
 
+    /// The beginning of this second since the epoch, X.509's and ACME's unit.
+    pub fn of_seconds(seconds: i64) -> Self {
+        Self(seconds.saturating_mul(1_000))
+    }
+
     /// Whole seconds since the epoch, JOSE's unit (RFC 7519 §2, NumericDate); never negative.
     pub fn seconds(self) -> u64 {
         u64::try_from(self.0 / 1000).unwrap_or_default()
@@ -54,6 +59,11 @@ impl UnixMillis {
             _ => format!("{} days ago", seconds / 86_400),
         }
     }
+}
+
+/// A duration in this file's unit; one that is longer than that counts is the longest.
+pub fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// 2026-11-01, shortly before this code. A clock that shows an earlier time is not set yet.
@@ -182,7 +192,7 @@ impl Clock {
     pub fn steady(&self) -> UnixMillis {
         let passed = match &self.source {
             Source::Fixed(fixed) => fixed.1.load(Ordering::SeqCst),
-            Source::System(start) => i64::try_from(start.elapsed().as_millis()).unwrap_or(i64::MAX),
+            Source::System(start) => millis(start.elapsed()),
         };
         let ahead = self.now().0.saturating_sub(passed);
         UnixMillis(passed.saturating_add(self.ahead.fetch_max(ahead, Ordering::SeqCst).max(ahead)))
@@ -192,7 +202,7 @@ impl Clock {
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
 fn system_millis() -> i64 {
     match std::time::SystemTime::now().duration_since(UNIX_EPOCH) {
-        Ok(elapsed) => i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX),
+        Ok(elapsed) => millis(elapsed),
         // A clock before 1970 is a clock that is not set.
         Err(_) => 0,
     }

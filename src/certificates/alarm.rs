@@ -1,6 +1,8 @@
 //! How near a certificate is to its end, in steps that a person must not miss. Pure: the log, `status` and the lists tell
 //! the same.
 
+pub mod told;
+
 use serde::Serialize;
 
 use crate::base::clock::UnixMillis;
@@ -30,7 +32,7 @@ impl Alarm {
     /// Of a certificate that holds for `validity`. `due` is when it is to be renewed, where that is known: before, and for
     /// a moment after it, the renewal is on its way. The days count only where they are less than a third of the life.
     pub fn of(validity: Validity, due: Option<UnixMillis>, now: UnixMillis) -> Self {
-        let (begins, ends) = (validity.begins.saturating_mul(1_000), validity.ends.saturating_mul(1_000));
+        let (begins, ends) = (validity.begins_at().0, validity.ends_at().0);
         let (life, left) = (ends.saturating_sub(begins).max(0), ends.saturating_sub(now.0));
         let third = life / 3;
         if left <= 0 {

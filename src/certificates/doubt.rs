@@ -130,7 +130,7 @@ impl fmt::Display for Doubt {
                 write!(f, "certificate is for no name of ours but for {names}: {}", printable_path(cert))
             }
             Self::OutOfTime { cert, validity, now } => {
-                let (begins, ends) = (validity.begins_as_text(), validity.ends_as_text());
+                let (begins, ends) = (validity.begins_at().date(), validity.ends_at().date());
                 let (now, path) = (now.date(), printable_path(cert));
                 write!(f, "certificate holds from {begins} to {ends}, and the clock of this machine says {now}: {path}")
             }

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::acme::kept::Id;
-use super::doors::Doors;
 use super::files::pairs::News;
 use super::server_tls::ServerTls;
 use super::standing::{Source, Standing};
+use super::tls_ends::{CallersNews, TlsEnds};
 use super::x509::Names;
 use super::{CertificateError, Certificates, files};
 use crate::base::clock::UnixMillis;
@@ -19,17 +19,22 @@ impl Certificates {
     /// not sound is told once, and what was shown of it is shown on.
     pub fn look_at_files(&self, now: UnixMillis) -> Vec<News> {
         let mut shown = self.shown();
-        let mut news = shown.pairs.look(now);
-        news.extend(self.doors().look());
+        let news = shown.pairs.look(now);
         // Also without news: what has ended or come back meanwhile has another place.
         self.resolver.replace(shown.served(now));
         news
     }
 
+    /// Reads what has changed of the files by which callers are checked, for the next handshakes and for the connections that
+    /// are open. What cannot be read is told once, and what was read before holds.
+    pub fn look_at_callers(&self) -> Vec<CallersNews> {
+        self.tls_ends().look()
+    }
+
     /// The folders in which certificate files may change.
     pub fn folders(&self) -> Vec<PathBuf> {
         let mut folders = self.shown().pairs.folders();
-        folders.extend(self.doors().folders());
+        folders.extend(self.tls_ends().folders());
         folders
     }
 
@@ -94,10 +99,10 @@ impl Certificates {
     /// # Errors
     /// When the kernel gives no random bytes.
     pub fn server_tls(&self, name: &str, alpn: &[&str]) -> Result<ServerTls, CertificateError> {
-        self.doors().end_of_tls(name, alpn, &self.resolver)
+        self.tls_ends().end_of_tls(name, alpn, &self.resolver)
     }
 
-    pub(super) fn doors(&self) -> MutexGuard<'_, Doors> {
-        self.doors.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn tls_ends(&self) -> MutexGuard<'_, TlsEnds> {
+        self.tls_ends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

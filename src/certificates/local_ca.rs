@@ -120,11 +120,7 @@ impl LocalCa {
         if now.0.div_euclid(1000) <= self.ends {
             return Ok(());
         }
-        Err(LocalCaError::Expired {
-            path: self.folder.join(FILE),
-            ends: UnixMillis(self.ends.saturating_mul(1_000)),
-            now,
-        })
+        Err(LocalCaError::Expired { path: self.folder.join(FILE), ends: UnixMillis::of_seconds(self.ends), now })
     }
 
     /// Whether it can be `now`: the clock was set, and not beyond this CA's own time. What is signed by another clock is not

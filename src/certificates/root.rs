@@ -7,10 +7,10 @@ use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, DnsName, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::provider;
-use super::x509::{Names, Validity};
+use super::x509::{Names, Validity, server_name};
 use crate::base::limits::ROOTS_MAX;
 use crate::base::private_file::{self, Fault, PrivateFileError};
 use crate::net::host::Host;
@@ -65,12 +65,8 @@ pub fn read(path: &Path) -> Result<RootCertStore, PrivateFileError> {
 
 /// One name that the certificate is for, as a client would ask for it.
 fn first_name(names: &Names) -> Option<ServerName<'static>> {
-    let exact = names.exact.first().map(|host| match host {
-        Host::Address(ip) => Some(ServerName::IpAddress((*ip).into())),
-        Host::Name(name) => DnsName::try_from(name.clone()).ok().map(ServerName::DnsName),
-    });
-    let wildcard = || DnsName::try_from(format!("a.{}", names.wildcards.first()?)).ok().map(ServerName::DnsName);
-    exact.unwrap_or_else(wildcard)
+    let below = || names.wildcards.first().map(|parent| Host::Name(format!("a.{parent}")));
+    server_name(&names.exact.first().cloned().or_else(below)?)
 }
 
 #[cfg(test)]

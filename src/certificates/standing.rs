@@ -62,12 +62,11 @@ impl Standing {
         now: UnixMillis,
     ) -> Self {
         let due = attempts.as_ref().and_then(|attempts| attempts.due_ms).map(UnixMillis);
-        let millis = |seconds: i64| seconds.saturating_mul(1_000);
         Self {
             names,
             source,
-            not_before_ms: validity.map(|validity| millis(validity.begins)),
-            not_after_ms: validity.map(|validity| millis(validity.ends)),
+            not_before_ms: validity.map(|validity| validity.begins_at().0),
+            not_after_ms: validity.map(|validity| validity.ends_at().0),
             alarm: validity.map_or(Alarm::None, |validity| Alarm::of(validity, due, now)),
             attempts,
         }

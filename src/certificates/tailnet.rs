@@ -7,12 +7,11 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
-use crate::base::clock::{Clock, UnixMillis};
+use crate::base::clock::{Clock, UnixMillis, millis};
 use crate::base::limits::{TAILNET_ASK_PERIOD, TAILNET_LOOK_PERIOD, TAILNET_RETRY_WAIT, TAILNET_RETRY_WAIT_MAX};
 use crate::base::secret::Secret;
 use crate::certificates::Certificates;
@@ -137,7 +136,7 @@ impl Runner {
                     self.said.forget(&name.to_string());
                     let is_new = held.is_none_or(|held| held.certified.cert != loaded.certified.cert);
                     if is_new {
-                        let ends = loaded.validity.ends_as_text();
+                        let ends = loaded.validity.ends_at().date();
                         self.certificates.show_of_tailnet(&name, loaded, now);
                         info!(%name, %ends, "tailnet certificate; new connections see it");
                     }
@@ -179,7 +178,7 @@ impl Runner {
         let name = name.map_or_else(|| "all".to_owned(), ToString::to_string);
         match held {
             Some(held) if alarm >= Alarm::Week => {
-                let ends = held.validity.ends_as_text();
+                let ends = held.validity.ends_at().date();
                 error!(name, %error, hint = error.hint(), %ends, "tailnet certificate not renewed, and it ends soon");
             }
             Some(_) => {
@@ -202,10 +201,6 @@ fn judge(pair: &Secret<Vec<u8>>, name: &Host, now: UnixMillis) -> Result<Loaded,
 /// Whether `name` is of the kind that only a tailnet gives: no local CA need be able to sign it.
 pub(super) fn is_tailnets(name: &Host) -> bool {
     matches!(name, Host::Name(name) if name.ends_with(".ts.net"))
-}
-
-fn millis(wait: Duration) -> i64 {
-    i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use instant_acme::CertificateIdentifier;
 use ipnet::IpNet;
-use rustls::pki_types::Der;
+use rustls::pki_types::{Der, ServerName};
 use rustls::sign::CertifiedKey;
 use sha2::{Digest, Sha256};
 use x509_parser::certificate::X509Certificate;
@@ -52,14 +52,14 @@ impl Validity {
         self.begins <= now.0.div_euclid(1000) && self.lasts(now)
     }
 
-    /// Its beginning, for people.
-    pub fn begins_as_text(self) -> String {
-        UnixMillis(self.begins.saturating_mul(1_000)).date()
+    /// Its beginning.
+    pub fn begins_at(self) -> UnixMillis {
+        UnixMillis::of_seconds(self.begins)
     }
 
-    /// Its end, for people.
-    pub fn ends_as_text(self) -> String {
-        UnixMillis(self.ends.saturating_mul(1_000)).date()
+    /// Its end.
+    pub fn ends_at(self) -> UnixMillis {
+        UnixMillis::of_seconds(self.ends)
     }
 
     /// Whether two thirds of it are over at `now`: the time to renew.
@@ -152,6 +152,14 @@ fn dns_name(text: &str) -> Option<String> {
     match Host::parse(text) {
         Ok(Host::Name(name)) => Some(name),
         _ => None,
+    }
+}
+
+/// What a client asks for that dials `host`; none for what no client could ask for.
+pub(super) fn server_name(host: &Host) -> Option<ServerName<'static>> {
+    match host {
+        Host::Address(ip) => Some(ServerName::IpAddress((*ip).into())),
+        Host::Name(name) => ServerName::try_from(name.clone()).ok(),
     }
 }
 

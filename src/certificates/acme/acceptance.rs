@@ -6,16 +6,17 @@ use std::time::Duration;
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
-use rustls::pki_types::{ServerName, UnixTime};
+use rustls::pki_types::UnixTime;
 
-use crate::base::clock::UnixMillis;
+use crate::base::clock::{UnixMillis, millis};
 use crate::base::limits::ACME_CLOCK_SKEW_MAX;
 use crate::certificates::acme::failure::AcmeError;
 use crate::certificates::acme::renewal;
 use crate::certificates::acme::subject::Subject;
 use crate::certificates::files::Loaded;
 use crate::certificates::provider;
-use crate::certificates::x509::seed;
+use crate::certificates::x509::{seed, server_name};
+use crate::net::host::Host;
 
 /// Whether `loaded` may take the place of `held` for `names` at `now`.
 ///
@@ -26,13 +27,12 @@ pub fn judge(loaded: &Loaded, names: &[Subject], held: Option<&Loaded>, now: Uni
     if let Some(name) = names.iter().find(|name| !name.is_in(&loaded.names)) {
         return Err(AcmeError::Unusable(format!("it is not for {name}")));
     }
-    let skew = i64::try_from(ACME_CLOCK_SKEW_MAX.as_millis()).unwrap_or(i64::MAX);
-    let millis = |seconds: i64| seconds.saturating_mul(1_000);
-    if millis(loaded.validity.ends) <= now.0 {
+    let skew = millis(ACME_CLOCK_SKEW_MAX);
+    if loaded.validity.ends_at() <= now {
         return unusable("it is over already");
     }
     // A second's haste of the CA's clock is no fault; a certificate of tomorrow is.
-    if millis(loaded.validity.begins) > now.plus(skew).0 {
+    if loaded.validity.begins_at() > now.plus(skew) {
         return unusable("it does not hold yet");
     }
     let is_due = renewal::due(loaded.validity, seed(&loaded.certified), None) <= now;
@@ -61,11 +61,10 @@ fn is_signed(loaded: &Loaded, names: &[Subject], now: UnixMillis) -> bool {
     let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
     names.iter().all(|name| {
         let name = match name {
-            Subject::Host(host) => host.to_string(),
-            Subject::Wildcard(parent) => format!("any.{parent}"),
+            Subject::Host(host) => server_name(host),
+            Subject::Wildcard(parent) => server_name(&Host::Name(format!("any.{parent}"))),
         };
-        let name = name.trim_matches(['[', ']']).to_owned();
-        ServerName::try_from(name).is_ok_and(|name| verifier.verify_server_cert(leaf, between, &name, &[], now).is_ok())
+        name.is_some_and(|name| verifier.verify_server_cert(leaf, between, &name, &[], now).is_ok())
     })
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::clock::UnixMillis;
+use crate::base::clock::{UnixMillis, millis};
 use crate::base::limits::{
     ACME_CLOCK_SKEW_MAX, ACME_EARLY_WAITS, ACME_RENEWAL_INFO_PERIOD_MAX, ACME_RESUMES_MAX, ACME_RETRY_AFTER_MAX,
     ACME_RETRY_WAIT_FIRST_MAX, ACME_RETRY_WAITS,
@@ -178,10 +178,6 @@ pub fn delay(failures: u32, life: Option<Duration>, spread: u16) -> i64 {
     let wait = wait.min(most).max(shortest);
     // Up to a quarter more: houses that lost the same CA do not come back in the same second.
     millis(wait.saturating_add(wait.mul_f64(f64::from(spread.min(999)) / 4_000.0)))
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

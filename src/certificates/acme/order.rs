@@ -8,7 +8,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tracing::{info, warn};
 
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, millis};
 use crate::base::limits::{
     ACME_ISSUE_WAIT, ACME_PATIENCE_MAX, ACME_PATIENCE_MIN, ACME_POLL_WAIT, ACME_VALIDATION_WAIT, CHAIN_CERTIFICATES_MAX,
 };
@@ -120,7 +120,7 @@ impl Job<'_> {
     /// What a failure says about the next attempt.
     fn heed(&self, error: &AcmeError, directory: &str, wire: &Wire, record: &mut Record) {
         if let (AcmeError::Stuck, Some(order), Some(wait)) = (error, &mut record.order, wire.heard().come_back) {
-            let wait = i64::try_from(self.patience_for(wait).as_millis()).unwrap_or(i64::MAX);
+            let wait = millis(self.patience_for(wait));
             order.next_ms = self.clock.now().plus(wait).0;
         }
         if let Some(wait) = wire.heard().retry_after {

@@ -1,6 +1,6 @@
 //! What is to be done for one certificate at this moment. Pure.
 
-use crate::base::clock::{EARLIEST, UnixMillis};
+use crate::base::clock::{EARLIEST, UnixMillis, millis};
 use crate::base::limits::ACME_CLOCK_SKEW_MAX;
 use crate::certificates::acme::backoff::Record;
 use crate::certificates::acme::renewal;
@@ -104,8 +104,8 @@ pub fn plan(facts: &Facts<'_>, now: UnixMillis) -> Step {
 
 /// Whether something is dated later than now.
 fn is_doubtful(facts: &Facts<'_>, now: UnixMillis) -> bool {
-    let skew = i64::try_from(ACME_CLOCK_SKEW_MAX.as_millis()).unwrap_or(i64::MAX);
-    let begins = facts.held.map_or(i64::MIN, |held| held.validity.begins.saturating_mul(1_000));
+    let skew = millis(ACME_CLOCK_SKEW_MAX);
+    let begins = facts.held.map_or(i64::MIN, |held| held.validity.begins_at().0);
     facts.record.is_of_the_future(now) || begins > now.plus(skew).0
 }
 

@@ -1,6 +1,6 @@
 //! When a certificate is to be renewed: when its CA says so (RFC 9773), else before two thirds of its life are over. Pure.
 
-use crate::base::clock::UnixMillis;
+use crate::base::clock::{UnixMillis, millis};
 use crate::base::limits::ACME_WINDOW_PAST_MAX;
 use crate::certificates::acme::backoff::Suggestion;
 use crate::certificates::x509::Validity;
@@ -8,7 +8,7 @@ use crate::certificates::x509::Validity;
 /// When a certificate that holds for `validity` is to be renewed. `suggestion` is what its CA said of that; `seed` is the
 /// certificate's own, so that without a word of the CA the moment stays the same over restarts and differs between houses.
 pub fn due(validity: Validity, seed: u64, suggestion: Option<&Suggestion>) -> UnixMillis {
-    let (begins, ends) = (validity.begins.saturating_mul(1_000), validity.ends.saturating_mul(1_000));
+    let (begins, ends) = (validity.begins_at().0, validity.ends_at().0);
     let life = ends.saturating_sub(begins).max(0);
     UnixMillis(match suggestion.and_then(|suggestion| suggestion.chosen) {
         // A CA may ask for as late as it likes; an eighth of the life is kept for attempts that fail.
@@ -35,9 +35,9 @@ impl Chosen {
     /// A moment in the window `from` to `to`, in milliseconds, by `chance`; the one of `before` while the CA says the same.
     /// None for a window that cannot be meant: without a length, after the certificate's end, or long before its beginning.
     pub fn of(from: i64, to: i64, validity: Validity, chance: u64, before: Option<Self>) -> Option<Self> {
-        let past = i64::try_from(ACME_WINDOW_PAST_MAX.as_millis()).unwrap_or(i64::MAX);
-        let earliest = validity.begins.saturating_mul(1_000).saturating_sub(past);
-        if from >= to || from >= validity.ends.saturating_mul(1_000) || from < earliest {
+        let past = millis(ACME_WINDOW_PAST_MAX);
+        let earliest = validity.begins_at().0.saturating_sub(past);
+        if from >= to || from >= validity.ends_at().0 || from < earliest {
             return None;
         }
         let same = before.filter(|before| (before.from_ms, before.to_ms) == (from, to));

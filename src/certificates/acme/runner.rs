@@ -5,14 +5,13 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
-use crate::base::clock::{Clock, EARLIEST, UnixMillis};
+use crate::base::clock::{Clock, EARLIEST, UnixMillis, millis};
 use crate::base::limits::{ACME_ATTEMPT_WAIT, ACME_CLOCK_PERIOD_MAX, ACME_LOOK_PERIOD, ACME_RETRY_WAITS};
 use crate::certificates::Certificates;
 use crate::certificates::acme::Settings;
@@ -28,8 +27,8 @@ use crate::certificates::acme::plan::{Acquaintance, Demand, Facts, Held, Step, T
 use crate::certificates::acme::renewal::due;
 use crate::certificates::acme::suggestion;
 use crate::certificates::alarm::Alarm;
+use crate::certificates::alarm::told::Told;
 use crate::certificates::files::Loaded;
-use crate::certificates::watch::Watch;
 use crate::certificates::x509::{CertificateId, seed};
 
 /// Keeps the certificates of CAs fresh.
@@ -39,7 +38,7 @@ pub struct Runner {
     clock: Clock,
     kept: Kept,
     known: HashMap<Id, Known>,
-    watch: Watch,
+    told: Told,
     broom: Broom,
 }
 
@@ -60,8 +59,8 @@ impl Runner {
     /// For `certificates`, by `clock`.
     pub fn new(certificates: Arc<Certificates>, clock: Clock) -> Self {
         let kept = certificates.kept();
-        let (watch, broom) = (Watch::default(), Broom::default());
-        Self { certificates, clock, kept, known: HashMap::new(), watch, broom }
+        let (told, broom) = (Told::default(), Broom::default());
+        Self { certificates, clock, kept, known: HashMap::new(), told, broom }
     }
 
     /// Works until dropped.
@@ -87,7 +86,7 @@ impl Runner {
         });
         let known = join_all(turns.collect::<Vec<_>>()).await;
         self.known = known.into_iter().collect();
-        self.watch.tell(self.certificates.list(self.clock.now()));
+        self.told.tell(self.certificates.list(self.clock.now()));
     }
 
     /// A turn that ended in a panic: a failure like any other, and whatever order it was about is let go.
@@ -278,7 +277,7 @@ impl Runner {
         known.order = record.order.as_ref().map(|order| order.url.clone());
         match attempted {
             Ok(loaded) => {
-                let ends = end_of(&loaded).date();
+                let ends = loaded.validity.ends_at().date();
                 self.certificates.board().satisfy(id);
                 self.certificates.board().count("issued");
                 self.post(id, record, Some(&loaded), Step::Ask);
@@ -316,11 +315,11 @@ impl Runner {
         let (next, hint) = (UnixMillis(next).date(), error.hint());
         match held {
             Some(held) if is_urgent(held, record, now) => {
-                let ends = end_of(held).date();
+                let ends = held.validity.ends_at().date();
                 error!(%names, %error, hint, %next, %ends, "certificate not renewed, and it ends soon");
             }
             Some(held) => {
-                let ends = end_of(held).date();
+                let ends = held.validity.ends_at().date();
                 warn!(%names, %error, hint, %next, %ends, "certificate not renewed; the old one is shown");
             }
             None => warn!(%names, %error, hint, %next, "no certificate yet; the local ca serves these names"),
@@ -345,10 +344,6 @@ fn held_of(loaded: &Loaded) -> Held {
     Held { validity: loaded.validity, seed: seed(&loaded.certified) }
 }
 
-fn end_of(loaded: &Loaded) -> UnixMillis {
-    UnixMillis(loaded.validity.ends.saturating_mul(1_000))
-}
-
 /// Whether its end is near, by the same steps as the lists have.
 fn is_urgent(loaded: &Loaded, record: &Record, now: UnixMillis) -> bool {
     let held = held_of(loaded);
@@ -359,10 +354,6 @@ fn is_urgent(loaded: &Loaded, record: &Record, now: UnixMillis) -> bool {
 fn first_wait() -> i64 {
     let [first, ..] = ACME_RETRY_WAITS;
     millis(first)
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// 0 to 999, by chance; without random bytes nobody is spread.

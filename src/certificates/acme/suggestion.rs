@@ -7,7 +7,7 @@ use instant_acme::RenewalInfo;
 use tokio::time::timeout;
 use tracing::{debug, info};
 
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, UnixMillis, millis};
 use crate::base::limits::{
     ACME_ATTEMPT_WAIT, ACME_RENEWAL_INFO_PERIOD, ACME_RENEWAL_INFO_PERIOD_MAX, ACME_RENEWAL_INFO_PERIOD_MIN,
     ACME_SHOWN_CHARS_MAX,
@@ -41,8 +41,8 @@ pub async fn ask(settings: &Settings, record: &Record, held: &Loaded, kept: &Kep
     let said = timeout(ACME_ATTEMPT_WAIT, hear(settings, record, held, kept, clock)).await.unwrap_or(Said::Silence);
     let (chosen, explanation, wait) = match said {
         Said::Info(info, wait) => {
-            let millis = |time: time::OffsetDateTime| time.unix_timestamp().saturating_mul(1_000);
-            let (from, to) = (millis(info.suggested_window.start), millis(info.suggested_window.end));
+            let at = |time: time::OffsetDateTime| UnixMillis::of_seconds(time.unix_timestamp()).0;
+            let (from, to) = (at(info.suggested_window.start), at(info.suggested_window.end));
             let chosen = Chosen::of(from, to, held.validity, chance(), before.chosen);
             (chosen, info.explanation_url.as_deref().and_then(page), wait)
         }
@@ -50,11 +50,11 @@ pub async fn ask(settings: &Settings, record: &Record, held: &Loaded, kept: &Kep
         Said::Silence => (before.chosen, before.explanation, ACME_RENEWAL_INFO_PERIOD),
     };
     if let Some(new) = chosen.filter(|new| before.chosen != Some(*new)) {
-        let (names, next) = (Names(&settings.names), crate::base::clock::UnixMillis(new.moment_ms).date());
+        let (names, next) = (Names(&settings.names), UnixMillis(new.moment_ms).date());
         info!(%names, %next, explanation, "the ca has said when it would have this certificate renewed");
     }
     let wait = wait.clamp(ACME_RENEWAL_INFO_PERIOD_MIN, ACME_RENEWAL_INFO_PERIOD_MAX);
-    let ask_ms = clock.now().plus(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)).0;
+    let ask_ms = clock.now().plus(millis(wait)).0;
     Suggestion { ask_ms, chosen, explanation }
 }
 

@@ -20,7 +20,7 @@ use rustls::ClientConfig;
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use crate::base::clock::{Clock, UnixMillis};
+use crate::base::clock::{Clock, UnixMillis, millis};
 use crate::base::limits::{
     ACME_ANSWER_BYTES_MAX, ACME_ANSWER_WAIT, ACME_CHAIN_BYTES_MAX, ACME_CLOCK_SKEW_MAX, ACME_RENEWAL_INFO_PERIOD,
     ACME_RETRY_AFTER_MAX,
@@ -98,7 +98,7 @@ impl Wire {
     /// # Errors
     /// [`AcmeError::Clock`].
     pub fn check_clock(&self) -> Result<(), AcmeError> {
-        let most = i64::try_from(ACME_CLOCK_SKEW_MAX.as_millis()).unwrap_or(i64::MAX);
+        let most = millis(ACME_CLOCK_SKEW_MAX);
         let ours = self.clock.now();
         match self.heard().ahead {
             Some(ahead) if ahead.saturating_abs() > most => {

@@ -11,7 +11,6 @@ use super::dropped::{self, BadFolder, Found};
 use super::stamp::Stamp;
 use super::{FileError, FilePair, Loaded, load, read};
 use crate::base::clock::UnixMillis;
-use crate::certificates::client_auth::ClientAuthError;
 #[cfg(test)]
 use crate::certificates::root::Root;
 use crate::certificates::x509::Names;
@@ -32,10 +31,6 @@ pub struct Pairs {
 /// What is news about files.
 #[derive(Debug)]
 pub enum News {
-    /// What the callers of this listener are checked by cannot be read.
-    ClientsRefused(String, ClientAuthError),
-    /// The callers of this listener are checked anew.
-    ClientsTaken(String),
     /// It does not lie there any more; it is shown on for these names, which no other file is for.
     Gone(FilePair, Names, Place),
     /// It is not taken. Whether an older one of it is shown on.
@@ -195,7 +190,7 @@ impl Pairs {
                 *names = loaded.map(|loaded| names_led_by(loaded, &self.shown)).unwrap_or_default();
             }
             News::Taken(_, loaded, names) => *names = names_led_by(loaded, &self.shown),
-            News::ClientsRefused(..) | News::ClientsTaken(_) | News::Refused(..) => {}
+            News::Refused(..) => {}
         }
     }
 

@@ -19,6 +19,7 @@ use super::pairs::{News, Place, Shows};
 use crate::base::clock::Clock;
 use crate::base::limits::{FILES_LOOK_PERIOD, FILES_QUIET_WAIT, FILES_QUIET_WAIT_MAX, WATCHED_FOLDERS_MAX};
 use crate::certificates::Certificates;
+use crate::certificates::tls_ends::CallersNews;
 
 /// Keeps what is shown of files as it is on disk.
 pub struct Watch {
@@ -77,8 +78,12 @@ impl Watch {
 
     async fn look(&self) {
         let (certificates, now) = (Arc::clone(&self.certificates), self.clock.now());
-        match tokio::task::spawn_blocking(move || certificates.look_at_files(now)).await {
-            Ok(news) => news.iter().for_each(tell),
+        let look = move || (certificates.look_at_files(now), certificates.look_at_callers());
+        match tokio::task::spawn_blocking(look).await {
+            Ok((news, of_callers)) => {
+                news.iter().for_each(tell);
+                of_callers.iter().for_each(CallersNews::tell);
+            }
             Err(error) => {
                 error!(%error, "certificate files not looked at: the look broke off");
                 // Whatever it is, it is not tried in a loop.
@@ -136,10 +141,6 @@ fn inode_of(folder: &Path) -> Option<Inode> {
 /// One line for each piece of news.
 pub(crate) fn tell(news: &News) {
     match news {
-        News::ClientsRefused(listener, error) => {
-            warn!(listener, %error, hint = %error.hint(), "client certificates are checked by what was read before");
-        }
-        News::ClientsTaken(listener) => info!(listener, "new callers' certificates are checked by what is on disk now"),
         News::Gone(pair, names, _) if names.is_empty() => {
             info!(file = %pair.cert.display(), "certificate files are gone; others are shown for all of their names");
         }
@@ -168,7 +169,7 @@ pub(crate) fn tell(news: &News) {
         }
         News::Taken(pair, loaded, names) => {
             let file = pair.cert.display();
-            let ends = loaded.validity.ends_as_text();
+            let ends = loaded.validity.ends_at().date();
             info!(%file, %names, %ends, "certificate read from files; new connections see it");
         }
     }

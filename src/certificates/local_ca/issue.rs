@@ -117,7 +117,7 @@ fn beginning(now: UnixMillis) -> i64 {
 
 /// When something was signed that begins with this second.
 pub(crate) fn issued_at(begins: i64) -> UnixMillis {
-    UnixMillis(begins.saturating_add(seconds(CERTIFICATE_BACKDATE)).saturating_mul(1_000))
+    UnixMillis::of_seconds(begins.saturating_add(seconds(CERTIFICATE_BACKDATE)))
 }
 
 fn seconds(duration: std::time::Duration) -> i64 {

@@ -13,7 +13,7 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::sign::CertifiedKey;
 
 use super::{LEAF, LocalCa, LocalCaError, issue, wanted_names};
@@ -197,10 +197,10 @@ impl LocalCa {
             let own = x509::parse(&certificate).map(|leaf| Validity::of(&leaf)).ok_or_else(unreadable)?;
             validity = Validity { begins: validity.begins.max(own.begins), ends: validity.ends.min(own.ends) };
             // By a clock that cannot be right, a moment at which it holds: whether it does now is for callers to judge.
-            let now = if self.can_be(now) { now } else { UnixMillis(own.begins.saturating_mul(1_000)) };
+            let now = if self.can_be(now) { now } else { own.begins_at() };
             let now = UnixTime::since_unix_epoch(Duration::from_secs(now.seconds()));
             for name in group {
-                let name = server_name(name).ok_or_else(unreadable)?;
+                let name = x509::server_name(name).ok_or_else(unreadable)?;
                 let verified = verifier.verify_server_cert(&certificate, &[], &name, &[], now);
                 verified.map_err(LocalCaError::Unbelievable)?;
             }
@@ -221,11 +221,4 @@ fn read(text: &Secret<String>) -> Option<(PrivateKeyDer<'static>, Vec<Certificat
     let text = text.expose().as_bytes();
     let leaves = CertificateDer::pem_slice_iter(text).take(LEAF_NAMES_MAX + 1).collect::<Result<_, _>>().ok()?;
     Some((PrivateKeyDer::from_pem_slice(text).ok()?, leaves))
-}
-
-fn server_name(host: &Host) -> Option<ServerName<'static>> {
-    match host {
-        Host::Address(ip) => Some(ServerName::IpAddress((*ip).into())),
-        Host::Name(name) => ServerName::try_from(name.clone()).ok(),
-    }
 }

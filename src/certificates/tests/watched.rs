@@ -42,7 +42,6 @@ impl Watched {
             News::Gone(..) => "gone".to_owned(),
             News::Refused(error, Shows::Older) => format!("old one shown: {error}"),
             News::Refused(error, Shows::Nothing) => error.to_string(),
-            News::ClientsRefused(..) | News::ClientsTaken(_) => unreachable!("no callers are asked"),
             News::Taken(_, loaded, _) => loaded.names.to_string(),
         };
         self.certificates.look_at_files(now()).iter().map(words).collect()

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tracing::{debug, error, info, warn};
 
-use crate::base::clock::{Clock, UnixMillis};
+use crate::base::clock::{Clock, UnixMillis, millis};
 use crate::base::limits::{ACME_RETRY_WAITS, DNS_LEFT_AGE_MAX, DNS_LEFT_MAX};
 use crate::base::private_file::{self, Fault, PrivateFileError};
 use crate::base::secret::Secret;
@@ -102,7 +102,7 @@ impl Broom {
             } else {
                 let [.., longest] = ACME_RETRY_WAITS;
                 let wait = ACME_RETRY_WAITS.get(tries).copied().unwrap_or(longest);
-                let next = clock.now().plus(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
+                let next = clock.now().plus(millis(wait));
                 self.tried.insert(path, (tries.saturating_add(1), next));
             }
         }
@@ -117,7 +117,7 @@ async fn remove(path: &Path, clock: &Clock) -> bool {
         Err(error) => {
             let (place, value, hint) = (&left.place, &left.text, error.hint());
             let age = clock.now().since(UnixMillis(left.noted_ms));
-            if age < i64::try_from(DNS_LEFT_AGE_MAX.as_millis()).unwrap_or(i64::MAX) {
+            if age < millis(DNS_LEFT_AGE_MAX) {
                 warn!(place, value, %error, hint, "a value that an order has written is still in the dns");
                 return false;
             }

@@ -10,11 +10,11 @@ use crate::certificates::standing::{Source, Standing};
 
 /// What was said so far.
 #[derive(Debug, Default)]
-pub struct Watch {
-    told: BTreeMap<(Source, Vec<String>), Alarm>,
+pub struct Told {
+    alarms: BTreeMap<(Source, Vec<String>), Alarm>,
 }
 
-impl Watch {
+impl Told {
     /// Says in the log what is new in `list`.
     pub fn tell(&mut self, list: Vec<Standing>) {
         for standing in self.risen(list) {
@@ -37,7 +37,7 @@ impl Watch {
 
     /// Those of `list` whose alarm is higher than when they were looked at last. Those that are gone are forgotten.
     fn risen(&mut self, list: Vec<Standing>) -> Vec<Standing> {
-        let before = std::mem::take(&mut self.told);
+        let before = std::mem::take(&mut self.alarms);
         let (mut told, mut risen) = (BTreeMap::new(), Vec::new());
         for standing in list {
             let key = (standing.source, standing.names.clone());
@@ -47,7 +47,7 @@ impl Watch {
                 risen.push(standing);
             }
         }
-        self.told = told;
+        self.alarms = told;
         risen
     }
 }
@@ -75,9 +75,9 @@ mod tests {
 
     #[test]
     fn each_step_is_said_once_and_again_only_after_a_new_certificate() {
-        let mut watch = Watch::default();
+        let mut before = Told::default();
         let mut said =
-            |alarm| watch.risen(vec![standing("a.example", alarm), standing("b.example", Alarm::None)]).len();
+            |alarm| before.risen(vec![standing("a.example", alarm), standing("b.example", Alarm::None)]).len();
         let steps = [
             (Alarm::None, 0),
             (Alarm::Third, 1),

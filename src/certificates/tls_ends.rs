@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tracing::{error, info, warn};
+
 use super::CertificateError;
 use super::client_auth::{ClientAuth, ClientAuthError, ClientCertificates};
-use super::files::pairs::News;
 use super::files::stamp::Stamp;
 use super::resolver::Resolver;
 use super::server_tls::ServerTls;
 
 /// What listeners ask for, by their names.
 #[derive(Debug, Default)]
-pub(super) struct Doors {
+pub(super) struct TlsEnds {
     asked: BTreeMap<String, Asked>,
     ends: Vec<(String, ServerTls)>,
 }
@@ -33,7 +34,7 @@ impl Asked {
     }
 }
 
-impl Doors {
+impl TlsEnds {
     /// Reads what the callers of each listener are checked by.
     pub(super) fn open(settings: &BTreeMap<String, ClientCertificates>) -> Result<Self, ClientAuthError> {
         Ok(Self { asked: open(settings)?, ends: Vec::new() })
@@ -64,7 +65,7 @@ impl Doors {
     }
 
     /// Reads the files that have changed; what cannot be read is told once, and what was read before holds.
-    pub(super) fn look(&mut self) -> Vec<News> {
+    pub(super) fn look(&mut self) -> Vec<CallersNews> {
         let mut news = Vec::new();
         for (name, asked) in &mut self.asked {
             let stamps = stamps(&asked.settings);
@@ -76,15 +77,15 @@ impl Doors {
                 Ok(auth) => {
                     let is_new = auth.as_ref().map(|auth| auth.digest) != asked.auth.as_ref().map(|auth| auth.digest);
                     asked.auth = auth;
-                    news.extend(is_new.then(|| News::ClientsTaken(name.clone())));
+                    news.extend(is_new.then(|| CallersNews::Taken(name.clone())));
                 }
-                Err(error) => news.push(News::ClientsRefused(name.clone(), error)),
+                Err(error) => news.push(CallersNews::Refused(name.clone(), error)),
             }
         }
         for (name, end) in &self.ends {
             match end.prepare(auth(&self.asked, name)) {
                 Ok(next) => next.into_iter().for_each(|next| end.take(next)),
-                Err(error) => tracing::error!(listener = name, %error, "what callers are asked for is as it was"),
+                Err(error) => error!(listener = name, %error, "what callers are asked for is as it was"),
             }
         }
         news
@@ -94,6 +95,27 @@ impl Doors {
     pub(super) fn folders(&self) -> Vec<PathBuf> {
         let files = self.asked.values().flat_map(|asked| asked.settings.files());
         files.filter_map(|file| file.parent().map(Path::to_owned)).collect()
+    }
+}
+
+/// What is news about the files by which a listener's callers are checked.
+#[derive(Debug)]
+pub enum CallersNews {
+    /// Those of this listener cannot be read.
+    Refused(String, ClientAuthError),
+    /// Its callers are checked anew.
+    Taken(String),
+}
+
+impl CallersNews {
+    /// One line of the log.
+    pub(super) fn tell(&self) {
+        match self {
+            Self::Refused(listener, error) => {
+                warn!(listener, %error, hint = %error.hint(), "client certificates are checked by what was read before");
+            }
+            Self::Taken(listener) => info!(listener, "new callers' certificates are checked by what is on disk now"),
+        }
     }
 }
 
@@ -124,8 +146,8 @@ mod tests {
     #[test]
     fn all_listeners_ask_anew_or_none_does() {
         let house = House::new();
-        let mut doors = Doors::default();
-        let ends = ["a", "b"].map(|name| doors.end_of_tls(name, &[], &house.resolver).unwrap());
+        let mut all = TlsEnds::default();
+        let ends = ["a", "b"].map(|name| all.end_of_tls(name, &[], &house.resolver).unwrap());
         let configs = || ends.each_ref().map(ServerTls::forwarded);
         let is_same = |before: &[Arc<_>; 2], after: &[Arc<_>; 2]| {
             before.iter().zip(after).map(|(before, after)| Arc::ptr_eq(before, after)).collect::<Vec<_>>()
@@ -133,15 +155,15 @@ mod tests {
         let before = configs();
         house.write("a.pem");
         let wanted = ["a", "b"].map(|name| (name.to_owned(), house.required(name))).into();
-        let error = doors.replace(&wanted).unwrap_err();
+        let error = all.replace(&wanted).unwrap_err();
         assert!(matches!(error, CertificateError::ClientAuth(ClientAuthError::File(_))), "{error}");
         assert_eq!(is_same(&before, &configs()), [true, true]);
-        assert!(auth(&doors.asked, "a").is_none());
+        assert!(auth(&all.asked, "a").is_none());
         house.write("b.pem");
-        doors.replace(&wanted).unwrap();
+        all.replace(&wanted).unwrap();
         assert_eq!(is_same(&before, &configs()), [false, false]);
         let before = configs();
-        doors.replace(&wanted).unwrap();
+        all.replace(&wanted).unwrap();
         assert_eq!(is_same(&before, &configs()), [true, true], "nothing else is asked: tickets are resumed");
     }
 
@@ -150,13 +172,13 @@ mod tests {
         let house = House::new();
         let path = house.write("a.pem");
         let time = fs::metadata(&path).unwrap().modified().unwrap();
-        let mut doors = Doors::open(&[("a".to_owned(), house.required("a"))].into()).unwrap();
-        assert!(doors.look().is_empty(), "nothing has changed");
+        let mut all = TlsEnds::open(&[("a".to_owned(), house.required("a"))].into()).unwrap();
+        assert!(all.look().is_empty(), "nothing has changed");
         house.write("a.pem");
         File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
-        let news = doors.look();
-        assert!(matches!(news.as_slice(), [News::ClientsTaken(name)] if name == "a"), "{news:?}");
-        assert!(doors.look().is_empty(), "told once");
+        let news = all.look();
+        assert!(matches!(news.as_slice(), [CallersNews::Taken(name)] if name == "a"), "{news:?}");
+        assert!(all.look().is_empty(), "told once");
     }
 
     struct House {
