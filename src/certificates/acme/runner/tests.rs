@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::certificates;
-use crate::certificates::acme::backoff::OpenOrder;
+use crate::certificates::acme::backoff::{OpenOrder, Record};
 use crate::certificates::acme::subject::Subject;
 use crate::certificates::acme::{ChallengeKind, KeyType};
 use crate::net::host::Host;
