@@ -1,10 +1,12 @@
-//! An instance at work: it says where it is, and ends when it is told to.
+//! An instance at work: it says where it is, to people and to the service manager that started it, and ends when it is
+//! told to.
 
 use std::convert::Infallible;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
@@ -25,6 +27,7 @@ pub(super) async fn serve(instance: Instance, mut hangup: Signal) -> Result<(), 
         instance;
     let lan = lan::told(&config, &upkeep.certificates, &edge.network());
     announce(&config, owner.url().as_deref(), lan.as_deref());
+    tell_manager(NotifyState::Ready);
     // Through the drain too: whoever is served until the end needs keys.
     let _keys = edge.identities().keep_fresh();
     let outcome = tokio::select! {
@@ -38,6 +41,7 @@ pub(super) async fn serve(instance: Instance, mut hangup: Signal) -> Result<(), 
         () = ends.told() => Ok(()),
         () = workers.ended() => Err(AppError::EventLoop),
     };
+    tell_manager(NotifyState::Stopping);
     let window = Duration::from_secs(edge.settings().drain_seconds);
     info!(seconds = window.as_secs(), "draining; a second signal ends at once");
     tokio::select! {
@@ -49,6 +53,13 @@ pub(super) async fn serve(instance: Instance, mut hangup: Signal) -> Result<(), 
         never = admin.serve(owner) => match never {},
         never = metrics.serve(numbers) => match never {},
         () = ends.told() => Err(AppError::Forced),
+    }
+}
+
+/// Says how it stands to a service manager that waits to hear it (`$NOTIFY_SOCKET`, sd_notify(3)). Without one, to nobody.
+fn tell_manager(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        warn!(%error, "the service manager could not be told how it stands");
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::support::caller::Caller;
-use crate::support::docker::{Container, Engine, GATEWAY};
+use crate::support::docker::{Container, Engine, GATEWAY, expect_root};
 use crate::support::lan::Household;
 
 const CONFIGURATION: &str = r#"
@@ -246,11 +246,4 @@ fn call(address: &str, way: Way) -> String {
         }
         _ => answer.body.split(':').next().unwrap_or_default().to_owned(),
     }
-}
-
-/// A Docker engine cannot run in a user namespace.
-fn expect_root() {
-    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap();
-    let whole = map.split_whitespace().eq(["0", "0", "4294967295"]);
-    assert!(whole, "this needs a Docker engine, which needs real root: run tests/run as root");
 }

@@ -21,6 +21,8 @@ mod core_pairing;
 mod core_setup;
 mod core_sockets;
 mod core_upgrades;
+mod deploy_image;
+mod deploy_systemd;
 mod device_commands;
 mod docker;
 mod durability;

@@ -24,6 +24,8 @@ pub(crate) mod peer;
 pub(crate) mod pebble;
 pub(crate) mod program;
 pub(crate) mod screen;
+pub(crate) mod stand_in;
+pub(crate) mod systemd;
 pub(crate) mod wait;
 pub(crate) mod wire;
 pub(crate) mod tailscaled;

@@ -39,6 +39,13 @@ pub(crate) struct Container<'a> {
 impl<'a> Engine<'a> {
     /// Starts dockerd on `host` with `options` and gives it our image.
     pub(crate) fn start(host: &'a Namespace, options: &[&str]) -> Self {
+        let engine = Self::bare(host, options);
+        engine.import();
+        engine
+    }
+
+    /// Starts dockerd on `host` with `options` and no image.
+    pub(crate) fn bare(host: &'a Namespace, options: &[&str]) -> Self {
         // Short: the engine's sockets lie in it, and their names have 108 bytes.
         let folder = tempfile::Builder::new().prefix("dwd").tempdir_in("/tmp").unwrap();
         let at = |name: &str| folder.path().join(name).display().to_string();
@@ -57,19 +64,30 @@ impl<'a> Engine<'a> {
             assert!(start.elapsed() < START_WAIT, "dockerd does not answer:\n{}", engine.log());
             std::thread::sleep(Duration::from_millis(100));
         }
-        engine.import();
         engine
     }
 
     /// `docker` with these arguments.
-    fn docker(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn docker(&self, arguments: &[&str]) -> Output {
         let mut command = self.host.command(&program::installed("docker", "docker.io"));
-        command.arg("--host").arg(format!("unix://{}", self.folder.path().join("sock").display()));
+        command.arg("--host").arg(self.at());
+        // The engine's own builder: the other is a plugin that Debian 12 does not have.
+        command.env("DOCKER_BUILDKIT", "0");
         command.args(arguments).stdin(Stdio::null()).output().unwrap()
     }
 
-    /// The same, which must succeed; its standard output, trimmed.
-    fn said(&self, arguments: &[&str]) -> String {
+    /// Where it is asked.
+    pub(crate) fn at(&self) -> String {
+        format!("unix://{}", self.folder.path().join("sock").display())
+    }
+
+    /// A folder that goes with it.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// `docker`, which must succeed; its standard output, trimmed.
+    pub(crate) fn said(&self, arguments: &[&str]) -> String {
         let output = self.docker(arguments);
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "docker {arguments:?}: {stderr}\n{}", self.log());
@@ -224,4 +242,11 @@ impl Drop for Engine<'_> {
             let _ = Command::new("umount").args(["--lazy", point]).output();
         }
     }
+}
+
+/// A Docker engine cannot run in a user namespace.
+pub(crate) fn expect_root() {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap();
+    let whole = map.split_whitespace().eq(["0", "0", "4294967295"]);
+    assert!(whole, "this needs a Docker engine, which needs real root: run tests/run as root");
 }
