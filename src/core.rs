@@ -305,12 +305,12 @@ impl Core {
 
 impl Inner {
     async fn status(&self) -> Result<Status, StoreError> {
-        let (now, requests) = (self.clock.now(), self.store.requests().await?);
+        let (now, life, requests) = (self.clock.now(), self.store.pending_life(), self.store.requests().await?);
         Ok(Status {
             connections: self.registry.open(),
             waiting: self.lobby.all(),
             paired: self.store.devices_count().await?,
-            pending: requests.iter().filter(|request| !request.is_expired(now)).count(),
+            pending: requests.iter().filter(|request| !request.is_expired(now, life)).count(),
             uptime_ms: self.uptime_ms(),
         })
     }

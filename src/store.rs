@@ -43,6 +43,7 @@ use crate::pairing::device::DeviceId;
 use crate::pairing::invite::Invite;
 use crate::pairing::paired::PairedDevice;
 use crate::pairing::queue::Queue;
+use crate::pairing::request::PendingLife;
 use crate::pairing::request::PendingRequest;
 use crate::pairing::request::RequestId;
 use crate::pairing::step::Change;
@@ -51,6 +52,7 @@ use crate::pairing::step::Past;
 use crate::protocol::scope::Role;
 use crate::store::counts::Counts;
 use crate::store::head::HeadFile;
+use crate::store::requests::Window;
 use crate::store::revoked::Revoked;
 use crate::store::whole::End;
 
@@ -68,6 +70,7 @@ pub const FILE_NAME: &str = "doorward.sqlite";
 pub struct Store {
     path: Arc<Path>,
     clock: Clock,
+    pending_life: PendingLife,
     connection: Arc<tokio::sync::Mutex<SqliteConnection>>,
     head: Arc<Mutex<HeadFile>>,
     /// Sights of devices that are written with the next change, or by [`Store::flush`].
@@ -83,14 +86,26 @@ impl Store {
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         let (connection, head) = file::open(path).await?;
         let (connection, head) = (Arc::new(tokio::sync::Mutex::new(connection)), Arc::new(Mutex::new(head)));
-        let (clock, seen, counts) = (Clock::system(), Arc::default(), Arc::default());
-        Ok(Self { path: path.into(), clock, connection, head, seen, counts })
+        let (clock, pending_life) = (Clock::system(), PendingLife::default());
+        let (seen, counts) = (Arc::default(), Arc::default());
+        Ok(Self { path: path.into(), clock, pending_life, connection, head, seen, counts })
     }
 
     /// The same store, which tells the time by `clock`.
     #[must_use]
     pub fn by(self, clock: Clock) -> Self {
         Self { clock, ..self }
+    }
+
+    /// The same store, in which requests wait for `pending_life`.
+    #[must_use]
+    pub fn with_pending_life(self, pending_life: PendingLife) -> Self {
+        Self { pending_life, ..self }
+    }
+
+    /// For how long a request waits.
+    pub fn pending_life(&self) -> PendingLife {
+        self.pending_life
     }
 
     /// Says what [`Store::open`] would refuse of the store at `path`, and writes nothing.
@@ -107,12 +122,13 @@ impl Store {
     /// [`StoreError`]; never an empty answer in its place.
     pub async fn known(&self, device: &DeviceId, now: UnixMillis) -> Result<Known, StoreError> {
         let mut connection = self.connection.lock().await;
-        let moment = self.clock.moment();
+        let window = self.window();
         let found = async {
             Ok(Known {
                 device: devices::load(&mut connection, device).await?,
-                requests: requests::of_device(&mut connection, device, &moment).await?,
-                waiting: requests::waiting(&mut connection, now, &moment).await?,
+                life: self.pending_life,
+                requests: requests::of_device(&mut connection, device, &window).await?,
+                waiting: requests::waiting(&mut connection, now, &window).await?,
                 cooling: None,
                 settling: Vec::new(),
                 past: Past::Blank,
@@ -146,11 +162,12 @@ impl Store {
     /// As [`Store::known`].
     pub async fn known_device(&self, device: &DeviceId) -> Result<Known, StoreError> {
         let mut connection = self.connection.lock().await;
-        let moment = self.clock.moment();
+        let window = self.window();
         let found = async {
             Ok(Known {
                 device: devices::load(&mut connection, device).await?,
-                requests: requests::of_device(&mut connection, device, &moment).await?,
+                life: self.pending_life,
+                requests: requests::of_device(&mut connection, device, &window).await?,
                 waiting: Queue::default(),
                 cooling: None,
                 settling: Vec::new(),
@@ -174,7 +191,7 @@ impl Store {
     /// # Errors
     /// As [`Store::known`].
     pub async fn request(&self, id: &RequestId) -> Result<Option<PendingRequest>, StoreError> {
-        let found = requests::load(&mut *self.connection.lock().await, id, &self.clock.moment()).await;
+        let found = requests::load(&mut *self.connection.lock().await, id, &self.window()).await;
         self.read(found)
     }
 
@@ -183,7 +200,7 @@ impl Store {
     /// # Errors
     /// As [`Store::known`].
     pub async fn requests(&self) -> Result<Vec<PendingRequest>, StoreError> {
-        let found = requests::all(&mut *self.connection.lock().await, &self.clock.moment()).await;
+        let found = requests::all(&mut *self.connection.lock().await, &self.window()).await;
         self.read(found)
     }
 
@@ -327,6 +344,11 @@ impl Store {
         let headless = || StoreError::Headless { path: head::path_of(&self.path) };
         let head = self.read(head::read(&self.path).and_then(|head| head.ok_or_else(headless)))?;
         self.read(audit::verify(&mut connection, head).await)
+    }
+
+    /// By what a request is told how long it still waits.
+    fn window(&self) -> Window {
+        Window { moment: self.clock.moment(), life: self.pending_life }
     }
 
     fn seen(&self) -> MutexGuard<'_, HashMap<(DeviceId, Role), UnixMillis>> {

@@ -142,7 +142,7 @@ async fn open_core(config: &Config, keys: &SigningKeys, life: &Life, clock: &Clo
         lives: Lives::Only(life.clone()),
     };
     let token = config.core.token(&config.state_dir);
-    let store = Store::open(&config.state_dir.join(FILE_NAME)).await?;
+    let store = Store::open(&config.state_dir.join(FILE_NAME)).await?.with_pending_life(config.core.pending_life);
     let components = core::Components {
         verifier: Verifier::new(keys.public(), expected, clock.clone()),
         store,

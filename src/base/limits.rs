@@ -319,8 +319,8 @@ pub const DECISION_OTHERS_MAX: usize = 8;
 
 // ---- Pairing -----------------------------------------------------------------------------
 
-/// Life of a pending request, from its last refresh.
-pub const PENDING_LIFE_SECONDS: u64 = 300;
+/// Life of a pending request, from its last refresh, if the operator says nothing else.
+pub const PENDING_LIFE_SECONDS: i64 = 300;
 /// Two readings of one moment differ by this much at most, for rounding.
 pub const MOMENT_ROUNDING_MS: i64 = 10;
 /// A device's last sight is written down at most this often.

@@ -57,10 +57,11 @@ pub fn compare(old: &Config, new: &Config) -> Changes {
     changes.compare_edge(&old.edge, edge);
     changes.compare_listeners(&old.listeners, listeners);
     changes.compare_certificates(&old.certificates, certificates);
-    let core::Settings { id, token_file, rules, upstream } = core;
+    let core::Settings { id, token_file, pending_life, rules, upstream } = core;
     changes.restarts("core.id", *id == old.core.id);
     changes.restarts("core.token_file", *token_file == old.core.token_file);
     changes.restarts("core.upstream", *upstream == old.core.upstream);
+    changes.restarts("core.pairing.pending_ttl_seconds", *pending_life == old.core.pending_life);
     changes.lives("core.pairing.rule", *rules == old.core.rules);
     changes.restarts("identity", *identities == old.identities);
     changes.restarts("tailscale", *tailscale == old.tailscale);
@@ -228,6 +229,7 @@ local_uids = [7]
             ("[edge]", "[certificates]\ndir = \"c\"\n[edge]", "certificates.dir"),
             ("[edge]", "[core]\nid = \"other\"\n[edge]", "core.id"),
             ("[edge]", "[core]\ntoken_file = \"t\"\n[edge]", "core.token_file"),
+            ("[edge]", "[core.pairing]\npending_ttl_seconds = 60\n[edge]", "core.pairing.pending_ttl_seconds"),
             ("[edge]", "[[identity]]\nprovider = \"google-iap\"\naudience = \"a\"\n[edge]", "identity"),
             ("[edge]", "[tailscale]\nwhois = true\n[edge]", "tailscale"),
             ("[edge]", "[tailscale]\ncertificates = true\n[edge]", "tailscale.certificates"),

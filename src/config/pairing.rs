@@ -1,14 +1,16 @@
-//! `[core.pairing]`: the rules by which devices are approved, asked for or refused. What names something that is not there, or
+//! `[core.pairing]`: for how long a device waits for a person, and the rules by which devices are approved, asked for or
+//! refused. What names something that is not there, or
 //! would approve strangers, is refused here; what is merely odd is warned of.
 
 use jiff::tz::TimeZone;
 
-use crate::base::limits::RULES_MAX;
+use crate::base::limits::{PENDING_LIFE_SECONDS_MAX, PENDING_LIFE_SECONDS_MIN, RULES_MAX};
 use crate::edge;
 use crate::listener;
 use crate::net::named;
 use crate::net::range::{Ranges, Width};
 use crate::origin::{Class, LocalRule};
+use crate::pairing::request::PendingLife;
 use crate::pairing::rule::review::{self, Groups};
 use crate::pairing::rule::{
     Approval, Basis, Credential, Day, Group, Hours, Login, Rule, RuleName, Rules, Then, TimeOfDay, When, Who, Window,
@@ -24,10 +26,7 @@ use super::fault::pairing::PairingFault;
 use super::ranges::Lists;
 use super::section::{Keys, Placed, Problems, Section};
 
-pub(super) const PAIRING: Keys = Keys {
-    known: &["rule"],
-    later: &[("pending_ttl_seconds", "remove it: a pending request lives 300 seconds of this machine's uptime")],
-};
+pub(super) const PAIRING: Keys = Keys { known: &["pending_ttl_seconds", "rule"], later: &[] };
 pub(super) const RULE: Keys = Keys { known: &["name", "when", "then", "danger_approve_by_address"], later: &[] };
 pub(super) const WHEN: Keys =
     Keys { known: &["class", "cidr", "listener", "identity", "role", "client", "time"], later: &[] };
@@ -69,9 +68,20 @@ impl House<'_> {
     }
 }
 
-/// Reads all of them, in their order; none where one is wrong.
-pub(super) fn read(core: &Section<'_>, house: &House<'_>, lists: &mut Lists, problems: &mut Problems) -> Rules {
-    let Some(pairing) = core.table("pairing", &PAIRING, problems) else { return Rules::default() };
+/// Reads for how long a device waits.
+pub(super) fn read_life(pairing: &Section<'_>, problems: &mut Problems) -> PendingLife {
+    let bounds = PENDING_LIFE_SECONDS_MIN..=PENDING_LIFE_SECONDS_MAX;
+    let seconds = pairing.number("pending_ttl_seconds", bounds, problems);
+    seconds.and_then(PendingLife::of_seconds).unwrap_or_default()
+}
+
+/// Reads all rules, in their order; none where one is wrong.
+pub(super) fn read_rules(
+    pairing: &Section<'_>,
+    house: &House<'_>,
+    lists: &mut Lists,
+    problems: &mut Problems,
+) -> Rules {
     let sections = pairing.tables("rule", &RULE, problems);
     if sections.len() > RULES_MAX {
         let span = pairing.span_of("rule").unwrap_or_default();

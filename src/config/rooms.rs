@@ -124,7 +124,10 @@ pub(super) fn read_core(
         let instead = "remove this table: there is no bridge to an upstream gateway yet";
         problems.add(Fault::Later { what: "upstream".to_owned(), instead }, &span);
     }
-    settings.rules = pairing::read(&section, house, lists, problems);
+    if let Some(section) = section.table("pairing", &pairing::PAIRING, problems) {
+        settings.pending_life = pairing::read_life(&section, problems);
+        settings.rules = pairing::read_rules(&section, house, lists, problems);
+    }
     settings
 }
 

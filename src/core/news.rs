@@ -33,10 +33,10 @@ impl Inner {
             return;
         }
         let _desk = self.desk().await;
-        let now = self.clock.now();
+        let (now, life) = (self.clock.now(), self.store.pending_life());
         for id in due {
             let found = self.store.request(&id).await.inspect_err(|fault| error!(%fault, "a request is not read"));
-            let Some(request) = found.ok().flatten().filter(|request| !request.is_expired(now)) else { continue };
+            let Some(request) = found.ok().flatten().filter(|request| !request.is_expired(now, life)) else { continue };
             info!(
                 request = %id, device = %request.device(), role = %request.role,
                 name = request.profile.display_name.as_deref().unwrap_or("-"),

@@ -109,7 +109,8 @@ impl Pairings {
             approver.needs_pairing()?;
             let requests = core.store.requests().await.map_err(internal)?;
             let devices = core.store.devices().await.map_err(internal)?;
-            let is_due = |request: &PendingRequest| !request.is_expired(now) && approver.sees(&request.device());
+            let life = core.store.pending_life();
+            let is_due = |request: &PendingRequest| !request.is_expired(now, life) && approver.sees(&request.device());
             let mut pending: Vec<PendingRequest> = requests.into_iter().filter(is_due).collect();
             queue::put_in_order(&mut pending);
             let connected = core.registry.devices();

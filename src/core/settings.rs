@@ -4,6 +4,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use crate::core::upstream;
+use crate::pairing::request::PendingLife;
 use crate::pairing::rule::Rules;
 use crate::store::keys::token::TokenSource;
 
@@ -14,6 +15,8 @@ pub struct Settings {
     pub id: String,
     /// The operator's own file with the gateway token; without one, ours is under the state folder.
     pub token_file: Option<PathBuf>,
+    /// For how long a device waits for a person.
+    pub pending_life: PendingLife,
     /// Who is approved without being looked at, who waits for a person, who is refused.
     pub rules: Rules,
     /// The real gateway behind us, if there is one.
@@ -22,7 +25,13 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { id: "core".to_owned(), token_file: None, rules: Rules::default(), upstream: None }
+        Self {
+            id: "core".to_owned(),
+            token_file: None,
+            pending_life: PendingLife::default(),
+            rules: Rules::default(),
+            upstream: None,
+        }
     }
 }
 

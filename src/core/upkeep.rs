@@ -73,7 +73,7 @@ impl Inner {
         // It counts no longer in any case, and the requests must not wait for it.
         let _logged = self.expire_invite(&Act::own("expire", now)).await.inspect_err(|fault| error!(%fault, "invite"));
         let requests = self.store.requests().await.inspect_err(|fault| error!(%fault, "requests not read"))?;
-        let step = step::expire(&requests, now);
+        let step = step::expire(&requests, self.store.pending_life(), now);
         if !step.changes.is_empty() {
             self.commit(&step.changes, &Act::own("expire", now)).await?;
             step.notices.iter().for_each(|notice| self.carry_out(notice));

@@ -11,6 +11,8 @@ use uuid::Uuid;
 use crate::base::clock::UnixMillis;
 use crate::base::limits::CLOCK_BACK_MS_MAX;
 use crate::base::limits::PENDING_LIFE_SECONDS;
+use crate::base::limits::PENDING_LIFE_SECONDS_MAX;
+use crate::base::limits::PENDING_LIFE_SECONDS_MIN;
 use crate::base::secret::Fingerprint;
 use crate::identity::claims::OriginClaim;
 use crate::net::addr::ClientKey;
@@ -90,6 +92,33 @@ pub enum RequestTextError {
     Id,
 }
 
+/// For how long a request waits for a person, from its last refresh on.
+///
+/// Invariant: between [`PENDING_LIFE_SECONDS_MIN`] and [`PENDING_LIFE_SECONDS_MAX`]. Else a slip of the pen would leave a
+/// request open for days, or end each before anybody has read it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct PendingLife {
+    seconds: i64,
+}
+
+impl PendingLife {
+    /// So many seconds, if that is within the bounds.
+    pub fn of_seconds(seconds: i64) -> Option<Self> {
+        (PENDING_LIFE_SECONDS_MIN..=PENDING_LIFE_SECONDS_MAX).contains(&seconds).then_some(Self { seconds })
+    }
+
+    /// In milliseconds.
+    pub fn ms(self) -> i64 {
+        self.seconds.saturating_mul(1_000)
+    }
+}
+
+impl Default for PendingLife {
+    fn default() -> Self {
+        Self { seconds: PENDING_LIFE_SECONDS }
+    }
+}
+
 /// A device that waits for a person's word.
 ///
 /// Invariant: for one `id` the [`Digest`] never changes; [`crate::pairing::step`] gives whatever changes a new id.
@@ -157,15 +186,38 @@ impl PendingRequest {
         Digest(Fingerprint::of(&text))
     }
 
-    /// Whether its time is over. A clock that went back by more than a little ends it too: it must never
+    /// Whether its time of `life` is over. A clock that went back by more than a little ends it too: it must never
     /// make a window for approval longer.
-    pub fn is_expired(&self, now: UnixMillis) -> bool {
+    pub fn is_expired(&self, now: UnixMillis, life: PendingLife) -> bool {
         let age = now.since(self.refreshed_at);
-        age >= i64::try_from(PENDING_LIFE_SECONDS * 1000).unwrap_or(i64::MAX) || age < -CLOCK_BACK_MS_MAX
+        age >= life.ms() || age < -CLOCK_BACK_MS_MAX
     }
 
     /// Under whose quota it counts.
     pub fn caller(&self) -> CallerKey {
         CallerKey::of(&self.origin)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_lives_for_so_long_and_no_bound_is_passed() {
+        for (seconds, taken) in [
+            (i64::MIN, false),
+            (-1, false),
+            (0, false),
+            (PENDING_LIFE_SECONDS_MIN - 1, false),
+            (PENDING_LIFE_SECONDS_MIN, true),
+            (PENDING_LIFE_SECONDS_MAX, true),
+            (PENDING_LIFE_SECONDS_MAX + 1, false),
+            (i64::MAX, false),
+        ] {
+            let life = PendingLife::of_seconds(seconds);
+            assert_eq!(life.map(PendingLife::ms), taken.then(|| seconds * 1_000), "{seconds}");
+        }
+        assert_eq!(PendingLife::of_seconds(PENDING_LIFE_SECONDS), Some(PendingLife::default()));
     }
 }

@@ -43,6 +43,7 @@ use crate::pairing::paired::Generation;
 use crate::pairing::paired::Issuer;
 use crate::pairing::paired::PairedDevice;
 use crate::pairing::queue::Queue;
+use crate::pairing::request::PendingLife;
 use crate::pairing::request::PendingRequest;
 use crate::pairing::request::RequestId;
 use crate::pairing::rule::Effect;
@@ -63,6 +64,8 @@ pub struct Known {
     pub device: Option<PairedDevice>,
     /// Its own pending requests, at most one for each role.
     pub requests: Vec<PendingRequest>,
+    /// For how long a request waits.
+    pub life: PendingLife,
     /// All requests that wait now, of whichever device.
     pub waiting: Queue,
     /// For how long it may not begin to wait: a person has just said no.

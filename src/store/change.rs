@@ -64,7 +64,7 @@ impl Store {
         changes: &[&Change],
         act: &Act,
     ) -> Result<(Option<Head>, Vec<&'static str>), StoreError> {
-        let (moment, mut end, mut lines) = (self.clock.moment(), None, Vec::new());
+        let (window, mut end, mut lines) = (self.window(), None, Vec::new());
         // A sight is older than what changes now: it must not be written over it.
         for ((device, role), at) in seen {
             devices::seen(connection, device, *role, *at).await.map_err(StoreError::Write)?;
@@ -74,10 +74,10 @@ impl Store {
             let refresh = is_refresh(connection, change).await.map_err(StoreError::Write)?;
             let ended = match change {
                 // One that cannot be read ends all the same.
-                Change::DropRequest { id, .. } => requests::load(connection, id, &moment).await.ok().flatten(),
+                Change::DropRequest { id, .. } => requests::load(connection, id, &window).await.ok().flatten(),
                 _ => None,
             };
-            apply(connection, change, &moment).await.map_err(StoreError::Write)?;
+            apply(connection, change, &window.moment).await.map_err(StoreError::Write)?;
             if let Some(line) = audit::line::of(change, ended.as_ref()).filter(|_| !refresh) {
                 lines.push(line.change);
                 end = Some(audit::append(connection, act, line).await.map_err(StoreError::Write)?);
@@ -93,7 +93,7 @@ impl Store {
         for change in changes {
             if let Change::DropRequest { id, end: RequestEnd::Rejected } = change {
                 // What cannot be read was shown to nobody.
-                let request = requests::load(connection, id, &self.clock.moment()).await.ok().flatten();
+                let request = requests::load(connection, id, &self.window()).await.ok().flatten();
                 rejected.extend(request.map(|request| request.device()));
             }
             // What cannot be read is not what is being taken back: it admits nobody as it is.

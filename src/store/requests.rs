@@ -7,7 +7,6 @@ use crate::base::clock::Moment;
 use crate::base::clock::UnixMillis;
 use crate::base::limits::CLOCK_BACK_MS_MAX;
 use crate::base::limits::MOMENT_ROUNDING_MS;
-use crate::base::limits::PENDING_LIFE_SECONDS;
 use crate::identity::claims::OriginClaim;
 use crate::pairing::caller::CallerKey;
 use crate::pairing::device::DeviceId;
@@ -15,6 +14,7 @@ use crate::pairing::device::DevicePublicKey;
 use crate::pairing::queue::Queue;
 use crate::pairing::queue::Standing;
 use crate::pairing::queue::Waiter;
+use crate::pairing::request::PendingLife;
 use crate::pairing::request::PendingRequest;
 use crate::pairing::request::Repair;
 use crate::pairing::request::RequestId;
@@ -40,28 +40,37 @@ struct RequestRow {
     refreshed_uptime: i64,
 }
 
+/// By what it is told how long a request still waits.
+#[derive(Debug)]
+pub(super) struct Window {
+    /// Now.
+    pub(super) moment: Moment,
+    /// For how long a request waits.
+    pub(super) life: PendingLife,
+}
+
 /// The request of this id, expired or not.
 pub(super) async fn load(
     connection: &mut SqliteConnection,
     id: &RequestId,
-    moment: &Moment,
+    window: &Window,
 ) -> Result<Option<PendingRequest>, StoreError> {
     let found = REQUESTS.load(connection, &id.to_string()).await?;
-    found.map(|record| of(&record, moment)).transpose()
+    found.map(|record| of(&record, window)).transpose()
 }
 
 /// The requests of one device, expired ones too.
 pub(super) async fn of_device(
     connection: &mut SqliteConnection,
     device: &DeviceId,
-    moment: &Moment,
+    window: &Window,
 ) -> Result<Vec<PendingRequest>, StoreError> {
     let ids = sqlx::query_scalar("SELECT request_id FROM requests WHERE device_id = $1 ORDER BY created_at");
     let ids: Vec<String> = ids.bind(device.to_string()).fetch_all(&mut *connection).await.map_err(StoreError::Query)?;
     let mut requests = Vec::new();
     for id in ids {
         let found = REQUESTS.load(connection, &id).await?;
-        requests.extend(found.map(|record| of(&record, moment)).transpose()?);
+        requests.extend(found.map(|record| of(&record, window)).transpose()?);
     }
     Ok(requests)
 }
@@ -76,14 +85,14 @@ pub(super) async fn is_known(connection: &mut SqliteConnection, id: &RequestId) 
 }
 
 /// All requests, the newest first, expired ones too.
-pub(super) async fn all(connection: &mut SqliteConnection, moment: &Moment) -> Result<Vec<PendingRequest>, StoreError> {
-    let mut requests = REQUESTS.all(connection, |record| of(record, moment)).await?;
+pub(super) async fn all(connection: &mut SqliteConnection, window: &Window) -> Result<Vec<PendingRequest>, StoreError> {
+    let mut requests = REQUESTS.all(connection, |record| of(record, window)).await?;
     requests.sort_by_key(|request| std::cmp::Reverse(request.created_at));
     Ok(requests)
 }
 
-fn of(record: &Record, moment: &Moment) -> Result<PendingRequest, StoreError> {
-    read(RequestRow::from_row(&record.head).map_err(StoreError::Query)?, moment)
+fn of(record: &Record, window: &Window) -> Result<PendingRequest, StoreError> {
+    read(RequestRow::from_row(&record.head).map_err(StoreError::Query)?, window)
 }
 
 /// Who waits now, by the rule of [`PendingRequest::is_expired`]. A few rows without their seals: what is decided by them is
@@ -91,15 +100,16 @@ fn of(record: &Record, moment: &Moment) -> Result<PendingRequest, StoreError> {
 pub(super) async fn waiting(
     connection: &mut SqliteConnection,
     now: UnixMillis,
-    moment: &Moment,
+    window: &Window,
 ) -> Result<Queue, StoreError> {
+    let Window { moment, life } = window;
     let uptime = moment.uptime_at(now);
     let rows: Vec<(String, String, String, i64, i64)> = sqlx::query_as(
         "SELECT request_id, device_id, origin, repair, created_at
          FROM requests WHERE boot = $1 AND refreshed_uptime > $2 AND refreshed_uptime <= $3",
     )
     .bind(moment.boot.as_ref())
-    .bind(uptime.saturating_sub(life()))
+    .bind(uptime.saturating_sub(life.ms()))
     .bind(uptime.saturating_add(CLOCK_BACK_MS_MAX))
     .fetch_all(connection)
     .await
@@ -168,20 +178,17 @@ pub(super) async fn drop(connection: &mut SqliteConnection, id: &RequestId) -> R
 
 /// When a request was last seen, told by the wall clock as it stands now, so that no setting of the clock makes its life
 /// longer or shorter. One of before this machine started is over: nobody can say for how long it was off.
-fn refreshed_at(found: &RequestRow, moment: &Moment) -> UnixMillis {
+fn refreshed_at(found: &RequestRow, window: &Window) -> UnixMillis {
+    let Window { moment, life } = window;
     let written = UnixMillis(found.refreshed_at);
     if *found.boot != *moment.boot {
-        return written.min(moment.wall.plus(-life()));
+        return written.min(moment.wall.plus(-life.ms()));
     }
     let told = moment.wall_at(found.refreshed_uptime);
     if told.since(written).abs() <= MOMENT_ROUNDING_MS { written } else { told }
 }
 
-fn life() -> i64 {
-    i64::try_from(PENDING_LIFE_SECONDS * 1000).unwrap_or(i64::MAX)
-}
-
-fn read(found: RequestRow, moment: &Moment) -> Result<PendingRequest, StoreError> {
+fn read(found: RequestRow, window: &Window) -> Result<PendingRequest, StoreError> {
     let bad = |column| StoreError::Value { table: "requests", column };
     let key = DevicePublicKey::parse(&found.public_key).map_err(|_| bad("public_key"))?;
     if key.id().to_string() != found.device_id {
@@ -196,6 +203,6 @@ fn read(found: RequestRow, moment: &Moment) -> Result<PendingRequest, StoreError
         origin: row::read(&found.origin).ok_or(bad("origin"))?,
         repair: repair_of(found.repair),
         created_at: UnixMillis(found.created_at),
-        refreshed_at: refreshed_at(&found, moment),
+        refreshed_at: refreshed_at(&found, window),
     })
 }

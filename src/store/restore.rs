@@ -17,6 +17,7 @@ use crate::base::clock::Clock;
 use crate::base::clock::UnixMillis;
 use crate::base::private_file;
 use crate::pairing::paired::PairedDevice;
+use crate::pairing::request::PendingLife;
 use crate::pairing::step::Change;
 use crate::pairing::step::InviteEnd;
 use crate::pairing::step::RequestEnd;
@@ -33,6 +34,7 @@ use crate::store::head::Head;
 use crate::store::invites;
 use crate::store::migration;
 use crate::store::requests;
+use crate::store::requests::Window;
 use crate::store::revoked;
 use crate::store::revoked::Fate;
 use crate::store::revoked::Revoked;
@@ -132,7 +134,9 @@ async fn take_back(
     for invite in invites::all(connection, &moment).await? {
         changes.push(Change::DropInvite { id: invite.id, end: InviteEnd::Cancelled });
     }
-    for request in requests::all(connection, &moment).await? {
+    // They end, however long they would have waited.
+    let window = Window { moment: moment.clone(), life: PendingLife::default() };
+    for request in requests::all(connection, &window).await? {
         changes.push(Change::DropRequest { id: request.id, end: RequestEnd::Superseded });
     }
     let act = Act::owner("store.restore", moment.wall);

@@ -48,7 +48,7 @@ async fn only_what_is_not_expired_counts_as_waiting() {
     for ahead in [-6_000, -5_000, 0, 299_999, 300_000] {
         let now = NOW.plus(ahead);
         let waiting = store.known(&request.device(), now).await.unwrap().waiting.len();
-        assert_eq!(waiting == 0, request.is_expired(now), "{ahead} ms later");
+        assert_eq!(waiting == 0, request.is_expired(now, store.pending_life()), "{ahead} ms later");
     }
 }
 

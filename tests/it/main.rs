@@ -49,6 +49,7 @@ mod owner_only;
 mod openclaw_differential;
 mod pairing_catalogue;
 mod pairing_rules;
+mod pending_life;
 mod protocol_parity;
 mod real_openclaw;
 mod real_openclaw_devices;

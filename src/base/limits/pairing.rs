@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+/// The longest life of a pending request: what nobody decided about within an hour is asked for again.
+pub const PENDING_LIFE_SECONDS_MAX: i64 = 3_600;
+/// The shortest: in less nobody could read what waits, and approve it.
+pub const PENDING_LIFE_SECONDS_MIN: i64 = 10;
 /// Rules of pairing in one configuration; each connect of a new device is held against them all.
 pub const RULES_MAX: usize = 64;
 /// Groups of one identity that are taken; a token that names more tells none.

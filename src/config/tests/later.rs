@@ -7,7 +7,7 @@ pub(super) fn refusals() -> Vec<(String, Expected)> {
     for table in ["limits", "store"] {
         all.push((format!("[«{table}»]"), |f| matches!(f, Fault::Later { .. })));
     }
-    for (table, key) in [("core", "bind"), ("core.pairing", "pending_ttl_seconds"), ("edge", "core")] {
+    for (table, key) in [("core", "bind"), ("edge", "core")] {
         all.push((format!("[{table}]\n«{key}» = {{}}"), |f| matches!(f, Fault::Later { .. })));
     }
     all.push(("[core]\nupstream = «{ url = \"http://127.0.0.1:18790\" }»".into(), |f| {

@@ -141,7 +141,7 @@ pub(super) const CONNECT: &[Why] = &[
     Why {
         reason: "pairing_required",
         what: "This device is new here, or asks for more than it was approved for. It waits for the owner.",
-        caller: "Ask the owner to approve this device, then connect again. The request waits for five minutes.",
+        caller: "Ask the owner to approve this device, then connect again. The request does not wait for ever; connecting again renews it.",
         owner: "doorward devices list shows what waits and the command that approves it. Approve only what you recognise.",
     },
     Why {

@@ -8,7 +8,6 @@ use crate::base::limits::CONNECT_WAIT;
 use crate::base::limits::HEAD_BYTES_MAX;
 use crate::base::limits::HEAD_LINES_MAX;
 use crate::base::limits::LOCKOUT;
-use crate::base::limits::PENDING_LIFE_SECONDS;
 use crate::base::limits::SIGNED_AT_SKEW_MS;
 use crate::certificates::client_auth::ClientCertificateFault;
 use crate::listener::caps::CapError;
@@ -88,7 +87,6 @@ fn a_number_in_a_text_is_the_limit_that_holds() {
         ("body-too-large", "64 KiB", BODY_BYTES_MAX as u64 / 1_024),
         ("device-signature-stale", "two minutes", SIGNED_AT_SKEW_MS.unsigned_abs() / 60_000),
         ("head-too-large", "64 KiB", HEAD_BYTES_MAX as u64 / 1_024),
-        ("pairing_required", "five minutes", PENDING_LIFE_SECONDS / 60),
         ("rate_limited", "five minutes", seconds(LOCKOUT) / 60),
         ("too-many-headers", "100 header", HEAD_LINES_MAX as u64),
         ("too-many-sockets", "ten seconds", seconds(CONNECT_WAIT)),

@@ -146,7 +146,7 @@ pub(super) fn approve_at_once(
         approved_via: Some(via),
     }));
     for request in known.requests.iter().filter(|request| request.role == role) {
-        replace(&mut step.changes, &mut step.notices, request, now);
+        replace(&mut step.changes, &mut step.notices, request, known.life, now);
     }
     step.changes.push(Change::PutDevice(Box::new(device)));
     step.notices.push(Notice::Changed(proven.id()));

@@ -6,6 +6,7 @@ use crate::pairing::device::DeviceId;
 use crate::pairing::paired::ApprovedVia;
 use crate::pairing::paired::PairedDevice;
 use crate::pairing::request::Digest;
+use crate::pairing::request::PendingLife;
 use crate::pairing::request::PendingRequest;
 use crate::pairing::request::RequestId;
 use crate::pairing::step::Change;
@@ -114,9 +115,9 @@ fn managed<'k>(
     paired.ok_or(CallError::DeviceUnknown)
 }
 
-/// Ends the requests among `requests` whose time is over.
-pub fn expire(requests: &[PendingRequest], now: UnixMillis) -> Step<()> {
-    let over = || requests.iter().filter(|request| request.is_expired(now));
+/// Ends the requests among `requests` whose time of `life` is over.
+pub fn expire(requests: &[PendingRequest], life: PendingLife, now: UnixMillis) -> Step<()> {
+    let over = || requests.iter().filter(|request| request.is_expired(now, life));
     Step {
         changes: over().map(|request| Change::DropRequest { id: request.id, end: RequestEnd::Expired }).collect(),
         notices: Vec::new(),
@@ -133,7 +134,7 @@ fn find<'k>(
     now: UnixMillis,
 ) -> Result<&'k PendingRequest, CallError> {
     by.needs_pairing()?;
-    let request = known.requests.iter().find(|request| request.id == id && !request.is_expired(now));
+    let request = known.requests.iter().find(|request| request.id == id && !request.is_expired(now, known.life));
     request.filter(|request| by.sees(&request.device())).ok_or(denied)
 }
 

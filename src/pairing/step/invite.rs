@@ -87,7 +87,7 @@ pub(super) fn accept(
     let redeemed = Some(Redeemed { device: proven.id(), at: now });
     step.changes.push(Change::PutInvite(Box::new(Invite { redeemed, ..invite.clone() })));
     for request in known.requests.iter().filter(|request| request.role == role) {
-        replace(&mut step.changes, &mut step.notices, request, now);
+        replace(&mut step.changes, &mut step.notices, request, known.life, now);
     }
     Some(step)
 }

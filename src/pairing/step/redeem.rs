@@ -41,7 +41,7 @@ pub(super) fn redeem(
     let Some(device) = device else { return Step::unchanged(Err(Failure::Internal)) };
     let mut step = hand_over(device, None, attempt, now);
     for request in &known.requests {
-        replace(&mut step.changes, &mut step.notices, request, now);
+        replace(&mut step.changes, &mut step.notices, request, known.life, now);
     }
     step
 }

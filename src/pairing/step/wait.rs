@@ -7,6 +7,7 @@ use crate::pairing::device::DevicePublicKey;
 use crate::pairing::paired::PairedDevice;
 use crate::pairing::paired::Profile;
 use crate::pairing::queue::Waiter;
+use crate::pairing::request::PendingLife;
 use crate::pairing::request::PendingRequest;
 use crate::pairing::request::Repair;
 use crate::pairing::request::RequestId;
@@ -48,7 +49,7 @@ pub(super) fn wait(
 ) -> Step<Result<PendingRequest, PendingLimit>> {
     let Wish { role, asked, profile, origin, id } = wish;
     let own: Vec<&PendingRequest> = known.requests.iter().filter(|request| request.role == role).collect();
-    let living = own.iter().copied().find(|request| !request.is_expired(now) && request.key == key);
+    let living = own.iter().copied().find(|request| !request.is_expired(now, known.life) && request.key == key);
     let mut request = PendingRequest {
         id,
         key,
@@ -88,7 +89,7 @@ pub(super) fn wait(
                 notices.push(Notice::Resolved { request: id, device, decision: Decision::Rejected });
             }
             for old in own {
-                replace(&mut changes, &mut notices, old, now);
+                replace(&mut changes, &mut notices, old, known.life, now);
             }
             changes.push(Change::PutRequest(Box::new(request.clone())));
             notices.push(Notice::Requested(Box::new(request.clone())));
@@ -112,8 +113,14 @@ fn same_sight(living: &PendingRequest, seen: &PendingRequest) -> bool {
 }
 
 /// Ends `old`, whose place another request or an approval takes.
-pub(super) fn replace(changes: &mut Vec<Change>, notices: &mut Vec<Notice>, old: &PendingRequest, now: UnixMillis) {
-    let end = if old.is_expired(now) { RequestEnd::Expired } else { RequestEnd::Superseded };
+pub(super) fn replace(
+    changes: &mut Vec<Change>,
+    notices: &mut Vec<Notice>,
+    old: &PendingRequest,
+    life: PendingLife,
+    now: UnixMillis,
+) {
+    let end = if old.is_expired(now, life) { RequestEnd::Expired } else { RequestEnd::Superseded };
     changes.push(Change::DropRequest { id: old.id, end });
     notices.push(Notice::Resolved { request: old.id, device: old.device(), decision: Decision::Rejected });
 }

@@ -3,8 +3,10 @@
 use super::super::testing::*;
 use super::super::*;
 use crate::base::limits::PENDING_LIFE_SECONDS;
+use crate::base::limits::PENDING_LIFE_SECONDS_MAX;
+use crate::base::limits::PENDING_LIFE_SECONDS_MIN;
 
-const LIFE: i64 = PENDING_LIFE_SECONDS as i64 * 1_000;
+const LIFE: i64 = PENDING_LIFE_SECONDS * 1_000;
 const DAY: i64 = 86_400_000;
 
 #[tokio::test]
@@ -21,6 +23,20 @@ async fn no_jump_of_the_clock_makes_a_request_live_longer_or_shorter() {
         assert!(!is_open(&store, &clock, &request).await, "it lives on after a jump by {jump} ms");
         clock.set(NOW);
         assert!(!is_open(&store, &clock, &request).await, "it came back when the clock was set right");
+    }
+}
+
+#[tokio::test]
+async fn a_request_waits_for_as_long_as_the_operator_says() {
+    for seconds in [PENDING_LIFE_SECONDS_MIN, 60, PENDING_LIFE_SECONDS_MAX] {
+        let (_folder, store, clock) = on_a_clock().await;
+        let store = store.with_pending_life(PendingLife::of_seconds(seconds).unwrap());
+        let request = waits(&store, &clock).await;
+        clock.advance(seconds * 1_000 - 1);
+        clock.set(clock.now().plus(-DAY));
+        assert!(is_open(&store, &clock, &request).await, "it is over before its {seconds} seconds");
+        clock.advance(1);
+        assert!(!is_open(&store, &clock, &request).await, "it lives on after its {seconds} seconds");
     }
 }
 
@@ -51,7 +67,7 @@ async fn a_restart_within_the_window_goes_on_and_a_start_of_the_machine_ends_it(
     let request = waits(&again, &clock).await;
     let other = again.by(Clock::system());
     let (found, now) = (other.request(&request.id).await.unwrap().unwrap(), Clock::system().now());
-    assert!(found.is_expired(now));
+    assert!(found.is_expired(now, other.pending_life()));
     assert_eq!(other.known(&request.device(), now).await.unwrap().waiting, Queue::default());
 }
 
@@ -75,6 +91,6 @@ async fn is_open(store: &Store, clock: &Clock, request: &PendingRequest) -> bool
     assert_eq!(listed, std::slice::from_ref(&found));
     let known = store.known(&request.device(), now).await.unwrap();
     assert_eq!(known.requests, std::slice::from_ref(&found));
-    assert_eq!(known.waiting.len() == 1, !found.is_expired(now));
-    !found.is_expired(now)
+    assert_eq!(known.waiting.len() == 1, !found.is_expired(now, store.pending_life()));
+    !found.is_expired(now, store.pending_life())
 }

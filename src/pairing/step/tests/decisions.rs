@@ -10,6 +10,7 @@ use crate::base::secret::Secret;
 use crate::pairing::approval::Approver;
 use crate::pairing::device::DeviceId;
 use crate::pairing::paired::ApprovedVia;
+use crate::pairing::request::PendingLife;
 use crate::pairing::request::PendingRequest;
 use crate::pairing::request::RequestId;
 use crate::pairing::step::Change;
@@ -245,8 +246,8 @@ fn only_what_is_over_expires() {
     memory.connect(&stranger(), START);
     memory.connect(&Caller { device: Some(2), ..stranger() }, START.plus(1));
     let requests: Vec<_> = memory.requests.values().cloned().collect();
-    assert!(expire(&requests, START.plus(299_999)).changes.is_empty());
-    let over = expire(&requests, START.plus(300_000));
+    assert!(expire(&requests, PendingLife::default(), START.plus(299_999)).changes.is_empty());
+    let over = expire(&requests, PendingLife::default(), START.plus(300_000));
     let first = requests.iter().find(|request| request.device() == id(1)).unwrap();
     assert_eq!(over.changes, [Change::DropRequest { id: first.id, end: RequestEnd::Expired }]);
 }

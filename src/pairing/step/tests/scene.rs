@@ -28,6 +28,7 @@ use crate::pairing::paired::Generation;
 use crate::pairing::paired::PairedDevice;
 use crate::pairing::queue::Standing;
 use crate::pairing::queue::Waiter;
+use crate::pairing::request::PendingLife;
 use crate::pairing::request::PendingRequest;
 use crate::pairing::request::Repair;
 use crate::pairing::request::RequestId;
@@ -204,10 +205,12 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn known(&self, device: DeviceId, now: UnixMillis) -> Known {
-        let waits = self.requests.values().filter(|request| !request.is_expired(now)).map(Waiter::of);
+        let waits =
+            self.requests.values().filter(|request| !request.is_expired(now, PendingLife::default())).map(Waiter::of);
         Known {
             device: self.devices.get(&device).cloned(),
             requests: self.requests.values().filter(|request| request.device() == device).cloned().collect(),
+            life: PendingLife::default(),
             waiting: waits.chain(self.crowd.iter().copied()).collect(),
             cooling: self.cooling,
             settling: self.settling.clone(),

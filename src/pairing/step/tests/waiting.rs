@@ -20,6 +20,7 @@ use crate::base::limits::REQUEST_SETTLE;
 use crate::base::limits::SCOPES_MAX;
 use crate::pairing::approval::Approver;
 use crate::pairing::cooling::Cooling;
+use crate::pairing::request::PendingLife;
 use crate::pairing::request::RequestId;
 use crate::pairing::step::Change;
 use crate::pairing::step::Notice;
@@ -228,10 +229,10 @@ fn whoever_asks_for_something_else_goes_on_waiting_and_has_five_minutes_again() 
     memory.connect(&stranger(), START);
     let first = waiting(&memory);
     memory.connect(&Caller { scopes: vec!["operator.admin"], ..stranger() }, START.plus(50_000));
-    let second = waiting(&memory);
+    let (second, life) = (waiting(&memory), PendingLife::default());
     assert_ne!(second.id, first.id);
     assert_eq!((second.created_at, second.refreshed_at), (START, START.plus(50_000)));
-    assert!(!second.is_expired(START.plus(349_999)) && second.is_expired(START.plus(350_000)));
+    assert!(!second.is_expired(START.plus(349_999), life) && second.is_expired(START.plus(350_000), life));
     // What is over is no earlier wait.
     memory.connect(&stranger(), START.plus(350_000));
     assert_eq!(waiting(&memory).created_at, START.plus(350_000));

@@ -216,7 +216,7 @@ impl World {
             return Promise::AsShown.broken(format!("{sight:?} was read, {request:?} approved"));
         }
         if request.is_some_and(|request| START.since(request.refreshed_at) >= 300_000) {
-            return Promise::AsShown.broken("a request was approved after its five minutes".to_owned());
+            return Promise::AsShown.broken("a request was approved after its time".to_owned());
         }
         Promise::Approved.holds(&new, &holds, "given by somebody who does not hold it")?;
         self.decides_about(by, device)?;

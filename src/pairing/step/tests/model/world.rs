@@ -23,13 +23,13 @@ use super::truth::Promise;
 use super::truth::Sight;
 use super::truth::Truth;
 use super::truth::only;
-use crate::base::limits::PENDING_LIFE_SECONDS;
 use crate::base::secret::Fingerprint;
 use crate::base::secret::Secret;
 use crate::pairing::approval::Approver;
 use crate::pairing::invite::Redeemed;
 use crate::pairing::paired::Generation;
 use crate::pairing::paired::Issuer;
+use crate::pairing::request::PendingLife;
 use crate::pairing::request::RequestId;
 use crate::pairing::rule::Approval;
 use crate::pairing::rule::Basis;
@@ -283,7 +283,9 @@ impl World {
     fn list(&mut self) -> &'static str {
         for device in [1, 2] {
             let known = self.known(device);
-            if let Some(request) = known.requests.iter().find(|request| !request.is_expired(START)) {
+            if let Some(request) =
+                known.requests.iter().find(|request| !request.is_expired(START, PendingLife::default()))
+            {
                 self.truth.listed.insert(device, Sight::of(request));
             }
         }
@@ -292,7 +294,7 @@ impl World {
 
     fn sweep(&mut self) -> &'static str {
         let requests: Vec<_> = self.memory.requests.values().cloned().collect();
-        let step = expire(&requests, START);
+        let step = expire(&requests, PendingLife::default(), START);
         self.commit(&step);
         self.sweep_invite();
         if step.changes.is_empty() { "nothing to sweep" } else { "swept" }
@@ -301,7 +303,9 @@ impl World {
     /// The time of this world stands still, and what it holds grows older: so states that differ in nothing else are one.
     fn let_time_pass(&mut self) -> &'static str {
         self.let_invites_age();
-        for request in self.memory.requests.values_mut().filter(|request| !request.is_expired(START)) {
+        for request in
+            self.memory.requests.values_mut().filter(|request| !request.is_expired(START, PendingLife::default()))
+        {
             request.refreshed_at = request.refreshed_at.plus(-half_life());
         }
         "time passed"
@@ -361,7 +365,7 @@ pub(super) fn fingerprint(token: u8) -> Fingerprint {
 
 /// Half the life of a request, and of an invite.
 pub(super) fn half_life() -> i64 {
-    i64::try_from(PENDING_LIFE_SECONDS * 500).unwrap()
+    PendingLife::default().ms() / 2
 }
 
 /// The owner's one rule: a person's devices may read.
