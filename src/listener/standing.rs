@@ -116,7 +116,7 @@ mod tests {
         assert!(standing.poll(&mut cx).is_pending());
         // Asked for the same again, by other files.
         house.write_authority();
-        house.certificates.look_at_files(Clock::system().now());
+        house.certificates.look_at_callers();
         assert_eq!(standing.poll(&mut cx), Poll::Ready(ClientCertificateFault::Absent));
     }
 
