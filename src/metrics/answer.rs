@@ -118,6 +118,7 @@ mod tests {
             let answer = answer(status, "x");
             assert_eq!(answer.headers()[CACHE_CONTROL], "no-store");
             assert_eq!(answer.headers()[X_CONTENT_TYPE_OPTIONS], "nosniff");
+            assert_eq!(answer.headers()["cross-origin-resource-policy"], "same-origin");
             assert_eq!(answer.headers().contains_key(ALLOW), status == StatusCode::METHOD_NOT_ALLOWED);
         }
     }

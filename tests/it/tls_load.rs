@@ -55,9 +55,10 @@ fn no_request_fails_while_a_ca_renews() {
     until(|| pebble.vouches_for(NAME), || "the first certificate".to_owned());
     let load = Load::start(&machine, &format!("https://{NAME}/healthz"), "127.0.0.1:443");
     let issued = || doorward.log().matches("certificate issued").count();
-    let before = issued();
+    let (first, before) = (pebble.vouched_for(NAME), issued());
     until(|| issued() > before, || "a renewal".to_owned());
-    assert!(pebble.vouches_for(NAME));
+    let second = pebble.vouched_for(NAME);
+    assert!(second.is_some() && second != first, "new handshakes see the new one");
     load.stop();
 }
 

@@ -118,11 +118,16 @@ impl<'a> Pebble<'a> {
 
     /// Whether who connects to 127.0.0.1:443 for `name` is shown a certificate that this CA has issued for it.
     pub(crate) fn vouches_for(&self, name: &str) -> bool {
+        self.vouched_for(name).is_some()
+    }
+
+    /// The certificate that this CA has issued for `name`, if who connects to 127.0.0.1:443 is shown one.
+    pub(crate) fn vouched_for(&self, name: &str) -> Option<CertificateDer<'static>> {
         let root = self.root.clone();
         let issuing = self.machine.on(move || Caller::trusting("127.0.0.1:15000", &root).get("/roots/0", &[]));
         self.machine.on({
             let (issuing, name) = (issuing.unwrap().body, name.to_owned());
-            move || handshake(&issuing, &name, &[]).is_ok()
+            move || handshake(&issuing, &name, &[]).ok()
         })
     }
 
@@ -132,8 +137,8 @@ impl<'a> Pebble<'a> {
     }
 }
 
-/// A TLS handshake with 127.0.0.1:443 for `name` by somebody who trusts only `root`, in PEM.
-pub(crate) fn handshake(root: &str, name: &str, alpn: &[&str]) -> Result<(), String> {
+/// A TLS handshake with 127.0.0.1:443 for `name` by somebody who trusts only `root`, in PEM: the certificate that was shown.
+pub(crate) fn handshake(root: &str, name: &str, alpn: &[&str]) -> Result<CertificateDer<'static>, String> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(root.as_bytes()).map_err(|error| error.to_string())?).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -147,7 +152,8 @@ pub(crate) fn handshake(root: &str, name: &str, alpn: &[&str]) -> Result<(), Str
     while client.is_handshaking() {
         client.complete_io(&mut socket).map_err(|error| error.to_string())?;
     }
-    Ok(())
+    // Never: a handshake that is done has shown one.
+    Ok(client.peer_certificates().unwrap()[0].clone().into_owned())
 }
 
 /// A root in `root.crt`, and what it has signed for 127.0.0.1 in `leaf.crt` and `leaf.key`; the root in PEM.
