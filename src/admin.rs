@@ -10,6 +10,7 @@ pub mod owner;
 pub mod reload;
 pub mod request;
 pub mod server;
+mod since;
 
 #[cfg(test)]
 mod testing;

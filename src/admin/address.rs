@@ -49,24 +49,35 @@ pub enum Ports {
     Mapped,
 }
 
-/// The address for a device that is anywhere: that of the first configured name, where a listener serves more than this
-/// machine, else the best one for the owner. Its port is `https_port`, unless all that we bind for TLS are others.
+/// Whether `listener` serves more than this machine.
+pub(super) fn is_far(listener: &listener::Settings) -> bool {
+    listener.serve == Serve::All && listener.origin.local == LocalRule::Never
+}
+
+/// Whether `host` is found by multicast DNS alone (RFC 6762).
+pub(super) fn is_multicast(host: &Host) -> bool {
+    matches!(host, Host::Name(name) if name.ends_with(".local"))
+}
+
+/// The address for a device that is anywhere: that of the first configured name that any device finds, where a listener
+/// serves more than this machine, else the best one for the owner. Its port is `https_port`, unless all that we bind for TLS are others.
 pub fn anywhere<'a>(
     listeners: impl Iterator<Item = &'a listener::Settings> + Clone,
     edge: &edge::Settings,
     ports: Ports,
 ) -> Option<WebOrigin> {
-    let far = |listener: &listener::Settings| listener.serve == Serve::All && listener.origin.local == LocalRule::Never;
     let mut names = edge.names.iter().chain(&edge.own).filter(|host| !host.is_loopback());
+    // What needs multicast DNS is found by few phones.
+    let found = names.clone().find(|host| !is_multicast(host));
     let bound: Vec<_> = listeners
         .clone()
-        .filter(|listener| far(listener) && listener.protocol != Protocol::Http)
+        .filter(|listener| is_far(listener) && listener.protocol != Protocol::Http)
         .flat_map(|listener| &listener.bind)
         .map(SocketAddr::port)
         .collect();
     let other = bound.first().filter(|_| ports == Ports::AsBound && !bound.contains(&edge.https_port));
     let port = other.copied().unwrap_or(edge.https_port);
-    let named = listeners.clone().any(far).then(|| names.next()).flatten();
+    let named = listeners.clone().any(is_far).then(|| found.or_else(|| names.next())).flatten();
     let named = named.map(|host| WebOrigin { scheme: Scheme::Https, host: host.clone(), port });
     named.or_else(|| {
         let names: Vec<_> = edge.names.iter().chain(&edge.own).cloned().collect();
@@ -121,6 +132,12 @@ mod tests {
         let anywhere = |text: &str| anywhere_by(text, Ports::Mapped);
         let names = "[edge]\nnames = [\"localhost\", \"claw.example\", \"b.example\"]\nhttps_port = 8443\n";
         let far = "[[listener]]\nbind = [\"0.0.0.0:443\"]\n";
+        let mdns = "[edge]\nnames = [\"pi.local\", \"192.168.7.7\"]\n";
+        assert_eq!(anywhere(&format!("{mdns}{far}")).as_deref(), Some("https://192.168.7.7"));
+        assert_eq!(
+            anywhere(&format!("{}{far}", mdns.replace("\"192.168.7.7\"", ""))).as_deref(),
+            Some("https://pi.local")
+        );
         let near =
             "[[listener]]\nname = \"near\"\nbind = [\"127.0.0.1:18789\"]\nprotocol = \"auto\"\nlocal = \"loopback\"\n";
         let redirect = "[[listener]]\nname = \"plain\"\nbind = [\"0.0.0.0:80\"]\nprotocol = \"http\"\n";

@@ -16,9 +16,8 @@ use crate::certificates::acme::subject::Subject;
 use crate::certificates::standing::{Source, Standing};
 use crate::core::{Core, InviteError};
 use crate::edge;
-use crate::listener::{self, Protocol, Serve};
+use crate::listener::{self, Protocol};
 use crate::net::host::{Scheme, WebOrigin};
-use crate::origin::LocalRule;
 use crate::pairing::invite::usual_scopes;
 use crate::protocol::scope::{Scope, Scopes};
 
@@ -56,6 +55,8 @@ pub(super) async fn make(wish: Wish, doors: &Doors<'_>, core: &Core, now: UnixMi
             "expiresAtMs": made.expires_at_ms,
             "scopes": scopes,
             "replaced": made.replaced,
+            // Scanned by a phone, it would lead the phone to itself.
+            "thisMachineOnly": door.host.is_loopback(),
             "warnings": warnings,
         })),
         Err(error) => failed(&error),
@@ -125,6 +126,21 @@ fn warnings(door: &WebOrigin, scopes: &Scopes, doors: &Doors<'_>, now: UnixMilli
         let words = strong.iter().map(Scope::as_str).collect::<Vec<_>>().join(", ");
         told.push(format!("whoever opens this link first has {words}: hand it to nobody but yourself"));
     }
+    if door.host.is_loopback() {
+        told.push(
+            "only a browser on this very machine gets anywhere by this link, for every device is 127.0.0.1 to itself: for \
+             others start `doorward run --lan`, or write names in [edge] and a [[listener]] that serves them, or name the \
+             address that leads here with --url"
+                .to_owned(),
+        );
+    }
+    if address::is_multicast(&door.host) {
+        told.push(format!(
+            "{} is found by multicast DNS, which not every phone asks: if it does not open, name an address of this machine \
+             with --url",
+            door.host
+        ));
+    }
     let own = doors.edge.names.iter().chain(&doors.edge.own);
     if !door.host.is_loopback() && !own.clone().any(|host| *host == door.host) {
         told.push(format!("this instance does not answer for {}: add it to `edge.names`", door.host));
@@ -137,9 +153,7 @@ fn warnings(door: &WebOrigin, scopes: &Scopes, doors: &Doors<'_>, now: UnixMilli
 
 /// Whether TLS ends here, not at a proxy in front.
 fn ends_tls(doors: &Doors<'_>) -> bool {
-    let far =
-        |listener: &&&listener::Settings| listener.serve == Serve::All && listener.origin.local == LocalRule::Never;
-    let mut serving = doors.listeners.iter().filter(far).peekable();
+    let mut serving = doors.listeners.iter().filter(|listener| address::is_far(listener)).peekable();
     serving.peek().is_none() || serving.any(|listener| listener.protocol != Protocol::Http)
 }
 
@@ -224,8 +238,23 @@ mod tests {
             ),
             ("behind a proxy", proxied, "https://claw.example", &usual, vec![], vec![]),
             ("another name", acme, "https://other.example", &usual, vec![], vec!["edge.names", "local CA"]),
-            ("at loopback", acme, "http://127.0.0.1:18789", &usual, vec![], vec![]),
-            ("administration", acme, "http://[::1]:18789", &admin, vec![], vec!["operator.admin, operator.pairing"]),
+            ("at loopback", acme, "http://127.0.0.1:18789", &usual, vec![], vec!["run --lan"]),
+            (
+                "administration",
+                acme,
+                "http://[::1]:18789",
+                &admin,
+                vec![],
+                vec!["operator.admin, operator.pairing", "this very machine"],
+            ),
+            (
+                "a house's name",
+                acme,
+                "https://pi.local",
+                &usual,
+                vec![],
+                vec!["multicast DNS", "edge.names", "local CA"],
+            ),
         ] {
             let config = config(listener);
             let listeners = config.listeners.iter().collect();

@@ -33,6 +33,7 @@ use super::keys::Keyring;
 use super::reload::{Reloaded, Reloader};
 use super::request::{Reply, Request};
 use super::server::Answer;
+use super::since;
 
 /// Answers the admin socket.
 #[derive(Debug)]
@@ -201,7 +202,7 @@ impl Owner {
         renewed.unwrap_or_else(|broken| Reply::failed(broken, "the log tells why; please report it"))
     }
 
-    fn explain(&self, id: Option<&str>) -> Reply {
+    async fn explain(&self, id: Option<&str>) -> Reply {
         let (decisions, now) = (self.edge.core().decisions(), self.clock.now());
         let mut found = match id {
             Some(id) => Vec::from_iter(decisions.find(id)),
@@ -209,7 +210,8 @@ impl Owner {
         }
         .into_iter();
         let Some(decision) = found.next() else { return unknown(id) };
-        let account = Account::of(&decision, &OwnerCommand::new(self.reloader.file().as_deref()));
+        let since = since::of(&decision, self.edge.core().store()).await;
+        let account = Account::of(&decision, since, &OwnerCommand::new(self.reloader.file().as_deref()));
         let others: Vec<_> = found.map(|other| account::line(&other, now)).collect();
         let mut text = account.text(now);
         if !others.is_empty() {
@@ -261,7 +263,7 @@ impl Answer for Owner {
             }
             Request::CancelInvite => invites::cancel(core).await,
             Request::Dashboard => Reply::Done(json!({"url": self.url()})),
-            Request::Explain { id } => self.explain(id.as_deref()),
+            Request::Explain { id } => self.explain(id.as_deref()).await,
             Request::Import { devices, again, moving } => match core.pairings().import(devices, again, moving).await {
                 Ok(fates) => Reply::Done(json!({ "fates": fates })),
                 Err(error) => refused(error),

@@ -316,6 +316,8 @@ pub const DECISION_PATH_CHARS_MAX: usize = 256;
 pub const DECISION_SCOPES_MAX: usize = 16;
 /// Callers that `explain --last-denied` names beside the last one.
 pub const DECISION_OTHERS_MAX: usize = 8;
+/// Entries of the audit log about one device among which `explain` looks for what became of its request.
+pub const DECISION_SINCE_ENTRIES_MAX: usize = 1_000;
 
 // ---- Pairing -----------------------------------------------------------------------------
 

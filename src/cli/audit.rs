@@ -16,9 +16,9 @@ use crate::pairing::step;
 use crate::store::{Act, FILE_NAME, Filter, Line, Store};
 
 use super::failure::Failure;
-use super::instance::Instance;
+use super::instance::{Instance, lock};
 use super::status::utc;
-use super::store::{lock, wait};
+use super::store::wait;
 use super::{Context, Form, print, print_json};
 
 #[derive(Args, Debug)]

@@ -56,7 +56,8 @@ pub(super) fn dashboard(arguments: &Arguments, context: &Context) -> Result<(), 
         return print(&format!("{}\n", signed_in.expose()));
     }
     if arguments.no_open {
-        return print(&format!("{url}\n{}", afterwards(&instance)));
+        let open = format!("`{}` opens it signed in", instance.owner_command().with("dashboard"));
+        return print(&format!("{url}\n{}", afterwards(&open, &instance)));
     }
     let page = OneTimePage::create(&instance.state_dir, &signed_in(url, &instance.token()?))?;
     if open(&page.path) {
@@ -64,17 +65,20 @@ pub(super) fn dashboard(arguments: &Arguments, context: &Context) -> Result<(), 
         std::thread::sleep(DASHBOARD_FILE_LIFE);
         return Ok(());
     }
-    print(&format!("{url}\nNo browser could be opened here: open that address yourself.\n{}", afterwards(&instance)))
+    let link = format!(
+        "on a terminal, `{}` prints the address that is signed in",
+        instance.owner_command().with("dashboard --show-token")
+    );
+    print(&format!(
+        "{url}\nNo browser could be opened here: open that address yourself.\n{}",
+        afterwards(&link, &instance)
+    ))
 }
 
-/// What a person does with the bare address.
-fn afterwards(instance: &Instance) -> String {
-    let command = instance.owner_command();
-    format!(
-        "A page there that asks for the gateway token takes what `{}` prints; `{}` opens it signed in.\n",
-        command.with("token show"),
-        command.with("dashboard")
-    )
+/// What a person does with the bare address, and the other way there is.
+fn afterwards(other: &str, instance: &Instance) -> String {
+    let token = instance.owner_command().with("token show");
+    format!("A page there that asks for the gateway token takes what `{token}` prints; {other}.\n")
 }
 
 /// The address with the token in its fragment.

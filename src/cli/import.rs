@@ -24,8 +24,8 @@ use crate::store::{Act, FILE_NAME, Line, Store};
 
 use super::audit;
 use super::failure::Failure;
-use super::instance::Instance;
-use super::store::{lock, wait};
+use super::instance::{Instance, lock};
+use super::store::wait;
 use super::{Context, Form, print, print_json};
 
 mod shown;
@@ -87,7 +87,10 @@ pub(super) fn import(command: &Command, context: &Context) -> Result<(), Failure
     }
     let fates = match (asked.with_token, &secret) {
         (false, _) => carry(&moving, &asked.again, mode, &instance),
-        (true, OldSecret::Known { secret, .. }) => with_token(secret, &moving, &asked.again, mode, &instance),
+        (true, OldSecret::Known { secret, .. }) => {
+            admit(secret, &stands_in(asked, &folder), instance.config()?)?;
+            with_token(secret, &moving, &asked.again, mode, &instance)
+        }
         (true, OldSecret::Unknown) => Err(Failure::usage(
             "the settings of that gateway do not hold its token",
             "name the file where it stands with --old-token-file",
@@ -214,6 +217,29 @@ fn fates(answer: &Value) -> Result<Vec<(DeviceId, Fate)>, Failure> {
     })
 }
 
+/// The file that the other gateway's secret was read from.
+fn stands_in(asked: &Openclaw, folder: &Path) -> PathBuf {
+    let named = asked.old_token_file.as_ref().or(asked.openclaw_json.as_ref());
+    named.cloned().unwrap_or_else(|| folder.join(settings::FILE))
+}
+
+/// Whether the other gateway's token, which stands in `file`, may be ours.
+fn admit(token: &Secret<String>, file: &Path, config: &Config) -> Result<(), Failure> {
+    let source = config.core.token(&config.state_dir);
+    source.admits(token).map_err(|error| {
+        let hint = match &error {
+            TokenError::Operators(path) => {
+                format!("write it to {} yourself, and leave --with-token out", path.display())
+            }
+            TokenError::Invite(_) | TokenError::NotAToken(_) | TokenError::Sample(_) | TokenError::TooShort(_) => {
+                "leave --with-token out: doorward makes one that nobody can guess".to_owned()
+            }
+            _ => error.hint(),
+        };
+        Failure::failed(error.of(file), hint)
+    })
+}
+
 /// Takes the other gateway's token over first, so that the devices' tokens count under it. What fails after that can be
 /// repeated.
 fn with_token(
@@ -225,19 +251,6 @@ fn with_token(
 ) -> Result<Vec<(DeviceId, Fate)>, Failure> {
     let config = instance.config()?;
     let source = config.core.token(&config.state_dir);
-    let failed = |error: TokenError| {
-        let hint = match &error {
-            TokenError::Operators(path) => {
-                format!("write it to {} yourself, and leave --with-token out", path.display())
-            }
-            TokenError::NotAToken(_) | TokenError::Sample(_) | TokenError::TooShort(_) => {
-                "leave --with-token out: doorward makes one that nobody can guess".to_owned()
-            }
-            _ => error.hint(),
-        };
-        Failure::failed(&error, hint)
-    };
-    source.admits(token).map_err(failed)?;
     if moving == Moving::Planned {
         return carry(devices, again, moving, instance);
     }
@@ -249,7 +262,7 @@ fn with_token(
         wait(async { Store::open(&path).await?.record(&Act::owner("token.import", now), line).await })?;
         // As by a rotation: whoever knew the secret of before may have made it.
         audit::end_invite(config, "token.import")?;
-        source.adopt(token).map_err(failed)?;
+        source.adopt(token).map_err(|error| Failure::failed(&error, error.hint()))?;
     }
     alone(devices, again, moving, config)
 }

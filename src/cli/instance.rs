@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::admin::client;
 use crate::admin::client::CallError;
 use crate::admin::request::{Request, SOCKET};
-use crate::app::lock;
+use crate::app::lock::{self, LockError, StateLock};
 use crate::base::owner_command::OwnerCommand;
 use crate::base::secret::Secret;
 use crate::config::{Config, ConfigError};
@@ -152,6 +152,23 @@ impl Instance {
         }
         source.read().map_err(|error| Failure::failed(&error, error.hint()))
     }
+}
+
+/// The state of an instance that does not run, and that nobody starts meanwhile.
+///
+/// # Errors
+/// Whose it is, with what to do.
+pub(super) fn lock(config: &Config) -> Result<StateLock, Failure> {
+    StateLock::take(&config.state_dir).map_err(|error| {
+        let hint = match &error {
+            LockError::Held { holder, .. } => {
+                let kill = holder.pid.map(|pid| format!(" (`kill {pid}`, or by what started it)")).unwrap_or_default();
+                format!("this is done while doorward does not run: stop it{kill}, repeat this, and start it again")
+            }
+            _ => error.hint(),
+        };
+        Failure::failed(&error, hint)
+    })
 }
 
 /// Where the admin socket of a state folder may be.

@@ -79,14 +79,8 @@ pub(super) fn invite(arguments: &Arguments, context: &Context) -> Result<(), Fai
 fn shown(answer: &Value, owner: &OwnerCommand, now: UnixMillis) -> String {
     let of = |key: &str| answer.get(key).and_then(Value::as_str).unwrap_or_default();
     let mut shown = String::new();
-    let warnings = answer.get("warnings").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    for warning in warnings.iter().filter_map(Value::as_str) {
-        let _ = writeln!(shown, "warning: {}", printable(warning, 4 * LABEL_CHARS_MAX));
-    }
-    if answer.get("replaced").and_then(Value::as_bool).unwrap_or_default() {
-        shown.push_str("The invite that was open is void now.\n");
-    }
-    if let Some(code) = qr::code(of("url")) {
+    let is = |key: &str| answer.get(key).and_then(Value::as_bool).unwrap_or_default();
+    if let Some(code) = qr::code(of("url")).filter(|_| !is("thisMachineOnly")) {
         let _ = writeln!(shown, "{code}\n");
     }
     let _ = writeln!(
@@ -99,6 +93,14 @@ fn shown(answer: &Value, owner: &OwnerCommand, now: UnixMillis) -> String {
         of("secret"),
         owner.with("invite --cancel")
     );
+    // Last: what stands before the code has left the screen.
+    if is("replaced") {
+        shown.push_str("The invite that was open before is void now.\n");
+    }
+    let warnings = answer.get("warnings").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    for warning in warnings.iter().filter_map(Value::as_str) {
+        let _ = writeln!(shown, "warning: {}", printable(warning, 4 * LABEL_CHARS_MAX));
+    }
     shown
 }
 
@@ -134,6 +136,14 @@ mod tests {
     }
 
     #[test]
+    fn a_link_that_leads_a_phone_to_itself_is_no_code_to_scan() {
+        let answer = json!({"url": "http://127.0.0.1:18789/#bootstrapToken=doorward-invite-x", "secret": "doorward-invite-x",
+            "expiresAtMs": 600_000, "scopes": ["operator.read"], "thisMachineOnly": true, "warnings": ["for this machine"]});
+        let shown = shown(&answer, &OwnerCommand::default(), UnixMillis(0));
+        assert!(!shown.contains("\x1b[30;107m") && shown.starts_with("http://127.0.0.1"), "{shown}");
+    }
+
+    #[test]
     fn everything_to_hand_on_and_to_beware_of_is_shown() {
         let answer = json!({"url": "https://a.example/#bootstrapToken=doorward-invite-x", "secret": "doorward-invite-x",
             "expiresAtMs": 600_000, "scopes": ["operator.read"], "replaced": true, "warnings": ["beware"]});
@@ -150,6 +160,8 @@ mod tests {
         ] {
             assert!(shown.contains(part), "{part}: {shown}");
         }
+        let (code, end) = (shown.find("\x1b[30;107m").unwrap(), shown.find("void now").unwrap());
+        assert!(code < end && shown.ends_with("warning: beware\n"), "what is new scrolls away: {shown}");
         assert_eq!(left(&answer, UnixMillis(500_000)), "100 seconds");
         assert_eq!(left(&answer, UnixMillis(700_000)), "0 seconds");
     }

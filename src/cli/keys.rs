@@ -6,13 +6,12 @@ use serde_json::{Value, json};
 use crate::admin::client::CallError;
 use crate::admin::keys::describe;
 use crate::admin::request::Request;
-use crate::app::lock::StateLock;
 use crate::base::clock::Clock;
 use crate::store::keys::signing::{Replaced, SigningKeys, SigningKeysError};
 
 use super::audit;
 use super::failure::Failure;
-use super::instance::Instance;
+use super::instance::{Instance, lock};
 use super::{Context, Form, print, print_json};
 
 #[derive(Debug, Subcommand)]
@@ -55,7 +54,7 @@ fn rotate(replaced: Replaced, instance: &Instance) -> Result<Value, Failure> {
         // Nobody runs, and the lock sees to it that nobody starts meanwhile.
         Err(CallError::NotRunning { .. }) => {
             let config = instance.config()?;
-            let _lock = StateLock::take(&config.state_dir).map_err(|error| Failure::failed(&error, error.hint()))?;
+            let _lock = lock(config)?;
             audit::record(config, "keys.rotate", json!({"replaced": replaced}))?;
             let now = Clock::system().now();
             let mut keys = SigningKeys::open(&config.state_dir, now).map_err(failed)?;

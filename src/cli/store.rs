@@ -8,13 +8,12 @@ use serde_json::{Value, json};
 
 use crate::admin::client::CallError;
 use crate::admin::request::Request;
-use crate::app::lock::StateLock;
 use crate::base::clock::Clock;
 use crate::config::Config;
 use crate::store::{FILE_NAME, Store, StoreError};
 
 use super::failure::Failure;
-use super::instance::Instance;
+use super::instance::{Instance, lock};
 use super::{Context, Form, print, print_json};
 
 #[derive(Debug, Subcommand)]
@@ -134,11 +133,6 @@ fn tell(answer: &Value, context: &Context) -> Result<(), Failure> {
 fn stored(config: &Config) -> Result<PathBuf, StoreError> {
     let path = config.state_dir.join(FILE_NAME);
     if path.exists() { Ok(path) } else { Err(StoreError::Absent { path }) }
-}
-
-/// Nobody runs, and nobody starts meanwhile.
-pub(super) fn lock(config: &Config) -> Result<StateLock, Failure> {
-    StateLock::take(&config.state_dir).map_err(|error| Failure::failed(&error, error.hint()))
 }
 
 /// Waits for what the store does on a runtime of its own.

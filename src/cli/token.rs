@@ -5,11 +5,10 @@ use serde_json::{Value, json};
 
 use crate::admin::client::CallError;
 use crate::admin::request::Request;
-use crate::app::lock::StateLock;
 
 use super::audit;
 use super::failure::Failure;
-use super::instance::Instance;
+use super::instance::{Instance, lock};
 use super::{Context, Form, print, print_json};
 
 #[derive(Debug, Subcommand)]
@@ -34,7 +33,12 @@ pub(super) fn token(command: &Command, context: &Context) -> Result<(), Failure>
             rotate(&instance)?;
             match context.form {
                 Form::Json => print_json(&json!({"rotated": true})),
-                Form::Text => print("The gateway token is a new one: doorward token show\n"),
+                Form::Text => print(&format!(
+                    "The gateway token is a new one: {}\nWhoever signed in with the old one, or with what was handed out \
+                     under it, must sign in again with this one: each paired device once (it stays paired), and every \
+                     script that has the old token. An invite or setup code that was open is void.\n",
+                    instance.owner_command().with("token show")
+                )),
             }
         }
     }
@@ -45,7 +49,7 @@ fn rotate(instance: &Instance) -> Result<(), Failure> {
         // Nobody runs, and the lock sees to it that nobody starts meanwhile.
         Err(CallError::NotRunning { .. }) => {
             let config = instance.config()?;
-            let _lock = StateLock::take(&config.state_dir).map_err(|error| Failure::failed(&error, error.hint()))?;
+            let _lock = lock(config)?;
             audit::record(config, "token.rotate", Value::Null)?;
             audit::end_invite(config, "token.rotate")?;
             let source = config.core.token(&config.state_dir);

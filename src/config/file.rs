@@ -215,7 +215,8 @@ fn warnings(config: &Config, root: &Section<'_>) -> Vec<String> {
         let is_nameless = config.edge.names.is_empty() && config.lan_names == LanNames::Unanswered;
         if is_nameless && listener.origin.local == LocalRule::Never {
             warnings.push(format!(
-                "listener {name} answers nobody: edge.names is empty, and only local callers need no name"
+                "listener {name} answers nobody: edge.names is empty, and only local callers need no name; write the names or \
+                 addresses that people type into names in [edge], or lan_names = true for this machine's own"
             ));
         }
     }
@@ -235,7 +236,8 @@ fn warning_of_root(listener: &listener::Settings, environment: &Environment) -> 
             "listener {name}: this runs as root, so root's services count as local; let no proxy here run as root"
         )),
         (true, false) => Some(format!(
-            "listener {name}: this runs as root, but root is not local; if no proxy here runs as root, add 0 to local_uids"
+            "listener {name}: this runs as root, but root is not local: its own calls on loopback are of class nat, and its \
+             devices wait for approval; if no proxy here runs as root, add 0 to local_uids"
         )),
         (false, true) if environment.uid.is_some() => {
             Some(format!("listener {name}: local_uids names root, who is local only where this runs as root too"))

@@ -151,17 +151,13 @@ fn read_name(section: &Section<'_>, number: usize, taken: &mut Taken, problems: 
 }
 
 fn read_bind(section: &Section<'_>, name: &str, taken: &mut Taken, problems: &mut Problems) -> Vec<SocketAddr> {
-    let Some(list) = section.texts("bind", problems) else {
-        if section.span_of("bind").is_none() {
-            problems.add(Fault::Missing { key: "bind" }, section.span());
-        }
-        return Vec::new();
-    };
-    if section.is_empty_list("bind") {
-        problems.add(Fault::Missing { key: "bind" }, &list.span);
+    match section.span_of("bind") {
+        None => problems.add(Fault::Missing { key: "bind" }, section.span()),
+        Some(span) if section.is_empty_list("bind") => problems.add(Fault::Missing { key: "bind" }, &span),
+        Some(_) => {}
     }
     let mut bind = Vec::new();
-    for entry in &list.value {
+    for entry in section.one_or_more("bind", problems) {
         let read = entry.value.parse::<SocketAddr>().ok().filter(|address| address.port() > 0);
         let Some(address) = read else {
             problems.add(Fault::Bind(entry.value.to_owned()), &entry.span);

@@ -10,7 +10,6 @@ use std::time::Instant;
 
 use tokio::sync::MutexGuard;
 use tracing::error;
-use tracing::info;
 
 use crate::base::clock::UnixMillis;
 use crate::base::code::Code;
@@ -234,13 +233,7 @@ impl Inner {
                 continue;
             }
             if let Notice::Requested(request) = notice {
-                info!(
-                    request = %request.id, device = %request.device(), role = %request.role,
-                    name = request.profile.display_name.as_deref().unwrap_or("-"),
-                    conn = %claims.cid, client = %claims.origin.client_shown(), peer = %claims.origin.peer,
-                    class = claims.origin.class.as_str(), listener = %claims.origin.listener, code = Code::shown(code),
-                    "a device waits for approval: {}", self.owner.with(&format!("devices approve {}", request.id))
-                );
+                self.tell_waiting(request, &claims.origin, Some((&claims.cid, code)));
             }
             self.carry_out(notice);
         }

@@ -7,11 +7,14 @@ use std::sync::PoisonError;
 use tracing::error;
 use tracing::info;
 
+use crate::base::code::Code;
 use crate::core::Inner;
+use crate::identity::claims::OriginClaim;
 use crate::pairing::cooling::Cooling;
 use crate::pairing::device::DeviceId;
 use crate::pairing::herald::Herald;
 use crate::pairing::queue::Waiter;
+use crate::pairing::request::PendingRequest;
 use crate::pairing::step::Known;
 use crate::pairing::step::Notice;
 
@@ -37,15 +40,28 @@ impl Inner {
         for id in due {
             let found = self.store.request(&id).await.inspect_err(|fault| error!(%fault, "a request is not read"));
             let Some(request) = found.ok().flatten().filter(|request| !request.is_expired(now, life)) else { continue };
-            info!(
-                request = %id, device = %request.device(), role = %request.role,
-                name = request.profile.display_name.as_deref().unwrap_or("-"),
-                client = %request.origin.client_shown(), peer = %request.origin.peer,
-                class = request.origin.class.as_str(), listener = %request.origin.listener,
-                "a device waits for approval: {}", self.owner.with(&format!("devices approve {id}"))
-            );
+            self.tell_waiting(&request, &request.origin, None);
             self.carry_out(&Notice::Requested(Box::new(request)));
         }
+    }
+
+    /// The line by which the owner hears of a request, with the command that approves exactly what it names; `by` is the
+    /// connection that it came by just now.
+    pub(super) fn tell_waiting(
+        &self,
+        request: &PendingRequest,
+        origin: &OriginClaim,
+        by: Option<(&str, Option<Code>)>,
+    ) {
+        let (conn, code) = by.map_or(("-", None), |by| by);
+        let approve = format!("devices approve {} --digest {}", request.id, request.digest());
+        info!(
+            request = %request.id, device = %request.device(), role = %request.role,
+            name = request.profile.display_name.as_deref().unwrap_or("-"),
+            conn, client = %origin.client_shown(), peer = %origin.peer,
+            class = origin.class.as_str(), listener = %origin.listener, code = Code::shown(code),
+            "a device waits for approval: {}", self.owner.with(&approve)
+        );
     }
 
     /// What operators were told.

@@ -5,6 +5,7 @@
 
 mod next;
 mod rules;
+mod since;
 mod text;
 mod walk;
 
@@ -30,6 +31,8 @@ use crate::origin::trail::Step;
 use rules::Rules;
 use walk::Walk;
 
+pub use since::Since;
+
 /// A decision as it is told; in JSON as it stands.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -52,6 +55,7 @@ pub struct Account {
     local: Vec<Condition>,
     connect: Option<Connected>,
     rules: Option<Rules>,
+    since: Option<Since>,
     next: Vec<String>,
 }
 
@@ -125,8 +129,9 @@ struct Connected {
 }
 
 impl Account {
-    /// The account of `decision`, for the owner who reaches this instance by `owner`.
-    pub fn of(decision: &Decision, owner: &OwnerCommand) -> Self {
+    /// The account of `decision`, for the owner who reaches this instance by `owner`; `since` is what became of its pairing
+    /// request, as far as that is known.
+    pub fn of(decision: &Decision, since: Option<Since>, owner: &OwnerCommand) -> Self {
         let case = &decision.case;
         let (outcome, cause, status) = match &decision.outcome {
             Outcome::Admitted(_) => ("admitted", None, None),
@@ -169,7 +174,8 @@ impl Account {
             local: conditions(case),
             connect: decision.connect().map(connected),
             rules: decision.connect().and_then(|connect| Rules::of(case, connect.ruled.as_ref()?)),
-            next: next::steps(decision, owner),
+            next: next::steps(decision, since.as_ref(), owner),
+            since,
         }
     }
 

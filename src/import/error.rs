@@ -118,6 +118,19 @@ impl ImportError {
             Self::Interrupted(_) => "start and stop that gateway once, then import".to_owned(),
             Self::Link(path) if path.ends_with(FILE) => format!("name it with --openclaw-json {}", path.display()),
             Self::Link(path) => format!("name the folder where {} really is", path.display()),
+            Self::NotAFolder(path) if path.is_file() => {
+                let folder = path.ancestors().skip(1).find(|folder| {
+                    ["state/openclaw.sqlite", "devices/paired.json", FILE]
+                        .iter()
+                        .any(|file| folder.join(file).is_file())
+                });
+                match folder {
+                    Some(folder) => format!("name the whole state folder: {}", folder.display()),
+                    None => {
+                        "name the whole state folder of the gateway, such as ~/.openclaw, and no file of it".to_owned()
+                    }
+                }
+            }
             Self::Nothing(_) | Self::NotAFolder(_) => {
                 "name the state folder of the gateway: ~/.openclaw, or what $OPENCLAW_STATE_DIR says there".to_owned()
             }

@@ -177,6 +177,8 @@ impl Auth {
 /// # Errors
 /// [`ImportError`].
 pub fn read(folder: &Path, named: Option<&Path>) -> Result<Option<Settings>, ImportError> {
+    // Said before anything else: who names a file of it is not to hear of a file within that file.
+    files::Folder::open(folder)?;
     let path = named.map_or_else(|| folder.join(FILE), Path::to_path_buf);
     let unreadable = |cause| ImportError::Unreadable { path: path.clone(), cause };
     let file = match named {

@@ -158,7 +158,7 @@ impl Step {
                 "not local: the published port is not proven closed beyond the host's loopback (doorward status says why)"
             }
             Self::LocalProxyHeader => "not local: the connection opened with a PROXY header",
-            Self::LocalService => "not local: the peer's socket belongs to a service account",
+            Self::LocalService => "not local: the peer's socket belongs to root or a service account",
             Self::LocalTrustedProxy => "not local: the peer is a trusted proxy",
             Self::LocalUnknownOwner => "not local: the kernel does not name the owner of the peer's socket",
             Self::NatBridge => "nat: the host's address on our container network hides whoever comes through it",

@@ -90,7 +90,11 @@ fn the_ca_is_replaced_by_its_owners_hand_alone_and_the_old_one_is_kept() {
     let old = doorward.authority();
     let running = doorward.command(&["certs", "recreate-ca", "--yes"]);
     assert_eq!(running.status.code(), Some(1), "an instance goes on with what it has read: {running:?}");
-    assert!(String::from_utf8_lossy(&running.stderr).contains("stop doorward"), "{running:?}");
+    assert!(
+        String::from_utf8_lossy(&running.stderr)
+            .contains("hint: this is done while doorward does not run: stop it (`kill "),
+        "{running:?}"
+    );
     assert!(doorward.stop().success());
     let unasked = doorward.command(&["certs", "recreate-ca"]);
     assert_eq!(unasked.status.code(), Some(2), "nobody sits there to be asked: {unasked:?}");

@@ -36,11 +36,31 @@ fn one_refusal_is_told_the_same_by_each_of_its_names() {
         assert_eq!(doorward.json(&["explain", id]), told, "{id}");
     }
     let words = doorward.words(&["explain", &code]);
-    let approve = format!("doorward devices approve {request} --config ");
+    let digest = text(&doorward.pending_of(&device.id())["digest"]);
+    let approve = format!("doorward devices approve {request} --digest {digest} --config ");
     for expected in ["Refused: pairing_required", "10.77.0.2", "Local: no", &approve] {
         assert!(words.contains(expected), "{expected:?} is not in\n{words}");
     }
     assert!(doorward.log().contains(&code), "the log names the code");
+}
+
+#[test]
+fn what_became_of_the_request_since_is_told_and_nobody_is_sent_to_approve_it_again() {
+    let home = Household::new();
+    let doorward = Instance::start(&home.host, HOUSEHOLD);
+    for (word, how) in [("approve", "approved"), ("reject", "rejected")] {
+        let (_, refusal) = refused_on_the_lan(&home, &doorward);
+        let request = text(&refusal.error["details"]["requestId"]);
+        assert_eq!(doorward.json(&["explain", &request])["since"]["request"], "waits");
+        doorward.words(&["devices", word, &request]);
+        let told = doorward.json(&["explain", &request]);
+        let since = &told["since"];
+        assert_eq!((&since["request"], &since["how"], &since["by"]), (&"over".into(), &how.into(), &"owner".into()));
+        assert!(since["atMs"].as_i64() >= told["atMs"].as_i64(), "{told:#}");
+        let words = doorward.words(&["explain", &request]);
+        assert!(words.contains(&format!("Since then\n  {how}")) && words.contains("by owner"), "{words}");
+        assert!(words.contains("connect again") && !words.contains("devices approve"), "{words}");
+    }
 }
 
 #[test]

@@ -32,6 +32,9 @@ fn one_flag_brings_a_phone_from_the_terminals_code_to_a_trusted_dashboard() {
     let local = format!("https://{}.local/", host_name.trim().split('.').next().unwrap().to_ascii_lowercase());
     assert!(screen.contains(&local), "{local}: {screen}");
     assert_eq!(scanned(&screen, doorward.folder.path()), "http://10.77.0.1/doorward/ca");
+    // Not every phone finds a name that only multicast DNS knows.
+    let invite = doorward.command(&["invite", "--json"]);
+    assert!(String::from_utf8_lossy(&invite.stdout).contains("\"url\": \"https://10.77.0.1/#"), "{invite:?}");
 
     let phone = |caller: Caller, path: &'static str| house.lan.on(move || caller.get(path, &[]).unwrap());
     let plain = || Caller::plain("10.77.0.1:80");

@@ -80,8 +80,15 @@ fn an_invite_is_shown_on_a_terminal_or_to_a_script_that_asks_for_it() {
     assert!(doorward.json(&["status"])["invite"].is_null(), "one was made that nobody saw");
     let made = doorward.json(&["invite", "--ttl", "5m", "--scopes", "operator.read,operator.admin"]);
     assert_eq!(made["scopes"], json!(["operator.admin", "operator.read"]));
-    assert!(made["warnings"].to_string().contains("operator.admin"), "{made:#}");
+    assert!(made["warnings"].to_string().contains("first has operator.admin"), "{made:#}");
     assert_eq!(made["url"].as_str().unwrap().split('#').next(), Some("http://127.0.0.1:18789/"));
+    assert_eq!(made["thisMachineOnly"], true);
+    // For a phone that would be itself: nothing to scan, and what is new is what stays on the screen.
+    let screen = shown(&host, &doorward, &["invite"]);
+    assert!(!screen.contains("\x1b[30;107m") && screen.contains("http://127.0.0.1:18789/#"), "{screen}");
+    let last: Vec<_> = screen.trim_end().lines().rev().take(2).collect();
+    assert!(last[0].starts_with("warning: only a browser on this very machine"), "{screen}");
+    assert!(last[0].contains("doorward run --lan") && last[1].contains("is void now"), "{screen}");
     for (wrong, code) in [
         (vec!["invite", "--ttl", "11m", "--json"], 1),
         (vec!["invite", "--ttl", "soon", "--json"], 2),

@@ -65,7 +65,9 @@ fn lan_machine_waits_for_approval_and_gets_exactly_that() {
         let id = request["requestId"].as_str().unwrap();
         let command = format!("doorward devices approve {id}");
         assert!(refusal.error["details"]["remediationHint"].as_str().unwrap().contains(&command), "{refusal:?}");
-        let command = format!("{command} --config {}", doorward.folder().join("doorward.toml").display());
+        let digest = request["digest"].as_str().unwrap();
+        let command =
+            format!("{command} --digest {digest} --config {}", doorward.folder().join("doorward.toml").display());
         assert!(doorward.log().contains(&command), "the log does not name the command:\n{}", doorward.log());
         doorward.words(&["devices", "approve", id]);
 

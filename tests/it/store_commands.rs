@@ -30,6 +30,8 @@ fn a_copy_is_restored_without_the_device_that_was_removed_since() {
     let running = doorward.command(&["store", "restore", name, "--yes"]);
     let words = String::from_utf8_lossy(&running.stderr).into_owned();
     assert!(!running.status.success() && words.contains("another doorward"), "{words}");
+    let stop = format!("hint: this is done while doorward does not run: stop it (`kill {}`", doorward.id());
+    assert!(words.contains(&stop) && !words.contains("second instance"), "{words}");
     assert!(doorward.stop().success());
 
     let told = doorward.command(&["store", "restore", name]);

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use clap::Args;
 use serde_json::Value;
 
+use crate::admin::client::CallError;
 use crate::admin::request::Request;
 
 use super::super::failure::Failure;
@@ -19,7 +20,14 @@ pub(in crate::cli) struct Renewal {
 }
 
 pub(super) fn list(context: &Context) -> Result<(), Failure> {
-    let listed = Instance::find(context)?.ask(&Request::Certificates)?;
+    let listed = Instance::find(context)?.call(&Request::Certificates).map_err(|error| match error {
+        CallError::NotRunning { .. } => Failure::failed(
+            error,
+            "which certificate is shown for which name, and what is in its way, only a running doorward knows: start it; \
+             `doorward certs export NAME` prints the one that lies here, and `certs export --ca` the local ca's",
+        ),
+        error => error.into(),
+    })?;
     match context.form {
         Form::Json => print_json(&listed),
         Form::Text => print(&shown(&listed)),

@@ -5,13 +5,13 @@ use std::io::{self, BufRead, IsTerminal, Read};
 use clap::Args;
 use serde_json::json;
 
-use crate::app::lock::StateLock;
 use crate::base::clock::Clock;
 use crate::base::limits::LABEL_CHARS_MAX;
 use crate::certificates::recreate_ca;
 use crate::config::Config;
 
 use super::super::failure::Failure;
+use super::super::instance::lock;
 use super::super::{Context, Form, print, print_json};
 
 #[derive(Args, Debug)]
@@ -24,9 +24,7 @@ pub(in crate::cli) struct Arguments {
 pub(super) fn recreate(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
     let config = context.config()?;
     // A running instance would go on with the one it has read.
-    let _lock = StateLock::take(&config.state_dir).map_err(|error| {
-        Failure::failed(&error, "stop doorward, make the new ca, and start it again: ".to_owned() + &error.hint())
-    })?;
+    let _lock = lock(&config)?;
     if !arguments.yes && !agreed(&config)? {
         return Err(Failure::failed("nothing was changed", "answer `yes`, or add --yes"));
     }

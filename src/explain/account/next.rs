@@ -10,16 +10,17 @@ use crate::decisions::Decision;
 use crate::decisions::Kept;
 use crate::decisions::why;
 use crate::decisions::why::proxy;
+use crate::explain::account::Since;
 use crate::origin::ClientIpHeader;
 use crate::origin::Owner;
 use crate::origin::request::speaker;
 use crate::origin::trail::Step;
 
 /// The next steps, the most useful first.
-pub(super) fn steps(decision: &Decision, owner: &OwnerCommand) -> Vec<String> {
+pub(super) fn steps(decision: &Decision, since: Option<&Since>, owner: &OwnerCommand) -> Vec<String> {
     let mut next = Vec::new();
     if let Some(reason) = decision.reason() {
-        next.extend(of_reason(decision, reason, owner));
+        next.extend(of_reason(decision, reason, since, owner));
     }
     // What a head lacked that was never read is nobody's to mend.
     if matches!(decision.case.asked.lines.kept, Kept::None | Kept::Unread) {
@@ -29,14 +30,16 @@ pub(super) fn steps(decision: &Decision, owner: &OwnerCommand) -> Vec<String> {
     next
 }
 
-fn of_reason(decision: &Decision, reason: &str, owner: &OwnerCommand) -> Vec<String> {
+fn of_reason(decision: &Decision, reason: &str, since: Option<&Since>, owner: &OwnerCommand) -> Vec<String> {
     let case = &decision.case;
     let general = why::of(reason).owner.to_owned();
     match (reason, decision.request_id(), &case.asked.authority) {
-        ("pairing_required", Some(id), _) => vec![
-            format!("if you know this device, approve it: {}", owner.with(&format!("devices approve {id}"))),
-            format!("if not, refuse it: {}", owner.with(&format!("devices reject {id}"))),
-        ],
+        ("pairing_required", Some(id), _) => match since {
+            Some(since) => since.next(id, owner),
+            None => {
+                vec![format!("if you know this device, approve what it asks for now: {}", owner.with("devices list"))]
+            }
+        },
         ("misdirected-host", _, Some(authority)) => {
             let host = printable(&authority.host.to_string(), LABEL_CHARS_MAX);
             vec![format!("if this server should answer there, add to names in [edge]: \"{host}\"")]

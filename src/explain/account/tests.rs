@@ -25,17 +25,19 @@ use crate::origin::Facts;
 use crate::origin::Owner;
 use crate::origin::Whois;
 use crate::origin::resolve;
+use crate::pairing::step::RequestEnd;
 
 #[test]
 fn a_device_that_waits_is_told_with_the_command_that_approves_it() {
-    let (account, text) = told(&pending("192.168.1.20", "7f0e"));
+    let since = Since::Waits { digest: "ab12".to_owned() };
+    let (account, text) = told_since(&pending("192.168.1.20", "7f0e"), Some(since));
     for expected in [
         "Refused: pairing_required, code ",
         "192.168.1.20:40000",
         "192.168.1.20 (private)",
         "fails         this listener calls nobody local",
         "the gateway's secret, which is right",
-        "doorward devices approve 7f0e",
+        "doorward devices approve 7f0e --digest ab12\n",
         "doorward devices reject 7f0e",
         "2 minutes ago",
     ] {
@@ -43,6 +45,26 @@ fn a_device_that_waits_is_told_with_the_command_that_approves_it() {
     }
     assert_eq!((&account["connect"]["requestId"], &account["atMs"]), (&"7f0e".into(), &0.into()));
     assert_eq!((&account["outcome"], &account["origin"]["class"]), (&"refused".into(), &"private".into()));
+}
+
+#[test]
+fn what_ended_since_is_told_and_never_to_be_approved_again() {
+    for (how, words, next) in [
+        (RequestEnd::Approved, "approved      60 seconds ago, by owner", "connect again"),
+        (RequestEnd::Rejected, "rejected ", "if that was a mistake, connect again"),
+        (RequestEnd::Displaced, "displaced ", "this request is over; connect again"),
+        (RequestEnd::Expired, "expired ", "this request is over"),
+        (RequestEnd::Superseded, "superseded ", "this request is over"),
+    ] {
+        let since = Since::over(how, UnixMillis(60_000), "owner");
+        let (account, text) = told_since(&pending("192.168.1.20", "7f0e"), Some(since));
+        assert!(text.contains(&format!("Since then\n  {words}")) && text.contains(next), "{text}");
+        assert!(!text.contains("devices approve"), "{text}");
+        assert_eq!((&account["since"]["request"], &account["since"]["atMs"]), (&"over".into(), &60_000.into()));
+    }
+    // Where nobody can say, the list can.
+    let (account, text) = told(&pending("192.168.1.20", "7f0e"));
+    assert!(account["since"].is_null() && text.contains("doorward devices list"), "{text}");
 }
 
 #[test]
@@ -137,7 +159,11 @@ fn a_head_that_was_never_read_lacks_nothing() {
 
 /// The account as JSON and as text, read two minutes later with the built-in configuration.
 fn told(decision: &Decision) -> (Value, String) {
-    let account = Account::of(decision, &OwnerCommand::default());
+    told_since(decision, None)
+}
+
+fn told_since(decision: &Decision, since: Option<Since>) -> (Value, String) {
+    let account = Account::of(decision, since, &OwnerCommand::default());
     (serde_json::to_value(&account).unwrap(), account.text(UnixMillis(120_000)))
 }
 

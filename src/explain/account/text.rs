@@ -24,6 +24,7 @@ pub(super) fn text(account: &Account, now: UnixMillis) -> String {
     section(if account.origin.local { "Local: yes" } else { "Local: no" }, local.collect());
     section("The connect", connect(account));
     section("The rules of pairing", rules(account));
+    section("Since then", account.since.iter().map(|since| since.line(now)).collect());
     section("What to change", account.next.iter().map(|step| ("-", step.clone())).collect());
     out
 }

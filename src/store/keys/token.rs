@@ -231,6 +231,18 @@ pub enum TokenError {
 }
 
 impl TokenError {
+    /// The same fault of a token that stands in `file`.
+    pub fn of(self, file: &Path) -> Self {
+        let path = file.to_path_buf();
+        match self {
+            Self::Invite(_) => Self::Invite(path),
+            Self::NotAToken(_) => Self::NotAToken(path),
+            Self::Sample(_) => Self::Sample(path),
+            Self::TooShort(_) => Self::TooShort(path),
+            other @ (Self::File(_) | Self::OperatorsFile(_) | Self::Operators(_) | Self::Random(_)) => other,
+        }
+    }
+
     /// The command or the act that mends it.
     pub fn hint(&self) -> String {
         match self {
