@@ -5,6 +5,7 @@
 //! miss each other.
 
 mod admission;
+mod bridged;
 mod broadcast;
 mod desk;
 mod dispatch;
@@ -61,6 +62,7 @@ use crate::core::registry::Registry;
 use crate::core::session::Session;
 use crate::core::setups::Setups;
 use crate::core::upgrades::Upgrades;
+use crate::core::upstream::Upstream;
 use crate::core::websocket::WebSocket;
 use crate::decisions::Decisions;
 use crate::identity::jwks::JwkSet;
@@ -103,6 +105,8 @@ pub struct Components {
     pub timing: Timing,
     /// How the owner's commands reach it, for the log.
     pub owner: OwnerCommand,
+    /// The real gateway that admitted operators are passed on to, if there is one.
+    pub upstream: Option<Upstream>,
 }
 
 /// The core: cheap to clone, shared by all event loops.
@@ -141,6 +145,7 @@ struct Inner {
     clock: Clock,
     timing: Timing,
     owner: OwnerCommand,
+    upstream: Option<Upstream>,
     refusal_log: Gate,
     rules: ArcSwap<Rules>,
     throttle: Mutex<Throttle>,
@@ -167,7 +172,7 @@ impl Core {
     /// # Errors
     /// [`CoreError`] when there is no gateway token.
     pub fn open(components: Components) -> Result<Self, CoreError> {
-        let Components { verifier, store, token, clock, timing, owner } = components;
+        let Components { verifier, store, token, clock, timing, owner, upstream } = components;
         let secret = ArcSwap::from_pointee(token.open()?.fingerprint());
         let rounds = timing.ping_period.as_millis() / timing.upkeep_period.as_millis().max(1);
         let inner = Arc::new(Inner {
@@ -178,6 +183,7 @@ impl Core {
             clock,
             timing,
             owner,
+            upstream,
             refusal_log: Gate::default(),
             rules: ArcSwap::default(),
             throttle: Mutex::default(),
@@ -198,6 +204,9 @@ impl Core {
         });
         inner.runtime.spawn(upkeep::run(Arc::downgrade(&inner), timing));
         inner.runtime.spawn(gateway_token::watch(Arc::downgrade(&inner), timing.upkeep_period));
+        if let Some(upstream) = inner.upstream.clone() {
+            inner.runtime.spawn(upstream.keep());
+        }
         Ok(Self {
             inner,
             routes: routes::Routes::new(),
@@ -266,6 +275,11 @@ impl Core {
     /// The owner's invite, to make one and to end it.
     pub fn invites(&self) -> Invites {
         Invites { core: Arc::clone(&self.inner) }
+    }
+
+    /// The real gateway behind us, if there is one.
+    pub fn upstream(&self) -> Option<&Upstream> {
+        self.inner.upstream.as_ref()
     }
 
     /// What it remembers.
@@ -363,8 +377,8 @@ mod tests {
         verifier.fill_shared();
         let store = Store::open(&folder.path().join("store")).await.unwrap();
         let token = TokenSource::of(None, folder.path());
-        let (timing, owner) = (Timing::default(), OwnerCommand::default());
-        let core = Core::open(Components { verifier, store, token, clock, timing, owner }).unwrap();
+        let (timing, owner, upstream) = (Timing::default(), OwnerCommand::default(), None);
+        let core = Core::open(Components { verifier, store, token, clock, timing, owner, upstream }).unwrap();
         let signed = |mut head: Parts| {
             let token = signer.sign(&subject(), Some(&RequestClaim::of(&head).unwrap())).unwrap();
             head.headers.insert(ASSERTION, token.parse().unwrap());

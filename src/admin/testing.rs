@@ -55,6 +55,7 @@ impl House {
             clock: clock.clone(),
             timing: Timing::default(),
             owner: OwnerCommand::default(),
+            upstream: None,
         };
         let core = Core::open(components).unwrap();
         let (settings, public) = (config.edge.clone(), keys.public());

@@ -7,6 +7,7 @@ use thiserror::Error;
 use crate::admin::server::SocketError;
 use crate::certificates::CertificateError;
 use crate::core::CoreError;
+use crate::core::upstream::UpstreamError;
 use crate::edge::workers::StartError;
 use crate::identity::signer::SigningKeyError;
 use crate::listener::bind::BindError;
@@ -65,6 +66,9 @@ pub enum AppError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What is needed to speak to the upstream.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
 }
 
 impl AppError {
@@ -89,6 +93,7 @@ impl AppError {
             }
             Self::Socket(error) => error.hint(),
             Self::Store(error) => error.hint(),
+            Self::Upstream(error) => error.hint(),
         }
     }
 }
@@ -97,6 +102,7 @@ impl AppError {
 mod tests {
     use super::*;
     use crate::app::lock::{Holder, LockError};
+    use crate::store::keys::device::DeviceKeyError;
     use crate::store::keys::token::TokenError;
 
     #[test]
@@ -104,7 +110,9 @@ mod tests {
         let cause = || io::Error::from(io::ErrorKind::PermissionDenied);
         let held = LockError::Held { state_dir: "/s".into(), holder: Holder { pid: Some(7), socket: None } };
         let taken = BindError::Taken { address: "127.0.0.1:9".parse().unwrap(), holder: None };
-        let errors: [(AppError, &str); 12] = [
+        let garbage = DeviceKeyError::Garbage("/d".into());
+        let errors: [(AppError, &str); 13] = [
+            (AppError::Upstream(garbage.into()), "rm /d"),
             (AppError::Metrics(ServerError::Bind(taken)), "end that process"),
             (AppError::Metrics(ServerError::Socket(cause())), "ulimit -n"),
             (BindError::Taken { address: "127.0.0.1:1".parse().unwrap(), holder: None }.into(), "end that process"),

@@ -22,6 +22,7 @@ use crate::certificates::tailnet;
 use crate::config::Config;
 use crate::config::LanNames;
 use crate::config::place::Environment;
+use crate::core::upstream::Upstream;
 use crate::core::{self, Core, Timing};
 use crate::edge::Edge;
 use crate::edge::identities::Identities;
@@ -143,13 +144,19 @@ async fn open_core(config: &Config, keys: &SigningKeys, life: &Life, clock: &Clo
     };
     let token = config.core.token(&config.state_dir);
     let store = Store::open(&config.state_dir.join(FILE_NAME)).await?.with_pending_life(config.core.pending_life);
+    let owner = OwnerCommand::new(config.file.as_deref());
+    let upstream = config.core.upstream.clone();
+    let upstream = upstream
+        .map(|settings| Upstream::open(settings, &config.state_dir, &config.edge.id, owner.clone()))
+        .transpose()?;
     let components = core::Components {
         verifier: Verifier::new(keys.public(), expected, clock.clone()),
         store,
         token: token.clone(),
         clock: clock.clone(),
         timing: Timing::default(),
-        owner: OwnerCommand::new(config.file.as_deref()),
+        owner,
+        upstream,
     };
     let core = Core::open(components)?;
     core.replace_rules(config.core.rules.clone());

@@ -120,10 +120,6 @@ pub(super) fn read_core(
     }
     settings.token_file = section.text("token_file", problems).map(|file| folder.join(file.value));
     settings.upstream = upstream::read(&section, folder, house.listeners, edge, problems);
-    if let Some(span) = section.span_of("upstream").filter(|_| settings.upstream.is_some() && problems.is_empty()) {
-        let instead = "remove this table: there is no bridge to an upstream gateway yet";
-        problems.add(Fault::Later { what: "upstream".to_owned(), instead }, &span);
-    }
     if let Some(section) = section.table("pairing", &pairing::PAIRING, problems) {
         settings.pending_life = pairing::read_life(&section, problems);
         settings.rules = pairing::read_rules(&section, house, lists, problems);

@@ -21,6 +21,7 @@ use crate::core::judged::judged;
 use crate::core::presence;
 use crate::core::registry::Arrival;
 use crate::core::registry::Registered;
+use crate::core::registry::Served;
 use crate::core::setups::Handover;
 use crate::decisions;
 use crate::identity::claims::Assertion;
@@ -177,6 +178,7 @@ impl Inner {
             origin: may_ask(&admitted).then(|| Box::new(claims.origin.without_steps())),
             url: admitted.scopes.covers(&Scope::ADMIN).then(|| url(claims)),
             presence: presence::entry(&connect, claims, &admitted, now),
+            served: if self.upstream.is_some() { Served::Upstream } else { Served::Here },
         });
         Ok(Ok(Welcome { registered, admitted, connect, judged, handover }))
     }

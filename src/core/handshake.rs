@@ -3,6 +3,7 @@
 //! Until `hello-ok` a caller gets one message of ours, one of its own of at most 64 KiB, and ten seconds.
 
 use std::collections::VecDeque;
+use std::future::Future;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
@@ -25,13 +26,17 @@ use crate::base::limits::LABEL_CHARS_MAX;
 use crate::base::printable::printable;
 use crate::core::Inner;
 use crate::core::admission::Admission;
+use crate::core::bridged::Bridged;
+use crate::core::bridged::Way;
 use crate::core::desk::Applicant;
 use crate::core::desk::Rejection;
 use crate::core::desk::Welcome;
 use crate::core::dispatch;
 use crate::core::refusal_log::next_step;
 use crate::core::session::Connected;
+use crate::core::session::Open;
 use crate::core::session::Session;
+use crate::core::upstream;
 use crate::core::websocket::Gone;
 use crate::core::websocket::Inbound;
 use crate::core::websocket::WebSocket;
@@ -40,6 +45,7 @@ use crate::decisions::Outcome;
 use crate::identity::claims::Assertion;
 use crate::pairing::device::Challenge;
 use crate::pairing::device::prove;
+use crate::pairing::step::Page;
 use crate::protocol::connect::Connect;
 use crate::protocol::event;
 use crate::protocol::frame;
@@ -48,6 +54,7 @@ use crate::protocol::frame::Request;
 use crate::protocol::frame::StateVersion;
 use crate::protocol::hello::HelloOk;
 use crate::protocol::refusal::Failure;
+use crate::protocol::scope::Role;
 use crate::protocol::scope::Scope;
 use crate::protocol::version::Version;
 
@@ -109,9 +116,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
     }
 
     /// The session; none if the caller was refused or went away.
-    pub(super) async fn handshake(mut self) -> Option<Box<Session<S, Connected>>> {
-        match self.admit().await {
-            Ok((welcome, request)) => self.welcome(welcome, &request).await,
+    pub(super) async fn handshake(mut self) -> Option<Open<S>> {
+        let admitted = match self.admit().await {
+            Ok((welcome, request)) => self.reach(welcome, request).await,
+            Err(unready) => Err(unready),
+        };
+        match admitted {
+            Ok((welcome, request, far)) => self.welcome(welcome, &request, far).await,
             Err(Unready::Gone) => {
                 debug!(conn = %self.claims().cid, "closed before connect");
                 self.remember(None, Outcome::Gone);
@@ -124,7 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
         }
     }
 
-    async fn admit(&mut self) -> Result<(Welcome, String), Unready> {
+    async fn admit(&mut self) -> Result<(Welcome, Request), Unready> {
         let deadline = self.state.deadline;
         let first = async {
             let payload = event::challenge(self.state.challenge.nonce(), self.core.clock.now());
@@ -148,22 +159,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
         })?;
         let connect = Connect::read(&request)
             .map_err(|(version, failure)| Refused::answered(failure, version, request.id.clone()))?;
-        self.decide(connect, request.id).await
+        self.decide(connect, request).await
     }
 
     /// Takes `connect` to the desk, and holds what comes in meanwhile.
-    async fn decide(&mut self, connect: Connect, request: String) -> Result<(Welcome, String), Unready> {
+    async fn decide(&mut self, connect: Connect, request: Request) -> Result<(Welcome, Request), Unready> {
         let version = connect.version;
         // The nonce is spent with the first look at it.
         let challenge = std::mem::replace(&mut self.state.challenge, Challenge::new(String::new()));
         let proof = prove(&connect, challenge, self.core.clock.now());
         let (verified, page) = self.state.admission.evidence();
         let applicant = Applicant { connect, verified, page, proof };
-        let mut visit = pin!(self.core.visit(async move |core| core.connect(applicant).await));
+        let core = Arc::clone(&self.core);
+        let visit = core.visit(async move |core| core.connect(applicant).await);
+        match self.meanwhile(visit).await? {
+            Some(Ok(welcome)) => Ok((welcome, request)),
+            Some(Err(Rejection { failure, code, judged })) => {
+                Err(Refused { failure, version, request: Some(request.id), code, judged }.into())
+            }
+            None => Err(Refused::answered(Failure::Internal, version, request.id).into()),
+        }
+    }
+
+    /// Waits for `work`, and holds what comes in meanwhile.
+    async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Unready> {
+        let mut work = pin!(work);
         let (socket, early) = (&mut self.socket, &mut self.state.early);
-        let decided = poll_fn(|cx| {
-            if let Poll::Ready(decided) = visit.as_mut().poll(cx) {
-                return Poll::Ready(Ok(decided));
+        poll_fn(|cx| {
+            if let Poll::Ready(done) = work.as_mut().poll(cx) {
+                return Poll::Ready(Ok(done));
             }
             while let Poll::Ready(inbound) = socket.poll_inbound(cx) {
                 match keep(early, inbound) {
@@ -172,18 +196,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
                 }
             }
             Poll::Pending
-        });
-        match decided.await? {
-            Some(Ok(welcome)) => Ok((welcome, request)),
-            Some(Err(Rejection { failure, code, judged })) => {
-                Err(Refused { failure, version, request: Some(request), code, judged }.into())
+        })
+        .await
+    }
+
+    /// Opens the way to the gateway behind us, if there is one, for a client that was let in here.
+    async fn reach(&mut self, welcome: Welcome, request: Request) -> Result<(Welcome, String, Option<Way>), Unready> {
+        let Some(upstream) = self.core.upstream.clone() else { return Ok((welcome, request.id, None)) };
+        let page = match self.state.admission.evidence().1 {
+            Page::Absent => upstream::Page::Absent,
+            Page::Present => upstream::Page::Present,
+        };
+        let (version, scopes) = (welcome.connect.version, welcome.admitted.scopes.clone());
+        let came = match welcome.admitted.role {
+            Role::Node => Err(upstream::Told::NoNodes),
+            Role::Operator => {
+                let params = request.params.as_deref();
+                Box::pin(self.meanwhile(upstream.bridge(params, &scopes, page))).await?
             }
-            None => Err(Refused::answered(Failure::Internal, version, request).into()),
+        };
+        match came {
+            Ok((line, hello)) => Ok((welcome, request.id, Some(Way { upstream, line, hello }))),
+            Err(told) => {
+                let refused = Refused::answered(Failure::Upstream(told), version, request.id);
+                Err(Refused { judged: Some(welcome.judged), ..refused }.into())
+            }
         }
     }
 
-    async fn welcome(mut self, welcome: Welcome, request: &str) -> Option<Box<Session<S, Connected>>> {
-        let hello = self.core.hello(&welcome);
+    async fn welcome(mut self, welcome: Welcome, request: &str, way: Option<Way>) -> Option<Open<S>> {
+        let ours = self.core.hello(&welcome);
         let Welcome { registered, admitted, connect, judged, handover } = welcome;
         self.remember(None, Outcome::Admitted(judged));
         let claims = self.claims();
@@ -193,8 +235,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
             via = admitted.approved_via.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string), protocol = connect.version.number(),
             "connected"
         );
+        let hello = way.as_ref().map(|way| way.hello(&ours));
         // Never: the payload is a plain map.
-        let text = frame::accepted(request, &hello).unwrap_or_default();
+        let text = frame::accepted(request, hello.as_ref().unwrap_or(&ours)).unwrap_or_default();
         let Self { core, mut socket, state } = self;
         let until = Instant::now() + core.timing.connect_wait;
         let heard = matches!(timeout_at(until, send(&mut socket, text)).await, Ok(Ok(())));
@@ -206,7 +249,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
         }
         state.admission.succeeded();
         socket.widen();
-        Some(Box::new(Session { core, socket, state: Connected::new(registered, state.early) }))
+        Some(match way {
+            None => Open::Here(Box::new(Session { core, socket, state: Connected::new(registered, state.early) })),
+            Some(way) => {
+                Open::Bridged(Box::new(Session { core, socket, state: Bridged::new(registered, state.early, way) }))
+            }
+        })
     }
 
     async fn refuse(mut self, refused: Refused) {

@@ -101,6 +101,16 @@ pub(super) struct Outbound {
     queue: Mutex<Queue>,
     waker: AtomicWaker,
     budget: Arc<Budget>,
+    numbering: Numbering,
+}
+
+/// Whether events are numbered here.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Numbering {
+    /// They are not: the numbers that the client sees are those of the gateway behind us.
+    None,
+    /// They are.
+    Ours,
 }
 
 #[derive(Debug, Default)]
@@ -125,8 +135,8 @@ enum Closing {
 }
 
 impl Outbound {
-    pub(super) fn new(budget: Arc<Budget>) -> Self {
-        Self { queue: Mutex::default(), waker: AtomicWaker::new(), budget }
+    pub(super) fn new(budget: Arc<Budget>, numbering: Numbering) -> Self {
+        Self { queue: Mutex::default(), waker: AtomicWaker::new(), budget, numbering }
     }
 
     /// Queues `event`. A slow socket that has no room for it goes without, or ends, as the event says.
@@ -231,7 +241,8 @@ impl Outbound {
                 Item::Answer(text) => return Some(Next::Text(text)),
                 // A payload that is JSON already can be written; were it not, it is left out.
                 Item::Event(event, sequence) => {
-                    if let Ok(text) = frame::event(event.name, &event.payload, Some(sequence), event.version) {
+                    let sequence = (self.numbering == Numbering::Ours).then_some(sequence);
+                    if let Ok(text) = frame::event(event.name, &event.payload, sequence, event.version) {
                         return Some(Next::Text(text));
                     }
                 }
@@ -320,6 +331,14 @@ mod tests {
     }
 
     #[test]
+    fn where_the_gateway_behind_us_numbers_events_ours_have_none() {
+        let socket = Outbound::new(Arc::default(), Numbering::None);
+        socket.push(&event(4)).unwrap();
+        let Some(Next::Text(text)) = socket.take() else { panic!("nothing queued") };
+        assert_eq!(text, r#"{"type":"event","event":"tick","payload":"xx"}"#);
+    }
+
+    #[test]
     fn what_must_not_be_missed_ends_a_socket_that_has_no_room() {
         let (_, socket) = socket();
         let text = "x".repeat(OUTBOUND_BYTES_PER_SOCKET_MAX);
@@ -347,7 +366,7 @@ mod tests {
     fn all_sockets_together_have_a_bound_and_give_back_what_they_held() {
         let budget = Arc::new(Budget::default());
         let large = event(MEBIBYTE);
-        let sockets: Vec<_> = (0..10).map(|_| Outbound::new(Arc::clone(&budget))).collect();
+        let sockets: Vec<_> = (0..10).map(|_| Outbound::new(Arc::clone(&budget), Numbering::Ours)).collect();
         for socket in &sockets {
             (0..40).for_each(|_| socket.push(&large).unwrap());
         }
@@ -371,7 +390,7 @@ mod tests {
 
     fn socket() -> (Arc<Budget>, Outbound) {
         let budget = Arc::new(Budget::default());
-        (Arc::clone(&budget), Outbound::new(budget))
+        (Arc::clone(&budget), Outbound::new(budget, Numbering::Ours))
     }
 
     fn event(bytes: usize) -> Arc<Event> {

@@ -16,7 +16,9 @@ use std::sync::atomic::Ordering;
 
 use crate::core::outbound::Budget;
 use crate::core::outbound::Event;
+use crate::core::outbound::Numbering;
 use crate::core::outbound::Outbound;
+use crate::core::upstream::is_ours;
 use crate::identity::claims::OriginClaim;
 use crate::pairing::approval::Approver;
 use crate::pairing::device::DeviceId;
@@ -62,10 +64,27 @@ impl Peer {
         self.outbound.is_closing()
     }
 
+    /// Whether an event of this name is ours to tell it.
+    fn hears(&self, event: &str) -> bool {
+        match self.arrival.served {
+            Served::Here => true,
+            Served::Upstream => is_ours(event),
+        }
+    }
+
     /// Ends the socket for `failure`.
     pub(super) fn end(&self, failure: &Failure) {
         self.outbound.close(failure.close(self.arrival.version));
     }
+}
+
+/// Who answers what a socket calls.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Served {
+    /// Our core.
+    Here,
+    /// The gateway behind us, but for what is about devices.
+    Upstream,
 }
 
 /// What is known of a socket when it is admitted.
@@ -89,6 +108,8 @@ pub(super) struct Arrival {
     pub(super) url: Option<String>,
     /// How it stands in the presence list.
     pub(super) presence: Presence,
+    /// Who answers it.
+    pub(super) served: Served,
 }
 
 /// A part of the sockets, by number.
@@ -115,10 +136,14 @@ impl Registry {
 
     /// Lists a socket from now until what is returned is dropped.
     pub(super) fn register(self: &Arc<Self>, arrival: Arrival) -> Registered {
+        let numbering = match arrival.served {
+            Served::Here => Numbering::Ours,
+            Served::Upstream => Numbering::None,
+        };
         let peer = Arc::new(Peer {
             number: self.next.fetch_add(1, Ordering::Relaxed),
             arrival,
-            outbound: Outbound::new(Arc::clone(&self.budget)),
+            outbound: Outbound::new(Arc::clone(&self.budget), numbering),
             alive: AtomicBool::new(true),
         });
         self.shard(peer.number).insert(peer.number, Arc::clone(&peer));
@@ -140,7 +165,7 @@ impl Registry {
     /// Queues `event` for every socket that `wants` it.
     pub(super) fn tell(&self, event: &Arc<Event>, wants: impl Fn(&Peer) -> bool) {
         self.each(|peer| {
-            if wants(peer) && peer.outbound.push(event).is_err() {
+            if wants(peer) && peer.hears(event.name) && peer.outbound.push(event).is_err() {
                 peer.end(&Failure::SlowConsumer);
             }
         });

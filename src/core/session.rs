@@ -24,6 +24,7 @@ use crate::base::limits::LINGER_BYTES_MAX;
 use crate::base::limits::MESSAGES_PER_SECOND_MAX;
 use crate::base::limits::UNAUTHORIZED_CALLS_MAX;
 use crate::core::Inner;
+use crate::core::bridged::Bridged;
 use crate::core::dispatch;
 use crate::core::dispatch::Answer;
 use crate::core::outbound::Next;
@@ -43,6 +44,25 @@ pub(super) struct Session<S, State> {
     pub(super) core: Arc<Inner>,
     pub(super) socket: WebSocket<S>,
     pub(super) state: State,
+}
+
+/// A WebSocket that had `hello-ok`.
+pub(super) enum Open<S> {
+    /// The gateway behind us serves it.
+    Bridged(Box<Session<S, Bridged>>),
+    /// We do.
+    Here(Box<Session<S, Connected>>),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Open<S> {
+    /// Serves it to its end.
+    pub(super) async fn run(self) {
+        match self {
+            // Boxed: who is served here must not hold the memory that this one needs.
+            Self::Bridged(session) => Box::pin(session.run()).await,
+            Self::Here(session) => session.run().await,
+        }
+    }
 }
 
 /// `hello-ok` was sent; calls may be dispatched.
@@ -234,7 +254,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, State> Session<S, State> {
     }
 
     /// Answers the peer's own close and ends the stream.
-    async fn goodbye(&mut self) {
+    pub(super) async fn goodbye(&mut self) {
         let wait = self.core.timing.close_wait;
         let _left = timeout(wait, self.end()).await;
     }
@@ -246,18 +266,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin, State> Session<S, State> {
 }
 
 /// Holds a sender to an average pace: it is not read from until it may send again.
-struct Pace {
+pub(super) struct Pace {
     second: Instant,
     messages: u32,
     pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl Pace {
-    fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self { second: now, messages: 0, pause: None }
     }
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(pause) = &mut self.pause {
             ready!(pause.as_mut().poll(cx));
             self.pause = None;
@@ -265,7 +285,7 @@ impl Pace {
         Poll::Ready(())
     }
 
-    fn count(&mut self, now: Instant) {
+    pub(super) fn count(&mut self, now: Instant) {
         let elapsed = now.duration_since(self.second);
         if elapsed.as_secs() >= 1 {
             (self.second, self.messages) = (now, 0);

@@ -13,7 +13,7 @@ use crate::store::keys::token::TokenSource;
 pub struct Settings {
     /// The audience of the assertions that it takes.
     pub id: String,
-    /// The operator's own file with the gateway token; without one, ours is under the state folder.
+    /// The operator's own file with the gateway token; without one that of the upstream, else ours under the state folder.
     pub token_file: Option<PathBuf>,
     /// For how long a device waits for a person.
     pub pending_life: PendingLife,
@@ -36,8 +36,9 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Where the gateway token stands.
+    /// Where the gateway token stands: that of the upstream is ours too, where no other is named.
     pub fn token(&self, state_dir: &Path) -> TokenSource {
-        TokenSource::of(self.token_file.as_deref(), state_dir)
+        let of_upstream = || self.upstream.as_ref().and_then(|upstream| upstream.token_file.as_deref());
+        TokenSource::of(self.token_file.as_deref().or_else(of_upstream), state_dir)
     }
 }

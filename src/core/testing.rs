@@ -44,6 +44,7 @@ impl Arrival {
             role: Role::Operator,
             scopes: Scopes::from_iter([Scope::READ]),
             issuer: Issuer::Setup,
+            served: crate::core::registry::Served::Here,
             origin: None,
             url: None,
             presence: Presence {

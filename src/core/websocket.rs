@@ -35,6 +35,8 @@ pub(super) struct WebSocket<S> {
     io: S,
     /// Whether what comes in cannot be read as frames any more.
     broken: bool,
+    /// What the peer's close frame said.
+    farewell: Option<Box<Close>>,
 }
 
 /// What came in.
@@ -63,7 +65,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             .max_message_size(Some(FRAME_BYTES_BEFORE_HELLO_MAX))
             .max_frame_size(Some(FRAME_BYTES_BEFORE_HELLO_MAX));
         let framing = WebSocketContext::from_partially_read(early, Role::Server, Some(config));
-        Self { framing, io, broken: false }
+        Self { framing, io, broken: false, farewell: None }
+    }
+
+    /// Takes over as the one who dialled, after the 101; `early` was read with the answer's head. It takes what `hello-ok`
+    /// promises from the start: the answer to `connect` may be long.
+    pub(super) fn dialled(io: S, early: Vec<u8>) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(SOCKET_READ_BYTES)
+            .write_buffer_size(0)
+            .max_message_size(Some(MESSAGE_BYTES_MAX))
+            .max_frame_size(Some(MESSAGE_BYTES_MAX));
+        let framing = WebSocketContext::from_partially_read(early, Role::Client, Some(config));
+        Self { framing, io, broken: false, farewell: None }
+    }
+
+    /// What the peer's close frame said, once; nothing if none came, or an empty one.
+    pub(super) fn take_farewell(&mut self) -> Option<Close> {
+        self.farewell.take().map(|close| *close)
     }
 
     /// Lets messages of the size that `hello-ok` promises in.
@@ -83,7 +102,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             Ok(Message::Text(text)) => Inbound::Text(text),
             Ok(Message::Binary(_)) => Inbound::Binary,
             Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Inbound::Control,
-            Ok(Message::Close(_)) => Inbound::Closed,
+            Ok(Message::Close(frame)) => {
+                self.farewell = frame.map(|frame| Box::new(Close::new(frame.code.into(), &frame.reason)));
+                Inbound::Closed
+            }
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
             Err(Error::Capacity(CapacityError::MessageTooLong { .. })) => Inbound::TooBig,
             Err(Error::Protocol(_)) if self.framing.can_write() => Inbound::Violation(1002),
@@ -100,7 +122,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// Hands a text message over and sends what the peer takes now.
-    pub(super) fn poll_send_text(&mut self, text: String, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+    pub(super) fn poll_send_text(
+        &mut self,
+        text: impl Into<Utf8Bytes>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Gone>> {
         self.poll_send(Message::Text(text.into()), cx)
     }
 

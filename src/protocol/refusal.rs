@@ -4,10 +4,14 @@
 //! version 4 what the newer ones tell; which refusal it is never depends on the version.
 
 mod unauthorized;
+mod upstream;
 mod words;
 
 pub use unauthorized::DeviceTokenHope;
 pub use unauthorized::Unauthorized;
+
+use serde_json::Map;
+use serde_json::Value;
 
 use crate::protocol::close::Close;
 use crate::protocol::error::ErrorShape;
@@ -85,6 +89,36 @@ pub enum Failure {
     },
     /// Too many calls without the role or scope for them.
     UnauthorizedCalls,
+    /// The gateway behind us does not serve this client now.
+    Upstream(Upstream),
+    /// The gateway behind us went away from a session.
+    UpstreamLost,
+}
+
+/// Why the gateway behind us does not serve a client. Never the client's own fault, but where it says so itself.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Upstream {
+    /// It refused this client as it is, in its own words.
+    Client(Box<ClientRefused>),
+    /// Nodes do not come through us.
+    NoNodes,
+    /// It refuses us; its owner must act.
+    Refuses,
+    /// It answers nothing.
+    Silent,
+    /// It has only just begun to start, or is about to restart.
+    Starting,
+    /// Nobody is there.
+    Unreachable,
+}
+
+/// The upstream's own words to a client.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ClientRefused {
+    /// Its sentence.
+    pub message: String,
+    /// The same for programs.
+    pub details: Map<String, Value>,
 }
 
 /// Whether a client is one of the interfaces that never come without a device.

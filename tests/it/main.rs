@@ -9,6 +9,7 @@ mod acme_renewal;
 mod acme_strangers;
 mod acme_dns;
 mod approval_race;
+mod bridge_operator;
 mod browser;
 mod certificates;
 mod certs;

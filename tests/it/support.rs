@@ -3,6 +3,7 @@
 pub(crate) mod acme_rig;
 pub(crate) mod authority;
 pub(crate) mod bind;
+pub(crate) mod bridge;
 pub(crate) mod browser;
 pub(crate) mod caddy;
 pub(crate) mod caller;

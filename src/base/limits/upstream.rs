@@ -1,4 +1,36 @@
 //! Limits of the bridge to a real gateway.
 
+use std::time::Duration;
+
 /// Paths of the upstream that a configuration opens.
 pub const OPEN_PATHS_MAX: usize = 64;
+/// TCP, TLS and the upgrade together, to the upstream.
+pub const UPSTREAM_DIAL_WAIT: Duration = Duration::from_secs(4);
+/// From the upgrade to the answer to our `connect`.
+pub const UPSTREAM_HELLO_WAIT: Duration = Duration::from_secs(8);
+/// How long a caller waits for an upstream that is not there at this moment, as while it restarts.
+pub const UPSTREAM_READY_WAIT: Duration = Duration::from_secs(2);
+/// Sockets of callers on their way to the upstream's `hello-ok` at once: the newer gateway has 32 places for one address.
+pub const UPSTREAM_DIALS_MAX: usize = 16;
+/// How long an address of the upstream's name is believed.
+pub const UPSTREAM_ADDRESS_LIFE: Duration = Duration::from_secs(10);
+/// The first pause after our own connection to the upstream failed, and the longest; it doubles.
+pub const UPSTREAM_RETRY_MIN: Duration = Duration::from_millis(500);
+/// The longest pause.
+pub const UPSTREAM_RETRY_MAX: Duration = Duration::from_secs(15);
+/// How often our own connection asks the upstream for a sign of life.
+pub const UPSTREAM_PING_PERIOD: Duration = Duration::from_secs(5);
+/// How long it waits for one.
+pub const UPSTREAM_PONG_WAIT: Duration = Duration::from_secs(10);
+/// Periods of the upstream's `tick` without a word of it, after which a bridged session ends.
+pub const UPSTREAM_SILENT_TICKS: u32 = 3;
+/// The head of the upstream's answer to an upgrade, and the part of a refusal's body that is read.
+pub const UPSTREAM_HEAD_BYTES_MAX: usize = 16 * 1024;
+/// The upstream's page, in which its build id stands.
+pub const UPSTREAM_PAGE_BYTES_MAX: usize = 256 * 1024;
+/// Secrets of the upstream that are looked for in what it sends.
+pub const UPSTREAM_SECRETS_MAX: usize = 16;
+/// Calls of our own connection that wait for their answer.
+pub const UPSTREAM_CALLS_MAX: usize = 64;
+/// How long an answer to one is waited for.
+pub const UPSTREAM_CALL_WAIT: Duration = Duration::from_secs(10);

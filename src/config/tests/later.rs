@@ -10,8 +10,5 @@ pub(super) fn refusals() -> Vec<(String, Expected)> {
     for (table, key) in [("core", "bind"), ("edge", "core")] {
         all.push((format!("[{table}]\n«{key}» = {{}}"), |f| matches!(f, Fault::Later { .. })));
     }
-    all.push(("[core]\nupstream = «{ url = \"http://127.0.0.1:18790\" }»".into(), |f| {
-        matches!(f, Fault::Later { .. })
-    }));
     all
 }

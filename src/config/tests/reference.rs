@@ -13,6 +13,8 @@ fn the_reference_shows_every_key_and_yields_the_defaults() {
         &rooms::CERTIFICATES,
         &rooms::CERTIFICATE_FILE,
         &rooms::CORE,
+        &crate::config::upstream::KEYS,
+        &crate::config::upstream::OPEN,
         &crate::config::pairing::PAIRING,
         &crate::config::pairing::RULE,
         &crate::config::pairing::WHEN,

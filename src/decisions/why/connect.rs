@@ -210,4 +210,46 @@ pub(super) const CONNECT: &[Why] = &[
         caller: "Ask the owner which rights this device has.",
         owner: "doorward devices list shows what the device may do.",
     },
+    Why {
+        reason: "upstream_client",
+        what: "The gateway behind this server does not take this app as it is.",
+        caller: "Load the page again, or update the app.",
+        owner: "Its page and the gateway are of different releases: loading the page again mends it.",
+    },
+    Why {
+        reason: "upstream_lost",
+        what: "The gateway behind this server went away.",
+        caller: "Try again in a minute.",
+        owner: "doorward status says how the gateway is; it may have been started anew.",
+    },
+    Why {
+        reason: "upstream_nodes",
+        what: "This server passes no nodes on to the gateway behind it.",
+        caller: "Connect the node to the gateway itself.",
+        owner: "This version passes operators only: let the node connect to the gateway itself.",
+    },
+    Why {
+        reason: "upstream_refuses",
+        what: "The gateway behind this server does not take this server; that is no fault of yours.",
+        caller: "Tell the owner, then try again.",
+        owner: "doorward status names the reason, doorward check --upstream what to set in openclaw.json.",
+    },
+    Why {
+        reason: "upstream_silent",
+        what: "The gateway behind this server does not answer.",
+        caller: "Try again in a minute, then tell the owner.",
+        owner: "It took the connection and says nothing: look at its log, or start it anew.",
+    },
+    Why {
+        reason: "upstream_starting",
+        what: "The gateway behind this server is about to start.",
+        caller: "Try again in a minute.",
+        owner: "Nothing need be changed, unless it stays so: then look at its log.",
+    },
+    Why {
+        reason: "upstream_unreachable",
+        what: "The gateway behind this server is not there.",
+        caller: "Try again in a minute, then tell the owner.",
+        owner: "Start it, or correct core.upstream.url; doorward status says what was tried.",
+    },
 ];

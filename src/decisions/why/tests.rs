@@ -13,6 +13,7 @@ use crate::certificates::client_auth::ClientCertificateFault;
 use crate::listener::caps::CapError;
 use crate::listener::connection::ConnectionError;
 use crate::net::host::HostError;
+use crate::protocol::refusal::ClientRefused;
 use crate::protocol::refusal::DeviceTokenHope;
 use crate::protocol::refusal::Failure;
 use crate::protocol::refusal::PairingReason;
@@ -22,6 +23,7 @@ use crate::protocol::refusal::ProofFault;
 use crate::protocol::refusal::Retry;
 use crate::protocol::refusal::UiFamily;
 use crate::protocol::refusal::Unauthorized;
+use crate::protocol::refusal::Upstream;
 use crate::protocol::schema::Faults;
 use crate::protocol::scope::Role;
 use crate::protocol::version::Audience;
@@ -34,7 +36,7 @@ fn every_way_to_refuse_a_socket_has_its_text() {
         assert_eq!(of(failure.reason()).reason, failure.reason());
         words.push(failure.reason());
     }
-    assert_eq!(words.len(), 34);
+    assert_eq!(words.len(), 41);
     for why in connect::CONNECT {
         assert!(words.contains(&why.reason), "no refusal says {}", why.reason);
     }
@@ -167,7 +169,17 @@ fn after(failure: &Failure) -> Option<Failure> {
             Unauthorized::TokenMismatch { .. } => unauthorized(Unauthorized::TokenMissing),
             Unauthorized::TokenMissing => Failure::UnauthorizedCalls,
         },
-        Failure::UnauthorizedCalls => return None,
+        Failure::UnauthorizedCalls => Failure::Upstream(Upstream::NoNodes),
+        Failure::Upstream(Upstream::NoNodes) => Failure::Upstream(Upstream::Refuses),
+        Failure::Upstream(Upstream::Refuses) => Failure::Upstream(Upstream::Silent),
+        Failure::Upstream(Upstream::Silent) => Failure::Upstream(Upstream::Starting),
+        Failure::Upstream(Upstream::Starting) => Failure::Upstream(Upstream::Unreachable),
+        Failure::Upstream(Upstream::Unreachable) => {
+            let refused = ClientRefused { message: "reload".to_owned(), details: serde_json::Map::new() };
+            Failure::Upstream(Upstream::Client(Box::new(refused)))
+        }
+        Failure::Upstream(Upstream::Client(_)) => Failure::UpstreamLost,
+        Failure::UpstreamLost => return None,
     })
 }
 

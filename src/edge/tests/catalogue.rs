@@ -267,6 +267,7 @@ impl Bench {
             clock: clock.clone(),
             timing: Timing::default(),
             owner: OwnerCommand::default(),
+            upstream: None,
         })
         .unwrap();
         let settings = Settings {

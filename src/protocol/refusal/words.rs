@@ -13,6 +13,7 @@ use crate::protocol::refusal::PendingLimit;
 use crate::protocol::refusal::ProofFault;
 use crate::protocol::refusal::Retry;
 use crate::protocol::refusal::UiFamily;
+use crate::protocol::refusal::upstream;
 use crate::protocol::scope::Role;
 use crate::protocol::version::Version;
 
@@ -36,6 +37,7 @@ pub(super) fn error(failure: &Failure, version: Version) -> Option<ErrorShape> {
         Failure::ProtocolMismatch { minimum, maximum } => protocol_mismatch(*minimum, *maximum, version),
         Failure::RoleInvalid => invalid("invalid role"),
         Failure::Unauthorized { reason, audience } => reason.error(*audience, version),
+        Failure::Upstream(cause) => upstream::error(cause),
         Failure::AuthChanged
         | Failure::ConnectLate
         | Failure::DeviceRemoved
@@ -48,7 +50,8 @@ pub(super) fn error(failure: &Failure, version: Version) -> Option<ErrorShape> {
         | Failure::PongLate
         | Failure::Restart
         | Failure::SlowConsumer
-        | Failure::UnauthorizedCalls => return None,
+        | Failure::UnauthorizedCalls
+        | Failure::UpstreamLost => return None,
     })
 }
 
@@ -66,6 +69,8 @@ pub(super) fn close(failure: &Failure, version: Version) -> Close {
         Failure::Restart => return Close::new(1012, "service restart"),
         Failure::SlowConsumer => return Close::new(POLICY, "slow consumer"),
         Failure::UnauthorizedCalls => return Close::new(POLICY, "repeated unauthorized calls"),
+        Failure::Upstream(cause) => return upstream::close(cause),
+        Failure::UpstreamLost => return Close::new(1012, "service restart"),
         Failure::Internal => 1011,
         Failure::ProtocolMismatch { .. } => 1002,
         _ => POLICY,
@@ -106,6 +111,8 @@ pub(super) fn reason(failure: &Failure) -> &'static str {
         Failure::SlowConsumer => "slow_consumer",
         Failure::Unauthorized { reason, .. } => reason.word(),
         Failure::UnauthorizedCalls => "unauthorized_calls",
+        Failure::Upstream(cause) => upstream::reason(cause),
+        Failure::UpstreamLost => "upstream_lost",
     }
 }
 

@@ -169,6 +169,20 @@ pub struct TokenStamp {
     times: [i64; 4],
 }
 
+/// Reads the token of the gateway behind us, trimmed: whatever its owner chose.
+///
+/// # Errors
+/// [`TokenError`] with the file and the way out.
+pub fn read_upstream(path: &Path) -> Result<Secret<String>, TokenError> {
+    let text = read_operators(path)?;
+    let token = text.expose().trim();
+    if token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(Secret::new(token.to_owned()))
+    } else {
+        Err(TokenError::NotAToken(path.to_owned()))
+    }
+}
+
 /// A runtime's secrets are links to files of another owner (Kubernetes, Docker), so those are followed here.
 fn read_operators(path: &Path) -> Result<Secret<String>, TokenError> {
     let text = private_file::open(path, Link::Followed)

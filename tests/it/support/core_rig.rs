@@ -87,8 +87,9 @@ impl Rig {
         let store = Store::open(&state.path().join("doorward.sqlite")).await.unwrap();
         let token = TokenSource::of(None, state.path());
         let text = token.open().unwrap().expose().clone();
-        let owner = OwnerCommand::default();
-        let core = Core::open(Components { verifier, store, token, clock: clock.clone(), timing, owner }).unwrap();
+        let (owner, upstream) = (OwnerCommand::default(), None);
+        let components = Components { verifier, store, token, clock: clock.clone(), timing, owner, upstream };
+        let core = Core::open(components).unwrap();
         Self { core, clock, token: text, state, signer, next: AtomicU64::new(1) }
     }
 

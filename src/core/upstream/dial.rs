@@ -1,0 +1,228 @@
+//! A WebSocket to the upstream: TCP, TLS where it wants it, and the upgrade (RFC 6455 §4.1). hyper reads the answer, so that
+//! bytes which came with it are kept.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use http::Request;
+use http::StatusCode;
+use http::header;
+use http_body_util::BodyExt;
+use http_body_util::Empty;
+use http_body_util::Limited;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::RootCertStore;
+use rustls::pki_types::ServerName;
+use thiserror::Error;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsConnector;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use crate::base::limits::UPSTREAM_HEAD_BYTES_MAX;
+use crate::core::upstream::Endpoint;
+use crate::core::websocket::Gone;
+use crate::core::websocket::Inbound;
+use crate::core::websocket::WebSocket;
+use crate::net::host::Host;
+use crate::protocol::close::Close;
+
+/// Whatever carries the bytes.
+pub(in crate::core) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Io for S {}
+
+/// The stream below a WebSocket to the upstream.
+pub(in crate::core) type Stream = Box<dyn Io>;
+
+/// A WebSocket to the upstream, one message at a time.
+pub(in crate::core) struct Line(pub(in crate::core) WebSocket<Stream>);
+
+/// What the head of the upgrade says of us.
+#[derive(Debug)]
+pub(super) struct Head {
+    /// Host.
+    pub(super) host: HeaderValue,
+    /// Origin, if the client has one.
+    pub(super) origin: Option<HeaderValue>,
+    /// The most that the session may have, as a second wall beside what `connect` asks for.
+    pub(super) scopes: Option<HeaderValue>,
+}
+
+impl Line {
+    /// Sends one text message and waits until it has left.
+    pub(super) async fn send(&mut self, text: String) -> Result<(), Gone> {
+        let mut text = Some(text);
+        poll_fn(|cx| match text.take() {
+            Some(text) => self.0.poll_send_text(text, cx),
+            None => self.0.poll_flush(cx),
+        })
+        .await
+    }
+
+    /// Sends a ping and waits until it has left.
+    pub(super) async fn ping(&mut self) -> Result<(), Gone> {
+        let mut first = true;
+        poll_fn(|cx| if std::mem::take(&mut first) { self.0.poll_send_ping(cx) } else { self.0.poll_flush(cx) }).await
+    }
+
+    /// The next thing that came.
+    pub(super) async fn heard(&mut self) -> Heard {
+        match poll_fn(|cx| self.0.poll_inbound(cx)).await {
+            Inbound::Text(text) => Heard::Text(text),
+            Inbound::Control => Heard::Life,
+            Inbound::Binary | Inbound::Closed | Inbound::TooBig | Inbound::Violation(_) => {
+                Heard::End(self.0.take_farewell())
+            }
+        }
+    }
+
+    /// The next text message, or how the upstream closed.
+    pub(super) async fn next(&mut self) -> Result<Utf8Bytes, Option<Close>> {
+        loop {
+            match self.heard().await {
+                Heard::Text(text) => return Ok(text),
+                Heard::Life => {}
+                Heard::End(close) => return Err(close),
+            }
+        }
+    }
+}
+
+/// What came from the upstream.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// Its end.
+    End(Option<Close>),
+    /// A ping or a pong.
+    Life,
+    /// A text message.
+    Text(Utf8Bytes),
+}
+
+/// The bytes below: TCP, and TLS for an endpoint that speaks it.
+pub(super) async fn connect(
+    endpoint: &Endpoint,
+    tls: Option<&Arc<ClientConfig>>,
+    address: SocketAddr,
+) -> Result<Stream, DialError> {
+    let stream = TcpStream::connect(address).await.map_err(DialError::Connect)?;
+    stream.set_nodelay(true).map_err(DialError::Connect)?;
+    let Some(config) = tls else { return Ok(Box::new(stream)) };
+    let name = match endpoint.host() {
+        Host::Address(address) => ServerName::IpAddress((*address).into()),
+        Host::Name(name) => ServerName::try_from(name.clone()).map_err(|_| DialError::Name)?,
+    };
+    let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await.map_err(DialError::Tls)?;
+    Ok(Box::new(stream))
+}
+
+/// Makes a WebSocket of `stream`.
+pub(super) async fn upgrade(stream: Stream, head: Head) -> Result<Line, DialError> {
+    let key = generate_key();
+    let accepted = derive_accept_key(key.as_bytes());
+    let request = opening(head, &key)?;
+    let mut client = http1::Builder::new();
+    client.max_buf_size(UPSTREAM_HEAD_BYTES_MAX);
+    let (mut sender, connection) = client.handshake(TokioIo::new(stream)).await?;
+    // A task of its own, which ends with this at the latest.
+    let mut driving = JoinSet::new();
+    driving.spawn(connection.with_upgrades());
+    let response = sender.send_request(request).await?;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let status = response.status();
+        let body = Limited::new(response.into_body(), UPSTREAM_HEAD_BYTES_MAX).collect().await;
+        let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        return Err(DialError::Refused { status, body: String::from_utf8_lossy(&body).into_owned() });
+    }
+    let told = response.headers().get(header::SEC_WEBSOCKET_ACCEPT);
+    if told.is_none_or(|told| told.as_bytes() != accepted.as_bytes()) {
+        return Err(DialError::NotWebSocket);
+    }
+    let upgraded = hyper::upgrade::on(response).await?;
+    // Never: this is what the connection was made of.
+    let parts = upgraded.downcast::<TokioIo<Stream>>().map_err(|_| DialError::NotWebSocket)?;
+    Ok(Line(WebSocket::dialled(parts.io.into_inner(), parts.read_buf.to_vec())))
+}
+
+fn opening(head: Head, key: &str) -> Result<Request<Empty<Bytes>>, DialError> {
+    let mut request = Request::get("/")
+        .header(header::HOST, head.host)
+        .header(header::CONNECTION, "Upgrade")
+        .header(header::UPGRADE, "websocket")
+        .header(header::SEC_WEBSOCKET_VERSION, "13")
+        .header(header::SEC_WEBSOCKET_KEY, key)
+        .body(Empty::<Bytes>::new())?;
+    for (name, value) in [("origin", head.origin), ("x-openclaw-scopes", head.scopes)] {
+        if let Some(value) = value {
+            request.headers_mut().insert(name, value);
+        }
+    }
+    Ok(request)
+}
+
+/// One GET, for the upstream's page; its body, cut at `bytes_max`.
+pub(super) async fn page(stream: Stream, host: &HeaderValue, bytes_max: usize) -> Result<String, DialError> {
+    let request = Request::get("/").header(header::HOST, host).body(Empty::<Bytes>::new())?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let asked = async move {
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), bytes_max).collect().await;
+        let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        let body = String::from_utf8_lossy(&body).into_owned();
+        if status == StatusCode::OK { Ok(body) } else { Err(DialError::Refused { status, body }) }
+    };
+    // Driven here, and gone with the answer.
+    tokio::select! {
+        answer = asked => answer,
+        ended = connection => Err(ended.err().map_or(DialError::NotWebSocket, DialError::Http)),
+    }
+}
+
+/// How we know the upstream where it speaks TLS: by the certificates of this machine.
+pub(super) fn tls(endpoint: &Endpoint) -> Result<Option<Arc<ClientConfig>>, DialError> {
+    if !endpoint.is_tls() {
+        return Ok(None);
+    }
+    let mut roots = RootCertStore::empty();
+    // One that cannot be read is no reason to do without the others.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        return Err(DialError::NoRoots);
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.map_err(|_| DialError::NoRoots)?.with_root_certificates(roots).with_no_client_auth();
+    Ok(Some(Arc::new(config)))
+}
+
+/// Why there is no WebSocket to the upstream.
+#[derive(Debug, Error)]
+pub(super) enum DialError {
+    #[error("not reachable: {0}")]
+    Connect(io::Error),
+    #[error("its answer is no http: {0}")]
+    Http(#[from] hyper::Error),
+    #[error("a name that no certificate can have")]
+    Name,
+    #[error("no root certificates on this machine")]
+    NoRoots,
+    #[error("it does not speak WebSocket")]
+    NotWebSocket,
+    #[error("it answers {status}")]
+    Refused { status: StatusCode, body: String },
+    #[error("no request: {0}")]
+    Request(#[from] http::Error),
+    #[error("TLS fails: {0}")]
+    Tls(io::Error),
+}

@@ -1,0 +1,187 @@
+//! What passes between a client and the upstream after `hello-ok`, and what does not. Pure.
+//!
+//! Promise: what passes, passes as the very same text, but for the upstream's secrets, which never pass.
+
+use memchr::memmem;
+use serde::Deserialize;
+use serde_json::json;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use crate::base::clock::UnixMillis;
+use crate::base::limits::UPSTREAM_SECRETS_MAX;
+use crate::base::secret::Secret;
+use crate::core::upstream::hello::is_ours;
+use crate::protocol::event;
+use crate::protocol::frame;
+
+/// What stands in a secret's place.
+const REDACTED: &str = "(redacted)";
+
+/// The one thing that is read of a client's message. Two of one key have no reading, so they are an error.
+#[derive(Deserialize)]
+struct Called {
+    #[serde(default)]
+    method: Option<String>,
+}
+
+/// The one thing that is read of the upstream's message.
+#[derive(Deserialize)]
+struct Told {
+    #[serde(default)]
+    event: Option<String>,
+    #[serde(default)]
+    seq: Option<u64>,
+}
+
+/// Whose a client's message is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::core) enum Addressee {
+    /// Nobody's: it cannot be read, or has several readings.
+    Nobody,
+    /// Our core's.
+    Ours,
+    /// The upstream's.
+    Upstream,
+}
+
+/// Whose `text` is.
+pub(in crate::core) fn addressee(text: &str) -> Addressee {
+    match serde_json::from_str::<Called>(text) {
+        Ok(Called { method: Some(method) }) if is_ours(&method) || method.trim() == "connect" => Addressee::Ours,
+        Ok(Called { method: Some(_) }) => Addressee::Upstream,
+        // What calls nothing is none of the protocol.
+        Ok(Called { method: None }) | Err(_) => Addressee::Nobody,
+    }
+}
+
+/// What becomes of the upstream's `text`: the same, another in its place, or nothing.
+pub(in crate::core) fn passed(text: Utf8Bytes, secrets: &Secrets, now: UnixMillis) -> Option<Utf8Bytes> {
+    let text = secrets.scrub(text);
+    // What the upstream writes has no escapes in such names; this spares the others a second look.
+    let suspect = |word: &str| memmem::find(text.as_bytes(), word.as_bytes()).is_some();
+    if !suspect("\"device.") && !suspect("\"connect.challenge\"") {
+        return Some(text);
+    }
+    match serde_json::from_str::<Told>(&text) {
+        Ok(Told { event: Some(name), seq }) if is_ours(&name) || name == event::CONNECT_CHALLENGE => {
+            // A hole in the numbers would make the client load everything anew.
+            let tick = frame::event(event::TICK, &event::tick(now), Some(seq?), None);
+            tick.ok().map(Into::into)
+        }
+        _ => Some(text),
+    }
+}
+
+/// Secrets of the upstream that must not reach a client: its token, and the tokens that it gave to our own device.
+#[derive(Clone, Debug, Default)]
+pub(in crate::core) struct Secrets(Vec<Secret<String>>);
+
+impl Secrets {
+    /// These, and one more; the oldest is forgotten beyond the limit, the first never.
+    pub(super) fn with(&self, secret: &Secret<String>) -> Self {
+        if secret.expose().is_empty() || self.0.iter().any(|known| known.is(secret.expose())) {
+            return self.clone();
+        }
+        let mut all = self.0.clone();
+        if all.len() >= UPSTREAM_SECRETS_MAX {
+            all.remove(1);
+        }
+        all.push(secret.clone());
+        Self(all)
+    }
+
+    /// `text` without them.
+    pub(in crate::core) fn scrub(&self, text: Utf8Bytes) -> Utf8Bytes {
+        let mut text = text;
+        for secret in &self.0 {
+            for spelling in spellings(secret) {
+                if memmem::find(text.as_bytes(), spelling.as_bytes()).is_some() {
+                    text = text.replace(&spelling, REDACTED).into();
+                }
+            }
+        }
+        text
+    }
+
+    /// A short text without them, as a reason to close.
+    pub(in crate::core) fn scrub_text(&self, text: &str) -> String {
+        self.scrub(text.to_owned().into()).to_string()
+    }
+}
+
+/// As it is, and as JSON has it where that differs.
+fn spellings(secret: &Secret<String>) -> impl Iterator<Item = String> {
+    let plain = secret.expose().clone();
+    let quoted = json!(plain).to_string();
+    let escaped = quoted.trim_matches('"').to_owned();
+    std::iter::once(plain.clone()).chain((escaped != plain).then_some(escaped))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixMillis = UnixMillis(9);
+
+    #[test]
+    fn device_methods_are_ours_however_they_are_spelled() {
+        for (text, expected) in [
+            (r#"{"type":"req","id":"1","method":"sessions.list","params":{}}"#, Addressee::Upstream),
+            (r#"{"type":"req","id":"1","method":"sessions.list","newer":1}"#, Addressee::Upstream),
+            (
+                r#"{"type":"req","id":"1","method":"chat.send","params":{"text":"device.pair.list \ud800"}}"#,
+                Addressee::Upstream,
+            ),
+            (r#"{"type":"req","id":"1","method":"device.pair.list"}"#, Addressee::Ours),
+            (r#"{"type":"req","id":"1","method":"\u0064evice.pair.list"}"#, Addressee::Ours),
+            (r#"{"type":"req","id":"1","m\u0065thod":"device.pair.list"}"#, Addressee::Ours),
+            (r#"{"type":"req","id":"1","method":" device.new"}"#, Addressee::Ours),
+            (r#"{"type":"req","id":"1","method":"connect"}"#, Addressee::Ours),
+            (r#"{"method":"sessions.list","id":"1","method":"device.pair.list"}"#, Addressee::Nobody),
+            (r#"{"method":"device.pair.list","id":"1","m\u0065thod":"sessions.list"}"#, Addressee::Nobody),
+            (r#"{"type":"res","id":"1","ok":true}"#, Addressee::Nobody),
+            (r#"[{"method":"device.pair.list"}]"#, Addressee::Nobody),
+            (r#"{"method":7}"#, Addressee::Nobody),
+            ("{", Addressee::Nobody),
+        ] {
+            assert_eq!(addressee(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_upstreams_words_pass_but_those_about_devices() {
+        let secrets = Secrets::default();
+        for same in [
+            r#"{"type":"event","event":"chat","payload":{"x":"device.pair.changed"},"seq":4}"#,
+            r#"{"type":"res","id":"device.1","ok":true,"payload":{"name":"device.x"}}"#,
+            r#"{"type":"event","event":"node.pair.requested","payload":{}}"#,
+        ] {
+            assert_eq!(passed(same.into(), &secrets, NOW).as_deref(), Some(same));
+        }
+        let dropped = r#"{"type":"event","event":"device.pair.requested","payload":{"requestId":"r"}}"#;
+        assert_eq!(passed(dropped.into(), &secrets, NOW), None);
+        let challenge = r#"{"type":"event","event":"connect.challenge","payload":{"nonce":"n"}}"#;
+        assert_eq!(passed(challenge.into(), &secrets, NOW), None);
+        let counted = r#"{"type":"event","event":"device.pair.changed","payload":{},"seq":12}"#;
+        assert_eq!(
+            passed(counted.into(), &secrets, NOW).as_deref(),
+            Some(r#"{"type":"event","event":"tick","payload":{"ts":9},"seq":12}"#)
+        );
+    }
+
+    #[test]
+    fn no_secret_of_the_upstream_passes() {
+        let secret = |text: &str| Secret::new(text.to_owned());
+        let secrets = Secrets::default().with(&secret("up\"tok")).with(&secret("devtok")).with(&secret(""));
+        let told = r#"{"type":"res","payload":{"a":"up\"tok","b":"xdevtoky","c":"up\\\"tok"}}"#;
+        let shown = passed(told.into(), &secrets, NOW).unwrap();
+        assert_eq!(&*shown, r#"{"type":"res","payload":{"a":"(redacted)","b":"x(redacted)y","c":"up\\\"tok"}}"#);
+        assert_eq!(secrets.scrub_text("unauthorized up\"tok"), "unauthorized (redacted)");
+        let mut many = secrets.clone();
+        for number in 0..2 * UPSTREAM_SECRETS_MAX {
+            many = many.with(&secret(&format!("token-{number:04}-")));
+        }
+        assert_eq!(many.0.len(), UPSTREAM_SECRETS_MAX);
+        assert_eq!(many.scrub_text("up\"tok"), REDACTED, "the upstream's own token is never forgotten");
+    }
+}

@@ -1,0 +1,375 @@
+//! Our own connection to the upstream, kept open: by it we are paired there, know how the upstream is, and act there.
+
+use std::collections::HashMap;
+
+use serde_json::Map;
+use serde_json::Value;
+use serde_json::json;
+use thiserror::Error;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tokio::time::MissedTickBehavior;
+use tokio::time::interval;
+use tokio::time::sleep;
+use tokio::time::timeout;
+use tracing::info;
+use tracing::warn;
+use uuid::Uuid;
+
+use crate::base::limits::BUILD_ID_CHARS_MAX;
+use crate::base::limits::LABEL_CHARS_MAX;
+use crate::base::limits::UPSTREAM_CALL_WAIT;
+use crate::base::limits::UPSTREAM_HELLO_WAIT;
+use crate::base::limits::UPSTREAM_PAGE_BYTES_MAX;
+use crate::base::limits::UPSTREAM_PING_PERIOD;
+use crate::base::limits::UPSTREAM_PONG_WAIT;
+use crate::base::limits::UPSTREAM_RETRY_MAX;
+use crate::base::limits::UPSTREAM_RETRY_MIN;
+use crate::base::printable::printable;
+use crate::core::upstream::Upstream;
+use crate::core::upstream::bridge::tokens;
+use crate::core::upstream::connect;
+use crate::core::upstream::dial::Heard;
+use crate::core::upstream::dial::Line;
+use crate::core::upstream::handle::Face;
+use crate::core::upstream::handle::Opened;
+use crate::core::upstream::handle::Page;
+use crate::core::upstream::handle::Shared;
+use crate::core::upstream::state::Reason;
+use crate::core::upstream::state::State;
+use crate::core::upstream::state::Unreachable;
+use crate::core::upstream::verdict;
+use crate::core::upstream::verdict::Verdict;
+use crate::protocol::scope::Scope;
+use crate::protocol::scope::Scopes;
+use crate::protocol::version::Version;
+
+/// Where the upstream's page names its build.
+const BUILD_ID: &str = "data-openclaw-control-ui-build-id=\"";
+
+/// A call on our own connection.
+#[derive(Debug)]
+pub(super) struct Call {
+    method: &'static str,
+    params: Value,
+    answer: oneshot::Sender<Result<Value, CallFailure>>,
+}
+
+/// Why a call on our own connection came to nothing.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+pub enum CallFailure {
+    /// The upstream is not there.
+    #[error("the upstream is not there")]
+    Down,
+    /// No answer in time.
+    #[error("the upstream does not answer")]
+    Late,
+    /// It was refused; the upstream's words.
+    #[error("the upstream refuses: {0}")]
+    Refused(String),
+}
+
+/// As which program we connect.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Shape {
+    /// A dashboard on the upstream's own machine: the newer gateway pairs it by itself, through a container's NAT too. So this
+    /// comes first, for a device that was seen in another shape has to be approved by a person.
+    Dashboard(String),
+    /// The same, at the address that we dial: where loopback origins are not taken.
+    DashboardByAddress(String),
+    /// A command line: for a gateway that serves no dashboard.
+    CommandLine,
+}
+
+/// Why it does not take us.
+#[derive(Debug)]
+enum Unwelcome {
+    /// For this.
+    As(State),
+    /// As the dashboard of another build than this, its own.
+    Outdated(String),
+}
+
+impl From<State> for Unwelcome {
+    fn from(state: State) -> Self {
+        Self::As(state)
+    }
+}
+
+impl Upstream {
+    /// Keeps our own connection, for ever.
+    pub(in crate::core) async fn keep(self) {
+        let shared = &self.shared;
+        let mut pause = UPSTREAM_RETRY_MIN;
+        loop {
+            match shared.establish().await {
+                Ok((line, version)) => {
+                    pause = UPSTREAM_RETRY_MIN;
+                    shared.becomes(State::Up { version, protocol: Version::V4 });
+                    let end = shared.hold(line).await;
+                    shared.becomes(end);
+                }
+                Err(state) => {
+                    shared.becomes(state);
+                    pause = (pause * 2).min(UPSTREAM_RETRY_MAX);
+                }
+            }
+            let refused = matches!(&*shared.state.borrow(), State::Refuses(_));
+            let wait = if refused { UPSTREAM_PING_PERIOD } else { pause };
+            let nudged = async {
+                sleep(UPSTREAM_RETRY_MIN).await;
+                if refused {
+                    // Each attempt may count as one of a few that are allowed.
+                    return std::future::pending().await;
+                }
+                shared.nudge.notified().await;
+            };
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = nudged => {}
+            }
+        }
+    }
+
+    /// Approves a request that waits at the upstream.
+    ///
+    /// # Errors
+    /// [`CallFailure`].
+    pub async fn approve(&self, request: &str) -> Result<(), CallFailure> {
+        self.call("device.pair.approve", json!({ "requestId": request })).await.map(drop)
+    }
+
+    /// Removes a device at the upstream; its sockets end there.
+    ///
+    /// # Errors
+    /// [`CallFailure`].
+    pub async fn remove(&self, device: &str) -> Result<(), CallFailure> {
+        self.call("device.pair.remove", json!({ "deviceId": device })).await.map(drop)
+    }
+
+    async fn call(&self, method: &'static str, params: Value) -> Result<Value, CallFailure> {
+        if !self.state().is_up() {
+            return Err(CallFailure::Down);
+        }
+        let (answer, answered) = oneshot::channel();
+        self.shared.calls.try_send(Call { method, params, answer }).map_err(|_| CallFailure::Late)?;
+        match timeout(UPSTREAM_CALL_WAIT, answered).await {
+            Ok(answer) => answer.unwrap_or(Err(CallFailure::Down)),
+            Err(_) => Err(CallFailure::Late),
+        }
+    }
+}
+
+impl Shared {
+    /// Notes how the upstream is; a change is told once.
+    fn becomes(&self, state: State) {
+        let changed = self.state.send_if_modified(|before| {
+            let changed = *before != state;
+            *before = state.clone();
+            changed
+        });
+        if !changed {
+            return;
+        }
+        let url = &self.settings.endpoint;
+        match &state {
+            State::Up { .. } => info!(%url, %state, "upstream"),
+            State::Refuses(_) => {
+                let hint = self.owner.with("check --upstream");
+                warn!(%url, %state, %hint, "upstream");
+            }
+            State::Silent | State::Starting | State::Unreachable(_) => warn!(%url, %state, "upstream"),
+        }
+    }
+
+    /// Connects as ourselves, and answers with the upstream's release.
+    async fn establish(&self) -> Result<(Line, String), State> {
+        if let Err(error) = self.reread_token().await {
+            return Err(State::Refuses(Reason::Other(error.to_string())));
+        }
+        let build = self.page(UPSTREAM_PAGE_BYTES_MAX).await.map(|page| build_id(&page));
+        let first = match build {
+            Ok(Some(build)) => Shape::Dashboard(build),
+            Ok(None) | Err(State::Unreachable(Unreachable::NotGateway(_))) => Shape::CommandLine,
+            Err(state) => return Err(state),
+        };
+        match (self.present(&first).await, first) {
+            (Err(Unwelcome::Outdated(build)), Shape::Dashboard(_)) => self.present(&Shape::Dashboard(build)).await,
+            (Err(Unwelcome::As(State::Refuses(Reason::WebOrigin))), Shape::Dashboard(build)) => {
+                match self.present(&Shape::DashboardByAddress(build)).await {
+                    Err(Unwelcome::Outdated(build)) => self.present(&Shape::DashboardByAddress(build)).await,
+                    presented => presented,
+                }
+            }
+            (presented, _) => presented,
+        }
+        .map_err(|unwelcome| match unwelcome {
+            Unwelcome::As(state) => state,
+            // It was updated once more while we looked.
+            Unwelcome::Outdated(_) => State::Starting,
+        })
+    }
+
+    async fn present(&self, shape: &Shape) -> Result<(Line, String), Unwelcome> {
+        let (face, page) = match shape {
+            Shape::Dashboard(_) => (Face::Loopback, Page::Present),
+            Shape::DashboardByAddress(_) => (Face::Address, Page::Present),
+            Shape::CommandLine => (Face::Address, Page::Absent),
+        };
+        let Opened { mut line, challenge } = self.open(face, page, None).await?;
+        let id = Uuid::new_v4().to_string();
+        let text = self.with_credentials(|own| connect::request(&id, self.params(shape), &wanted(), own, &challenge));
+        let answered = timeout(UPSTREAM_HELLO_WAIT, async {
+            let _left = line.send(text).await;
+            loop {
+                match line.next().await {
+                    Ok(text) => {
+                        if let Some(verdict) = verdict::of(&text, &id) {
+                            return verdict;
+                        }
+                    }
+                    Err(close) => return verdict::of_close(close.as_ref()),
+                }
+            }
+        });
+        match answered.await.map_err(|_| State::Silent)? {
+            Verdict::Accepted(hello) => {
+                tokens(&hello).iter().for_each(|token| self.hide(token));
+                let version = hello.get("server").and_then(|server| server.get("version")).and_then(Value::as_str);
+                Ok((line, printable(version.unwrap_or("?"), LABEL_CHARS_MAX)))
+            }
+            Verdict::Client(refused) => {
+                let build = refused.details.get("gatewayBuildId").and_then(Value::as_str).filter(|id| is_build(id));
+                Err(build.map_or(Unwelcome::As(State::Starting), |build| Unwelcome::Outdated(build.to_owned())))
+            }
+            Verdict::Starting => Err(State::Starting.into()),
+            Verdict::Refused(Reason::Other(words)) => {
+                Err(State::Refuses(Reason::Other(printable(&words, LABEL_CHARS_MAX))).into())
+            }
+            Verdict::Refused(reason) => Err(State::Refuses(reason).into()),
+        }
+    }
+
+    fn params(&self, shape: &Shape) -> Map<String, Value> {
+        let (id, mode, build) = match shape {
+            Shape::Dashboard(build) | Shape::DashboardByAddress(build) => {
+                ("openclaw-control-ui", "webchat", Some(build))
+            }
+            Shape::CommandLine => ("cli", "cli", None),
+        };
+        let mut client = json!({
+            "id": id, "mode": mode, "version": env!("CARGO_PKG_VERSION"), "displayName": self.name,
+            "instanceId": self.name,
+        });
+        if let (Some(build), Value::Object(client)) = (build, &mut client) {
+            client.insert("buildId".to_owned(), build.as_str().into());
+        }
+        let mut params = Map::new();
+        params.insert("client".to_owned(), client);
+        params.insert("caps".to_owned(), json!([]));
+        params
+    }
+
+    /// Holds the connection until it ends; how the upstream is then.
+    async fn hold(&self, mut line: Line) -> State {
+        let mut called = self.called.lock().await;
+        let mut waiting: HashMap<String, oneshot::Sender<Result<Value, CallFailure>>> = HashMap::new();
+        let mut pings = interval(UPSTREAM_PING_PERIOD);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heard = Instant::now();
+        loop {
+            let sent = tokio::select! {
+                message = line.heard() => {
+                    heard = Instant::now();
+                    match message {
+                        Heard::Text(text) => answer(&text, &mut waiting),
+                        Heard::Life => {}
+                        Heard::End(_) => return State::Starting,
+                    }
+                    continue;
+                }
+                _ = pings.tick() => {
+                    if heard.elapsed() >= UPSTREAM_PONG_WAIT {
+                        return State::Silent;
+                    }
+                    waiting.retain(|_, answer| !answer.is_closed());
+                    timeout(UPSTREAM_PONG_WAIT, line.ping()).await
+                }
+                Some(Call { method, params, answer }) = called.recv() => {
+                    let id = Uuid::new_v4().to_string();
+                    let text = json!({ "type": "req", "id": id, "method": method, "params": params }).to_string();
+                    waiting.insert(id, answer);
+                    timeout(UPSTREAM_PONG_WAIT, line.send(text)).await
+                }
+            };
+            match sent {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return State::Starting,
+                Err(_) => return State::Silent,
+            }
+        }
+    }
+}
+
+/// Everything that we may have to do there, and what any of our clients may be granted.
+fn wanted() -> Scopes {
+    let names = ["operator.questions"].into_iter().filter_map(|name| Scope::parse(name).ok());
+    [Scope::ADMIN, Scope::PAIRING, Scope::APPROVALS, Scope::READ, Scope::WRITE].into_iter().chain(names).collect()
+}
+
+/// The build that the page names; a hash of the page's own files behind it is no part of it.
+fn build_id(page: &str) -> Option<String> {
+    let (_, rest) = page.split_once(BUILD_ID)?;
+    let (build, _) = rest.split_once('"')?;
+    let is_hash = |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let build = build.rsplit_once('-').filter(|(_, hash)| is_hash(hash)).map_or(build, |(build, _)| build);
+    is_build(build).then(|| build.to_owned())
+}
+
+fn is_build(text: &str) -> bool {
+    !text.is_empty() && text.chars().count() <= BUILD_ID_CHARS_MAX
+}
+
+/// Hands an answer to whoever waits for it.
+fn answer(text: &str, waiting: &mut HashMap<String, oneshot::Sender<Result<Value, CallFailure>>>) {
+    if waiting.is_empty() {
+        return;
+    }
+    let Ok(Value::Object(mut frame)) = serde_json::from_str(text) else { return };
+    let Some(answer) = frame.get("id").and_then(Value::as_str).and_then(|id| waiting.remove(id)) else { return };
+    let told = if frame.get("ok") == Some(&Value::Bool(true)) {
+        Ok(frame.remove("payload").unwrap_or_default())
+    } else {
+        let words = frame.get("error").and_then(|error| error.get("message")).and_then(Value::as_str);
+        Err(CallFailure::Refused(printable(words.unwrap_or("?"), LABEL_CHARS_MAX)))
+    };
+    // Whoever asked may be gone.
+    let _ = answer.send(told);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_build_is_read_off_the_page() {
+        let page = "<html data-openclaw-control-ui-base-path=\"\" data-openclaw-control-ui-build-id=\"2026.9.6-x\">";
+        assert_eq!(build_id(page).as_deref(), Some("2026.9.6-x"));
+        let hashed = format!("data-openclaw-control-ui-build-id=\"2026.9.6-release-x-{}\" lang", "a1".repeat(32));
+        assert_eq!(build_id(&hashed).as_deref(), Some("2026.9.6-release-x"));
+        for none in ["", "<html>", "data-openclaw-control-ui-build-id=\"\"", "data-openclaw-control-ui-build-id=\"x"] {
+            assert_eq!(build_id(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn an_answer_goes_to_whoever_asked() {
+        let (answer_of, mut answered) = oneshot::channel();
+        let mut waiting = HashMap::from([("1".to_owned(), answer_of)]);
+        answer(r#"{"type":"event","event":"tick"}"#, &mut waiting);
+        answer(r#"{"type":"res","id":"2","ok":true,"payload":1}"#, &mut waiting);
+        assert_eq!(waiting.len(), 1);
+        answer(r#"{"type":"res","id":"1","ok":false,"error":{"message":"unknown requestId"}}"#, &mut waiting);
+        assert_eq!(answered.try_recv().unwrap(), Err(CallFailure::Refused("unknown requestId".to_owned())));
+    }
+}

@@ -1,0 +1,141 @@
+//! How the upstream is, as far as our own connection to it shows, and what its owner can do about it.
+
+use std::fmt;
+
+use crate::protocol::refusal::Upstream as Told;
+use crate::protocol::version::Version;
+
+/// How the upstream is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum State {
+    /// It will not have us.
+    Refuses(Reason),
+    /// It took our connection and says nothing any more.
+    Silent,
+    /// It is there and does not serve yet; or nobody has asked it so far.
+    Starting,
+    /// It is served through.
+    Up {
+        /// Its release.
+        version: String,
+        /// What it speaks.
+        protocol: Version,
+    },
+    /// Nobody answers there.
+    Unreachable(Unreachable),
+}
+
+/// Why the upstream will not have us. All but the first its owner must mend.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Reason {
+    /// It has too many sockets open that have not said who they are.
+    Busy,
+    /// Too many wrong tokens came from our address; it takes none for some minutes.
+    LockedOut,
+    /// It has not approved our device.
+    NotPaired {
+        /// The request that waits there.
+        request: Option<String>,
+    },
+    /// Something else; its own words.
+    Other(String),
+    /// It speaks no version that we speak.
+    Protocol {
+        /// What it expects.
+        expected: Option<u8>,
+    },
+    /// It takes us for a proxy that hides who calls.
+    Proxied,
+    /// Its token is another than ours, or ours cannot be read.
+    Token,
+    /// It does not take the web origin that we name.
+    WebOrigin,
+}
+
+/// Why nobody answers.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Unreachable {
+    /// The connection was refused or broke off.
+    Connect(String),
+    /// Its name has no address.
+    Name(String),
+    /// What answers is no gateway.
+    NotGateway(String),
+    /// Nobody answered in time.
+    TimedOut,
+    /// TLS failed.
+    Tls(String),
+}
+
+impl fmt::Display for Unreachable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(cause) => write!(f, "no connection: {cause}"),
+            Self::Name(cause) => write!(f, "its name has no address: {cause}"),
+            Self::NotGateway(cause) => write!(f, "what answers is no gateway: {cause}"),
+            Self::TimedOut => f.write_str("no answer in time"),
+            Self::Tls(cause) => write!(f, "tls fails: {cause}"),
+        }
+    }
+}
+
+impl std::error::Error for Unreachable {}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Busy => f.write_str("it has too many open sockets"),
+            Self::LockedOut => f.write_str("it takes no token for some minutes, for too many were wrong"),
+            Self::NotPaired { request: Some(request) } => {
+                write!(f, "it has not approved doorward yet: request {request}")
+            }
+            Self::NotPaired { request: None } => f.write_str("it has not approved doorward yet"),
+            Self::Other(words) => write!(f, "it says: {words}"),
+            Self::Protocol { expected: Some(expected) } => write!(f, "it speaks protocol {expected}"),
+            Self::Protocol { expected: None } => f.write_str("it speaks another protocol"),
+            Self::Proxied => f.write_str("it lists our address in gateway.trustedProxies"),
+            Self::Token => f.write_str("its token is another than ours"),
+            Self::WebOrigin => f.write_str("it does not take our web origin"),
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refuses(reason) => write!(f, "refuses us: {reason}"),
+            Self::Silent => f.write_str("silent: it took the connection and says nothing"),
+            Self::Starting => f.write_str("starting"),
+            Self::Up { version, protocol } => write!(f, "up: {version}, protocol {}", protocol.number()),
+            Self::Unreachable(cause) => write!(f, "not reachable: {cause}"),
+        }
+    }
+}
+
+impl State {
+    /// Whether clients are served.
+    pub fn is_up(&self) -> bool {
+        matches!(self, Self::Up { .. })
+    }
+
+    /// One stable word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Refuses(_) => "refuses",
+            Self::Silent => "silent",
+            Self::Starting => "starting",
+            Self::Up { .. } => "up",
+            Self::Unreachable(_) => "unreachable",
+        }
+    }
+
+    /// What a client is told while it is so.
+    pub(super) fn told(&self) -> Told {
+        match self {
+            Self::Refuses(Reason::Busy) | Self::Starting | Self::Up { .. } => Told::Starting,
+            Self::Refuses(_) => Told::Refuses,
+            Self::Silent => Told::Silent,
+            Self::Unreachable(_) => Told::Unreachable,
+        }
+    }
+}

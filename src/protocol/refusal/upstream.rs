@@ -1,0 +1,107 @@
+//! The sentences about the gateway behind us. The same in each version: a client of either tries again.
+
+use crate::protocol::close::Close;
+use crate::protocol::error::ErrorCode;
+use crate::protocol::error::ErrorShape;
+use crate::protocol::refusal::Upstream;
+
+/// Milliseconds after which a client is told to try again: the gateway's own while it starts.
+const RETRY_MS: u64 = 500;
+/// The same where nobody is there, or a person must act first.
+const RETRY_LATER_MS: u64 = 2_000;
+
+/// The close code of what may be tried again (RFC 6455's registry: Try Again Later).
+const AGAIN: u16 = 1013;
+
+pub(super) fn error(cause: &Upstream) -> ErrorShape {
+    let (message, reason, wait) = match cause {
+        Upstream::Client(refused) => {
+            let mut error = ErrorShape::new(ErrorCode::Unavailable, refused.message.as_str());
+            error.details = Some(refused.details.clone());
+            return error;
+        }
+        Upstream::NoNodes => ("nodes cannot pass to the gateway behind this server", "upstream-nodes", RETRY_LATER_MS),
+        Upstream::Refuses => {
+            ("gateway refuses this server; its owner must act (retry later)", "upstream-refuses", RETRY_LATER_MS)
+        }
+        Upstream::Silent => ("gateway does not answer; retry shortly", "upstream-silent", RETRY_LATER_MS),
+        // The newer gateway's own words, which its clients know.
+        Upstream::Starting => ("gateway starting; retry shortly", "startup-sidecars", RETRY_MS),
+        Upstream::Unreachable => ("gateway not reachable; retry shortly", "upstream-unreachable", RETRY_LATER_MS),
+    };
+    let error = ErrorShape::new(ErrorCode::Unavailable, message).with("reason", reason).retry_after(wait);
+    match cause {
+        Upstream::Refuses | Upstream::Silent | Upstream::Unreachable => {
+            error.with("remediationHint", "On the gateway's machine, `doorward status` names the reason.")
+        }
+        Upstream::Client(_) | Upstream::NoNodes | Upstream::Starting => error,
+    }
+}
+
+pub(super) fn close(cause: &Upstream) -> Close {
+    match cause {
+        Upstream::Client(refused) => Close::new(1008, &refused.message),
+        Upstream::NoNodes => Close::new(AGAIN, "nodes cannot pass"),
+        Upstream::Refuses => Close::new(AGAIN, "gateway refuses this server"),
+        Upstream::Silent => Close::new(AGAIN, "gateway does not answer"),
+        Upstream::Starting => Close::new(AGAIN, "gateway starting"),
+        Upstream::Unreachable => Close::new(AGAIN, "gateway not reachable"),
+    }
+}
+
+pub(super) fn reason(cause: &Upstream) -> &'static str {
+    match cause {
+        Upstream::Client(_) => "upstream_client",
+        Upstream::NoNodes => "upstream_nodes",
+        Upstream::Refuses => "upstream_refuses",
+        Upstream::Silent => "upstream_silent",
+        Upstream::Starting => "upstream_starting",
+        Upstream::Unreachable => "upstream_unreachable",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Map;
+    use serde_json::Value;
+    use serde_json::json;
+
+    use super::*;
+    use crate::protocol::refusal::ClientRefused;
+
+    #[test]
+    fn what_is_between_us_and_the_gateway_is_never_a_matter_of_pairing_and_can_be_tried_again() {
+        for (cause, message, closing) in [
+            (Upstream::NoNodes, "nodes cannot pass to the gateway behind this server", "nodes cannot pass"),
+            (
+                Upstream::Refuses,
+                "gateway refuses this server; its owner must act (retry later)",
+                "gateway refuses this server",
+            ),
+            (Upstream::Silent, "gateway does not answer; retry shortly", "gateway does not answer"),
+            (Upstream::Starting, "gateway starting; retry shortly", "gateway starting"),
+            (Upstream::Unreachable, "gateway not reachable; retry shortly", "gateway not reachable"),
+        ] {
+            let error = serde_json::to_value(error(&cause)).unwrap();
+            assert_eq!((&error["code"], &error["message"]), (&json!("UNAVAILABLE"), &json!(message)));
+            assert_eq!(error["retryable"], true, "{cause:?}");
+            assert!(error["retryAfterMs"].as_u64().unwrap() > 0, "{cause:?}");
+            assert_eq!(close(&cause), Close::new(1013, closing));
+        }
+        let reload = error(&Upstream::Starting);
+        assert_eq!(reload.details.unwrap()["reason"], "startup-sidecars", "as the gateway itself says it");
+    }
+
+    #[test]
+    fn what_the_gateway_says_to_the_client_itself_passes() {
+        let mut details = Map::new();
+        details.insert("reloadRequired".to_owned(), Value::Bool(true));
+        let refused = ClientRefused { message: "protocol mismatch: Control UI updated".to_owned(), details };
+        let told = error(&Upstream::Client(Box::new(refused.clone())));
+        assert_eq!(
+            (told.message.as_str(), told.details.unwrap()),
+            ("protocol mismatch: Control UI updated", refused.details.clone())
+        );
+        assert_eq!(close(&Upstream::Client(Box::new(refused))).code(), Some(1008));
+    }
+}

@@ -1,0 +1,55 @@
+//! An operator that is let in here works with the real gateway behind us.
+
+use serde_json::json;
+
+use crate::support::bridge::{Bridge, SECRET, Shape, until_logged};
+use crate::support::caller::Caller;
+use crate::support::gateway_client::{Ask, Device, connect};
+use crate::support::openclaw::Release;
+
+const DOOR: &str = "127.0.0.1:8080";
+
+#[test]
+fn an_operator_works_with_the_gateway_and_devices_stay_ours_on_its_own_machine() {
+    an_operator_works_with_the_gateway(Shape::Loopback);
+}
+
+#[test]
+fn an_operator_works_with_the_gateway_and_devices_stay_ours_behind_a_containers_network() {
+    an_operator_works_with_the_gateway(Shape::Veth);
+}
+
+/// The gateway has nothing in its openclaw.json but the token that its owner has anyway.
+fn an_operator_works_with_the_gateway(shape: Shape) {
+    let bridge = Bridge::new(shape);
+    let _gateway = bridge.gateway(Release::September);
+    let doorward = bridge.doorward("");
+    assert_eq!(doorward.token(), SECRET, "one token for both");
+    until_logged(&doorward, "state=up: 2026.9.6, protocol 4");
+
+    let device = Device::new();
+    let own = device.id();
+    bridge.host.block_on(move || async move {
+        let scopes = ["operator.pairing", "operator.read"];
+        let ask = Ask::operator(SECRET).with_scopes(&scopes);
+        let mut session = connect(&Caller::plain(DOOR), Some(&device), &ask).await.hello();
+        let hello = &session.hello;
+        assert_eq!(hello["server"]["version"], "2026.9.6", "{hello:#}");
+        let auth = &hello["auth"];
+        assert_eq!((&auth["scopes"], &auth["method"]), (&json!(scopes), &json!("token")), "{auth:#}");
+        let methods = hello["features"]["methods"].as_array().unwrap();
+        assert!(methods.len() > 300 && methods.contains(&json!("device.pair.list")), "{methods:#?}");
+
+        let sessions = session.call("sessions.list", json!({})).await.unwrap();
+        assert!(sessions["sessions"].is_array(), "{sessions:#}");
+        let listed = session.call("device.pair.list", json!({})).await.unwrap();
+        let paired = listed["paired"].as_array().unwrap();
+        assert!(paired.len() == 1 && paired[0]["deviceId"] == own.as_str(), "ours, not the gateway's: {listed:#}");
+        let unknown = session.call("device.pair.invented", json!({})).await.unwrap_err();
+        assert!(unknown["message"].as_str().unwrap().contains("device.pair.invented"), "{unknown:#}");
+        // What was not granted here is not granted there.
+        let refused = session.call("config.set", json!({"raw": "{}"})).await.unwrap_err();
+        assert_eq!(refused["details"]["missingScope"], "operator.admin", "{refused:#}");
+        session.close().await;
+    });
+}
