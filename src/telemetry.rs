@@ -73,8 +73,10 @@ pub const FIELDS: [&str; 53] = [
     "seconds",
     "socket",
     "source",
+    "state",
     "status",
     "uid",
+    "url",
     "value",
     "via",
 ];
