@@ -4,7 +4,6 @@
 //! A row that is not what it should be is told and left out, never guessed at; a file that cannot be read whole ends it.
 //! Of device tokens only the hashes leave this room.
 
-mod copy;
 mod depth;
 mod device;
 mod error;
@@ -14,6 +13,7 @@ mod january;
 pub mod mistakes;
 mod september;
 pub mod settings;
+mod snapshot;
 pub mod suggestion;
 
 use std::path::Path;

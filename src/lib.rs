@@ -36,6 +36,9 @@
 //! * *decision*: what was made of a request or a connect, with the facts it was judged by. *code*: the name of one
 //!   refusal, in the answer and in the log; it tells nothing by itself.
 //! * *device*: an Ed25519 key with an id; *paired* when an owner approved it; *pending* until then.
+//! * *invite*: a one-time link by which the owner lets in whoever uses it first.
+//! * *rule*: what the owner said beforehand of new devices: approve, ask or refuse.
+//! * *import*: the taking over of devices that another gateway had paired, with the tokens they have.
 //! * *local CA*: our own, for the names and addresses of a house; a *leaf* is what it signs.
 //! * *seal*: the digest by which a record of the store is known for what was written.
 //! * *access* is permission; *authorization* is only ACME's.

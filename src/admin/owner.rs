@@ -264,7 +264,7 @@ impl Answer for Owner {
             Request::CancelInvite => invites::cancel(core).await,
             Request::Dashboard => Reply::Done(json!({"url": self.url()})),
             Request::Explain { id } => self.explain(id.as_deref()).await,
-            Request::Import { devices, again, moving } => match core.pairings().import(devices, again, moving).await {
+            Request::Import(import) => match core.pairings().import(import).await {
                 Ok(fates) => Reply::Done(json!({ "fates": fates })),
                 Err(error) => refused(error),
             },

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::pairing::device::DeviceId;
-use crate::pairing::moved::{MovedDevice, Moving};
+use crate::pairing::import::Import;
 use crate::protocol::scope::{Role, Scopes};
 use crate::store::keys::signing::Replaced;
 
@@ -56,14 +55,7 @@ pub enum Request {
         id: Option<String>,
     },
     /// Take in devices that another gateway had paired.
-    Import {
-        /// The devices.
-        devices: Vec<MovedDevice>,
-        /// Those of them that move although they may have been removed here.
-        again: Vec<DeviceId>,
-        /// Whether it is done.
-        moving: Moving,
-    },
+    Import(Import),
     /// Make an invite.
     Invite {
         /// What a device gets for it; the usual, if none are named.

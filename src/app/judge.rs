@@ -20,16 +20,16 @@ use crate::store::keys::signing::SigningKeys;
 use crate::store::{FILE_NAME, Store};
 
 use super::AppError;
-use super::lock::{self, Standing};
+use super::lock::{self, Occupancy};
 use super::{network, probe};
 
 /// What stands in the way of a start besides the configuration's own text, in the order of a start. A running instance
 /// does not: what it has taken is not asked for.
 pub fn judge(config: &Config, environment: &Environment) -> Vec<AppError> {
     let mut faults = Vec::new();
-    let standing = lock::judge(&config.state_dir);
-    let is_free = !matches!(standing, Ok(Standing::Held));
-    faults.extend(standing.err().map(AppError::from));
+    let occupancy = lock::judge(&config.state_dir);
+    let is_free = !matches!(occupancy, Ok(Occupancy::Held));
+    faults.extend(occupancy.err().map(AppError::from));
     faults.extend(SigningKeys::judge(&config.state_dir).err().map(AppError::from));
     faults.extend(judge_store(config).err());
     let token = config.core.token(&config.state_dir);

@@ -77,7 +77,7 @@ impl StateLock {
 
 /// Whether an instance runs on a state folder.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Standing {
+pub enum Occupancy {
     /// None does.
     Free,
     /// One does.
@@ -88,7 +88,7 @@ pub enum Standing {
 ///
 /// # Errors
 /// As [`StateLock::take`].
-pub fn judge(state_dir: &Path) -> Result<Standing, LockError> {
+pub fn judge(state_dir: &Path) -> Result<Occupancy, LockError> {
     let unusable = |path: &Path, cause| LockError::Unusable { path: path.to_path_buf(), cause };
     match fs::symlink_metadata(state_dir) {
         Ok(_) => check_private(state_dir)?,
@@ -97,7 +97,7 @@ pub fn judge(state_dir: &Path) -> Result<Standing, LockError> {
             let parent = state_dir.ancestors().skip(1).find(|folder| folder.exists());
             let parent = parent.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
             let may_make = access(parent, Access::WRITE_OK | Access::EXEC_OK);
-            return may_make.map(|()| Standing::Free).map_err(|cause| unusable(parent, cause.into()));
+            return may_make.map(|()| Occupancy::Free).map_err(|cause| unusable(parent, cause.into()));
         }
         Err(cause) => return Err(unusable(state_dir, cause)),
     }
@@ -105,11 +105,11 @@ pub fn judge(state_dir: &Path) -> Result<Standing, LockError> {
     match open(&path, OFlags::empty()) {
         // Shared, so that two judgements at once do not take each other for an instance.
         Ok(file) => match file.try_lock_shared() {
-            Ok(()) => Ok(Standing::Free),
-            Err(TryLockError::WouldBlock) => Ok(Standing::Held),
+            Ok(()) => Ok(Occupancy::Free),
+            Err(TryLockError::WouldBlock) => Ok(Occupancy::Held),
             Err(TryLockError::Error(cause)) => Err(unusable(&path, cause)),
         },
-        Err(LockError::Unusable { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => Ok(Standing::Free),
+        Err(LockError::Unusable { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => Ok(Occupancy::Free),
         Err(error) => Err(error),
     }
 }
@@ -284,10 +284,10 @@ mod tests {
     fn the_second_instance_learns_who_was_first() {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("deep/state");
-        assert_eq!(judge(&state).unwrap(), Standing::Free);
+        assert_eq!(judge(&state).unwrap(), Occupancy::Free);
         assert!(!state.exists(), "a judgement makes nothing");
         let lock = StateLock::take(&state).unwrap();
-        assert_eq!(judge(&state).unwrap(), Standing::Held);
+        assert_eq!(judge(&state).unwrap(), Occupancy::Held);
         assert_eq!(fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o700);
         lock.announce(Path::new("/run/x/admin.sock")).unwrap();
         let error = StateLock::take(&state).unwrap_err();
@@ -297,7 +297,7 @@ mod tests {
         assert!(error.hint().contains(&format!("kill {}", std::process::id())));
         assert_eq!(holder(&state), expected);
         drop(lock);
-        assert_eq!(judge(&state).unwrap(), Standing::Free);
+        assert_eq!(judge(&state).unwrap(), Occupancy::Free);
         StateLock::take(&state).unwrap();
         assert_eq!(holder(&state).socket, None);
     }

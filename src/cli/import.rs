@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::admin::client::CallError;
 use crate::admin::request::Request;
+use crate::app::lock::StateLock;
 use crate::base::clock::Clock;
 use crate::base::limits::ADMIN_LINE_BYTES_MAX;
 use crate::base::private_file::{self, Link, PrivateFileError};
@@ -17,7 +18,7 @@ use crate::config::Config;
 use crate::import::settings::{self, Settings};
 use crate::import::{self, Arrival, Devices, ImportError, OldSecret, SecretKind, mistakes, suggestion};
 use crate::pairing::device::DeviceId;
-use crate::pairing::moved::{self, Fate, MovedDevice, Moving};
+use crate::pairing::import::{Fate, Import, ImportedDevice, Mode};
 use crate::pairing::paired::{Generation, Issuer};
 use crate::store::keys::token::TokenError;
 use crate::store::{Act, FILE_NAME, Line, Store};
@@ -78,18 +79,19 @@ pub(super) fn import(command: &Command, context: &Context) -> Result<(), Failure
     let suggestion = settings.as_ref().map(|settings| suggestion(settings, context)).transpose()?;
     let out = out(asked, suggestion.as_deref())?;
     let devices = read(&folder, &secret, &instance.state_dir)?;
-    let (held, moving) = chosen(&devices, asked);
-    let mode = if asked.dry_run { Moving::Planned } else { Moving::Done };
-    let written = out.as_ref().filter(|_| mode == Moving::Done);
+    let mode = if asked.dry_run { Mode::Planned } else { Mode::Done };
+    let (held, chosen) = chosen(&devices, asked);
+    let import = Import { devices: chosen, again: asked.again.clone(), mode };
+    let written = out.as_ref().filter(|_| mode == Mode::Done);
     if let Some((path, text)) = written {
         // Before anybody moves: who cannot have it is to find everything as it was.
         private_file::create(path, text).map_err(|error| Failure::failed(&error, error.hint()))?;
     }
     let fates = match (asked.with_token, &secret) {
-        (false, _) => carry(&moving, &asked.again, mode, &instance),
+        (false, _) => carry(import, &instance),
         (true, OldSecret::Known { secret, .. }) => {
             admit(secret, &stands_in(asked, &folder), instance.config()?)?;
-            with_token(secret, &moving, &asked.again, mode, &instance)
+            with_token(secret, import, &instance)
         }
         (true, OldSecret::Unknown) => Err(Failure::usage(
             "the settings of that gateway do not hold its token",
@@ -152,12 +154,12 @@ fn out(asked: &Openclaw, suggestion: Option<&str>) -> Result<Option<(PathBuf, Se
 }
 
 /// Those that stay where they are unless the owner says otherwise, and those that may move.
-fn chosen(devices: &Devices, asked: &Openclaw) -> (Vec<DeviceId>, Vec<MovedDevice>) {
-    let (held, moving): (Vec<&Arrival>, Vec<&Arrival>) =
+fn chosen(devices: &Devices, asked: &Openclaw) -> (Vec<DeviceId>, Vec<ImportedDevice>) {
+    let (held, chosen): (Vec<&Arrival>, Vec<&Arrival>) =
         devices.arrivals.iter().partition(|arrival| arrival.is_unapproved() && !asked.with_unapproved);
     (
         held.iter().map(|arrival| arrival.device.id()).collect(),
-        moving.iter().map(|arrival| arrival.device.clone()).collect(),
+        chosen.iter().map(|arrival| arrival.device.clone()).collect(),
     )
 }
 
@@ -185,16 +187,11 @@ fn old_secret(settings: Option<&Settings>, named: Option<&Path>) -> Result<OldSe
     Ok(OldSecret::Known { kind, secret: Secret::new(text.expose().trim().to_owned()) })
 }
 
-/// Hands the devices to the running instance, or to the store where none runs.
-fn carry(
-    devices: &[MovedDevice],
-    again: &[DeviceId],
-    moving: Moving,
-    instance: &Instance,
-) -> Result<Vec<(DeviceId, Fate)>, Failure> {
-    let request = Request::Import { devices: devices.to_vec(), again: again.to_vec(), moving };
+/// Hands it to the running instance, or to the store where none runs.
+fn carry(import: Import, instance: &Instance) -> Result<Vec<(DeviceId, Fate)>, Failure> {
+    let request = Request::Import(import.clone());
     match instance.call(&request) {
-        Err(CallError::NotRunning { .. }) => alone(devices, again, moving, instance.config()?),
+        Err(CallError::NotRunning { .. }) => alone(&import, instance.config()?),
         Err(CallError::Broken { .. }) if is_too_long(&request) => Err(Failure::failed(
             "these are more devices than a running doorward takes at once",
             "stop doorward, repeat this, and start it again",
@@ -242,65 +239,55 @@ fn admit(token: &Secret<String>, file: &Path, config: &Config) -> Result<(), Fai
 
 /// Takes the other gateway's token over first, so that the devices' tokens count under it. What fails after that can be
 /// repeated.
-fn with_token(
-    token: &Secret<String>,
-    devices: &[MovedDevice],
-    again: &[DeviceId],
-    moving: Moving,
-    instance: &Instance,
-) -> Result<Vec<(DeviceId, Fate)>, Failure> {
+fn with_token(token: &Secret<String>, import: Import, instance: &Instance) -> Result<Vec<(DeviceId, Fate)>, Failure> {
+    if import.mode == Mode::Planned {
+        return carry(import, instance);
+    }
     let config = instance.config()?;
-    let source = config.core.token(&config.state_dir);
-    if moving == Moving::Planned {
-        return carry(devices, again, moving, instance);
-    }
-    {
-        let _lock = lock(config)?;
-        let now = Clock::system().now();
-        let line = Line { change: "token.import", ..Line::default() };
-        let path = config.state_dir.join(FILE_NAME);
-        wait(async { Store::open(&path).await?.record(&Act::owner("token.import", now), line).await })?;
-        // As by a rotation: whoever knew the secret of before may have made it.
-        audit::end_invite(config, "token.import")?;
-        source.adopt(token).map_err(|error| Failure::failed(&error, error.hint()))?;
-    }
-    alone(devices, again, moving, config)
+    // Held to the end: who started one in between would have devices under a token that is theirs no more.
+    let lock = lock(config)?;
+    let now = Clock::system().now();
+    let line = Line { change: "token.import", ..Line::default() };
+    let path = config.state_dir.join(FILE_NAME);
+    wait(async { Store::open(&path).await?.record(&Act::owner("token.import", now), line).await })?;
+    // As by a rotation: whoever knew the secret of before may have made it.
+    audit::end_invite(config, "token.import")?;
+    let adopted = config.core.token(&config.state_dir).adopt(token);
+    adopted.map_err(|error| Failure::failed(&error, error.hint()))?;
+    stored(&import, config, &lock)
 }
 
-/// Nobody runs, and the lock sees to it that nobody starts meanwhile.
-fn alone(
-    devices: &[MovedDevice],
-    again: &[DeviceId],
-    moving: Moving,
-    config: &Config,
-) -> Result<Vec<(DeviceId, Fate)>, Failure> {
-    let now = Clock::system().now();
-    let path = config.state_dir.join(FILE_NAME);
-    if moving == Moving::Planned && !config.state_dir.exists() {
-        // Nothing is here, and nothing is made for a plan.
-        return Ok(devices.iter().map(|device| (device.id(), Fate::Moves)).collect());
+/// Where nobody runs.
+fn alone(import: &Import, config: &Config) -> Result<Vec<(DeviceId, Fate)>, Failure> {
+    // Nothing is here, and nothing is made for a plan.
+    if import.mode == Mode::Planned && !config.state_dir.exists() {
+        return Ok(import.of_strangers());
     }
-    let _lock = lock(config)?;
-    let absent = Store::is_absent(&path).map_err(|error| Failure::failed(&error, error.hint()))?;
-    if moving == Moving::Planned && absent {
-        return Ok(devices.iter().map(|device| (device.id(), Fate::Moves)).collect());
+    let lock = lock(config)?;
+    let absent = Store::is_absent(&config.state_dir.join(FILE_NAME));
+    if import.mode == Mode::Planned && absent.map_err(|error| Failure::failed(&error, error.hint()))? {
+        return Ok(import.of_strangers());
     }
+    stored(import, config, &lock)
+}
+
+/// Decides at the store itself, which nobody else opens meanwhile.
+fn stored(import: &Import, config: &Config, _lock: &StateLock) -> Result<Vec<(DeviceId, Fate)>, Failure> {
+    let (path, now) = (config.state_dir.join(FILE_NAME), Clock::system().now());
     // Made here if this is before the first start: tokens count under the secret of their time.
-    let source = config.core.token(&config.state_dir);
-    let issuer = match moving {
-        Moving::Planned => Issuer::Setup,
-        Moving::Done => {
-            let secret = source.open().map_err(|error| Failure::failed(&error, error.hint()))?;
+    let issuer = match import.mode {
+        Mode::Planned => Issuer::Setup,
+        Mode::Done => {
+            let secret = config.core.token(&config.state_dir).open();
+            let secret = secret.map_err(|error| Failure::failed(&error, error.hint()))?;
             Issuer::Gateway(Generation::of(&secret.fingerprint()))
         }
     };
     wait(async {
         let store = Store::open(&path).await?;
-        let ids: Vec<_> = devices.iter().map(MovedDevice::id).collect();
-        let standings = store.standings(&ids).await?;
-        let devices: Vec<_> = devices.iter().cloned().zip(standings).collect();
-        let (fates, changes) = moved::decide(&devices, again, issuer, now);
-        if moving == Moving::Done {
+        let footings = store.footings(&import.ids()).await?;
+        let (fates, changes) = import.decide(&footings, issuer, now);
+        if import.mode == Mode::Done {
             store.commit(&changes, &Act::owner("devices.import", now)).await?;
         }
         Ok(fates)

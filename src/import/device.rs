@@ -23,9 +23,9 @@ use crate::import::issuer::OldSecret;
 use crate::import::issuer::TokenIssuer;
 use crate::pairing::device::DeviceId;
 use crate::pairing::device::DevicePublicKey;
-use crate::pairing::moved::MovedDevice;
-use crate::pairing::moved::MovedGrant;
-use crate::pairing::moved::MovedToken;
+use crate::pairing::import::ImportedDevice;
+use crate::pairing::import::ImportedGrant;
+use crate::pairing::import::ImportedToken;
 use crate::pairing::paired::Profile;
 use crate::protocol::connect::ClientId;
 use crate::protocol::connect::ClientMode;
@@ -37,7 +37,7 @@ use crate::protocol::scope::Scopes;
 #[derive(Clone, Debug)]
 pub struct Arrival {
     /// As it would be paired here.
-    pub device: MovedDevice,
+    pub device: ImportedDevice,
     /// How it got in there, if that is written down, fit to be shown.
     pub via: Option<String>,
     /// From where it last came.
@@ -223,7 +223,7 @@ pub(super) fn judge(name: &str, row: &Row, release: Release, secret: &OldSecret)
     }
     let label = row.operator_label.as_deref().map(|label| printable(label.trim(), DEVICE_LABEL_CHARS_MAX));
     Ok(Arrival {
-        device: MovedDevice {
+        device: ImportedDevice {
             key,
             profile,
             label: label.filter(|label| !label.is_empty()),
@@ -276,7 +276,7 @@ fn grant(
     profile: &Profile,
     release: Release,
     secret: &OldSecret,
-) -> Result<(Option<MovedGrant>, Option<Why>), &'static str> {
+) -> Result<(Option<ImportedGrant>, Option<Why>), &'static str> {
     let Some(token) = token else { return Ok((None, Some(Why::TokenMissing))) };
     let sound = (IMPORT_TOKEN_CHARS_MIN..=IMPORT_TOKEN_CHARS_MAX).contains(&token.token.len());
     if token.role != role.as_str() || !sound || !token.token.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -290,8 +290,9 @@ fn grant(
     let of_role = |scope: &&Scope| (role == Role::Operator) == scope.as_str().starts_with("operator.");
     let scopes = held.iter().filter(|scope| approved.covers(scope)).filter(of_role).cloned().collect();
     let why = if beyond { Some(Why::TokenBeyond) } else { void(token, profile, release, secret) };
-    let moved = MovedToken { fingerprint: Fingerprint::of(token.token.as_bytes()), created_at_ms: token.created_at_ms };
-    Ok((Some(MovedGrant { role, scopes, token: why.is_none().then_some(moved) }), why))
+    let kept =
+        ImportedToken { fingerprint: Fingerprint::of(token.token.as_bytes()), created_at_ms: token.created_at_ms };
+    Ok((Some(ImportedGrant { role, scopes, token: why.is_none().then_some(kept) }), why))
 }
 
 /// Why the gateway itself would not take this token now.

@@ -17,11 +17,11 @@ use crate::import::Devices;
 use crate::import::ImportError;
 use crate::import::Release;
 use crate::import::Unfit;
-use crate::import::copy::Copy;
 use crate::import::device;
 use crate::import::device::Row;
 use crate::import::files::Folder;
 use crate::import::issuer::OldSecret;
+use crate::import::snapshot::Snapshot;
 
 #[derive(FromRow)]
 struct Paired {
@@ -53,7 +53,7 @@ pub(super) fn find(folder: &Folder) -> Result<Option<PathBuf>, ImportError> {
 
 /// The devices of the database at `path`, which is copied to `room` meanwhile.
 pub(super) async fn read(path: &Path, secret: &OldSecret, room: &Path) -> Result<Devices, ImportError> {
-    let copy = Copy::of(path, room)?;
+    let copy = Snapshot::of(path, room)?;
     let failed = |cause| ImportError::Database { path: path.to_path_buf(), cause };
     let options = SqliteConnectOptions::new().filename(copy.path()).create_if_missing(false);
     let options = options.pragma("trusted_schema", "OFF").pragma("cell_size_check", "ON").pragma("query_only", "ON");

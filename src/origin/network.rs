@@ -26,7 +26,7 @@ use crate::base::limits::LINK_ADDRESSES_MAX;
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Network {
     gateways: Vec<IpAddr>,
-    standing: Standing,
+    ground: Ground,
     /// What the bridge networks of container runtimes are made of, ours as a container or ours as their host.
     bridges: Vec<OwnBridge>,
     /// Every address of ours.
@@ -40,7 +40,7 @@ pub struct Network {
 
 /// Whose network we are on.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-enum Standing {
+enum Ground {
     /// A container with a network of its own.
     Contained(Container),
     /// No container.
@@ -94,25 +94,25 @@ impl Network {
     #[must_use]
     pub fn with_links(self, links: &[Link], container: Option<Container>) -> Self {
         let has_bridge = links.iter().any(|link| link.kind == LinkKind::Bridge);
-        let standing = match container {
-            None => Standing::Machine,
-            Some(container) if has_bridge => Standing::Sharing(container),
-            Some(container) => Standing::Contained(container),
+        let ground = match container {
+            None => Ground::Machine,
+            Some(container) if has_bridge => Ground::Sharing(container),
+            Some(container) => Ground::Contained(container),
         };
         let of = |belongs: fn(&Link) -> bool| {
             let links = links.iter().filter(move |link| belongs(link));
             links.flat_map(|link| &link.addresses).take(LINK_ADDRESSES_MAX).copied()
         };
-        let bridges = match standing {
-            Standing::Contained(_) => {
+        let bridges = match ground {
+            Ground::Contained(_) => {
                 of(|link| link.kind == LinkKind::Veth).filter(is_bridge_range).map(OwnBridge::inside).collect()
             }
-            Standing::Machine | Standing::Sharing(_) => {
+            Ground::Machine | Ground::Sharing(_) => {
                 of(Link::is_runtime_bridge).filter(is_bridge_range).map(OwnBridge::of_host).collect()
             }
         };
         let own = of(|_| true).map(|address| address.addr().to_canonical()).collect();
-        Self { standing, bridges, own, ..self }
+        Self { ground, bridges, own, ..self }
     }
 
     /// The same machine, where the users of our namespace are these.
@@ -174,9 +174,9 @@ impl Network {
 
     /// How we know that this is a container, if it is one.
     pub fn container(&self) -> Option<Container> {
-        match self.standing {
-            Standing::Contained(container) | Standing::Sharing(container) => Some(container),
-            Standing::Machine => None,
+        match self.ground {
+            Ground::Contained(container) | Ground::Sharing(container) => Some(container),
+            Ground::Machine => None,
         }
     }
 
@@ -251,7 +251,7 @@ impl Network {
 
     /// Whether we are a container with a network of its own.
     pub(super) fn is_contained(&self) -> bool {
-        matches!(self.standing, Standing::Contained(_))
+        matches!(self.ground, Ground::Contained(_))
     }
 }
 

@@ -66,12 +66,12 @@ mod tests {
             sqlx::query(sqlx::AssertSqlSafe(drop)).execute(&mut *store.connection.lock().await).await.unwrap();
         }
         assert!(store.invite().await.is_err());
-        assert!(store.standings(&[device]).await.is_err());
+        assert!(store.footings(&[device]).await.is_err());
         let revoked = folder.path().join("doorward.revoked");
         std::fs::remove_file(&revoked).unwrap();
         std::fs::create_dir(revoked).unwrap();
         assert!(store.past(&device).await.is_err());
-        assert!(store.standings(&[]).await.is_err());
+        assert!(store.footings(&[]).await.is_err());
         assert_eq!(store.errors(), BTreeMap::from([("read", 4)]));
     }
 }

@@ -23,7 +23,7 @@ use crate::base::private_file::Fault;
 use crate::base::private_file::PrivateFileError;
 use crate::base::secret::Secret;
 use crate::pairing::device::DeviceId;
-use crate::pairing::moved::Standing;
+use crate::pairing::import::Footing;
 use crate::pairing::paired::Grant;
 use crate::pairing::paired::PairedDevice;
 use crate::pairing::step::Change;
@@ -145,12 +145,12 @@ impl Revoked {
     }
 
     /// What is remembered of a device that is not paired now.
-    pub(super) fn standing(&self, device: &DeviceId) -> Standing {
+    pub(super) fn footing(&self, device: &DeviceId) -> Footing {
         let id = device.to_string();
         match (self.taken.iter().any(|taken| taken.device == id), self.floor) {
-            (true, _) => Standing::Removed,
-            (false, 0) => Standing::New,
-            (false, _) => Standing::Unsure,
+            (true, _) => Footing::Removed,
+            (false, 0) => Footing::New,
+            (false, _) => Footing::Unsure,
         }
     }
 

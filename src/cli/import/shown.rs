@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use crate::import::mistakes::Mistake;
 use crate::import::{Arrival, Devices, Whence};
 use crate::pairing::device::DeviceId;
-use crate::pairing::moved::{Fate, Moving};
+use crate::pairing::import::{Fate, Mode};
 
 /// Everything that was found, and what becomes of it.
 pub(super) struct Plan<'a> {
     pub(super) devices: &'a Devices,
     pub(super) held: &'a [DeviceId],
     pub(super) fates: &'a [(DeviceId, Fate)],
-    pub(super) mode: Moving,
+    pub(super) mode: Mode,
     pub(super) token: Token,
     pub(super) mistakes: &'a [Mistake],
     pub(super) suggestion: Option<&'a str>,
@@ -89,7 +89,7 @@ impl Plan<'_> {
             json!({ "key": mistake.key, "found": mistake.found, "why": mistake.why, "instead": mistake.instead })
         });
         let unfit = self.devices.unfit.iter().map(|unfit| json!({ "id": unfit.id, "reason": unfit.reason }));
-        json!({ "done": self.mode == Moving::Done, "release": self.devices.release.as_str(),
+        json!({ "done": self.mode == Mode::Done, "release": self.devices.release.as_str(),
                 "devices": devices.collect::<Vec<_>>(), "leftOut": unfit.collect::<Vec<_>>(), "waiting": self.devices.waiting, "warning": self.untold(),
                 "token": self.token == Token::Taken, "mistakes": mistakes.collect::<Vec<_>>(), "configuration": self.suggestion,
                 "configurationFile": self.out })
@@ -124,7 +124,7 @@ impl Plan<'_> {
             line(&mut staying, "because", &unfit.reason);
         }
         let release = self.devices.release.as_str();
-        let word = if self.mode == Moving::Done { "Imported" } else { "Would be imported" };
+        let word = if self.mode == Mode::Done { "Imported" } else { "Would be imported" };
         let mut text = format!("{word} from OpenClaw {release} ({moves})\n{moving}\nNot imported ({stays})\n{staying}");
         if self.devices.waiting > 0 {
             let waiting = self.devices.waiting;
@@ -140,8 +140,8 @@ impl Plan<'_> {
 
     fn tell_token(&self, text: &mut String) {
         text.push_str(match (self.token, self.mode) {
-            (Token::Taken, Moving::Done) => "\nThe gateway token is that gateway's now.\n",
-            (Token::Taken, Moving::Planned) => "\nThe gateway token would be that gateway's.\n",
+            (Token::Taken, Mode::Done) => "\nThe gateway token is that gateway's now.\n",
+            (Token::Taken, Mode::Planned) => "\nThe gateway token would be that gateway's.\n",
             (Token::Left, _) => {
                 "\nThe gateway token is doorward's own (doorward token show): whoever signed in with that gateway's needs this one, \
                  unless --with-token takes it over.\n"
@@ -161,7 +161,7 @@ impl Plan<'_> {
             line(text, "doorward", mistake.instead);
         }
         match (self.out, self.mode) {
-            (Some(path), Moving::Done) => {
+            (Some(path), Mode::Done) => {
                 let _ = writeln!(text, "\nA configuration is in {}", path.display());
             }
             _ => {

@@ -85,8 +85,9 @@ fn who_takes_the_others_token_over_ends_an_open_invite() {
     }
     assert!(open().is_some());
     let token = Secret::new("k3yPq9vTz0aWx7LmN2bRc5dE".to_owned());
-    for (mode, is_open) in [(Moving::Planned, true), (Moving::Done, false)] {
-        assert!(with_token(&token, &[], &[], mode, &instance).is_ok());
+    for (mode, is_open) in [(Mode::Planned, true), (Mode::Done, false)] {
+        let import = Import { devices: Vec::new(), again: Vec::new(), mode };
+        assert!(with_token(&token, import, &instance).is_ok());
         assert_eq!(open().is_some(), is_open, "{mode:?}");
     }
 }

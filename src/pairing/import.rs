@@ -1,4 +1,4 @@
-//! Devices that another gateway had paired, on their way here: what each becomes, and what stands against it.
+//! The import of devices that another gateway had paired: what becomes of each, and what stands against it.
 //!
 //! Nobody gains by moving: a device that is paired here keeps what it has, and one that was removed here stays out unless
 //! the owner names it. A token that comes along counts as handed out under the gateway's secret of that moment, so that
@@ -26,7 +26,7 @@ use crate::protocol::scope::Scopes;
 /// A device as another gateway had it, read and judged; of its tokens only the hashes.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct MovedDevice {
+pub struct ImportedDevice {
     /// Its key; its id follows from it.
     pub key: DevicePublicKey,
     /// What it said about itself there.
@@ -36,32 +36,32 @@ pub struct MovedDevice {
     /// When it was first approved there, in milliseconds since 1970.
     pub created_at_ms: i64,
     /// What it may be, and as that, do.
-    pub grants: Vec<MovedGrant>,
+    pub grants: Vec<ImportedGrant>,
 }
 
 /// What a device may do in one role.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct MovedGrant {
+pub struct ImportedGrant {
     /// The role.
     pub role: Role,
     /// Its scopes, all of them.
     pub scopes: Scopes,
     /// Its token, where that comes along.
-    pub token: Option<MovedToken>,
+    pub token: Option<ImportedToken>,
 }
 
 /// A device token as it is kept.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct MovedToken {
+pub struct ImportedToken {
     /// Its hash.
     pub fingerprint: Fingerprint,
     /// When it was handed out there, in milliseconds since 1970.
     pub created_at_ms: i64,
 }
 
-impl MovedDevice {
+impl ImportedDevice {
     /// Its id.
     pub fn id(&self) -> DeviceId {
         self.key.id()
@@ -98,7 +98,7 @@ impl MovedDevice {
 /// What is known here of a device that wants to move in.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Standing {
+pub enum Footing {
     /// Nothing.
     New,
     /// It is paired here, or was, and its grants were taken back.
@@ -109,10 +109,22 @@ pub enum Standing {
     Unsure,
 }
 
-/// Whether devices move, or it is only asked what would become of them.
+/// An import, as the owner asks for it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Import {
+    /// The devices.
+    pub devices: Vec<ImportedDevice>,
+    /// Those of them that move in although they may have been removed here.
+    pub again: Vec<DeviceId>,
+    /// Whether it is done.
+    pub mode: Mode,
+}
+
+/// Whether devices move in, or it is only asked what would become of them.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Moving {
+pub enum Mode {
     /// They move.
     Done,
     /// It is only asked.
@@ -134,12 +146,12 @@ pub enum Fate {
 }
 
 /// Decides about one device; `again` says that the owner named it.
-fn fate(standing: Standing, again: Again) -> Fate {
-    match (standing, again) {
-        (Standing::Paired, _) => Fate::Stays,
-        (Standing::New, _) | (Standing::Removed | Standing::Unsure, Again::Named) => Fate::Moves,
-        (Standing::Removed, Again::Unnamed) => Fate::StaysOut,
-        (Standing::Unsure, Again::Unnamed) => Fate::StaysOutUnsure,
+fn fate(footing: Footing, again: Again) -> Fate {
+    match (footing, again) {
+        (Footing::Paired, _) => Fate::Stays,
+        (Footing::New, _) | (Footing::Removed | Footing::Unsure, Again::Named) => Fate::Moves,
+        (Footing::Removed, Again::Unnamed) => Fate::StaysOut,
+        (Footing::Unsure, Again::Unnamed) => Fate::StaysOutUnsure,
     }
 }
 
@@ -150,27 +162,40 @@ enum Again {
     Unnamed,
 }
 
-/// What becomes of each device, and the changes that make it so: all of them are one act.
-pub fn decide(
-    devices: &[(MovedDevice, Standing)],
-    again: &[DeviceId],
-    issuer: Issuer,
-    now: UnixMillis,
-) -> (Vec<(DeviceId, Fate)>, Vec<Change>) {
-    let (mut fates, mut changes) = (Vec::new(), Vec::new());
-    for (device, standing) in devices {
-        let named = if again.contains(&device.id()) { Again::Named } else { Again::Unnamed };
-        let fate = fate(*standing, named);
-        // One that is there twice is one device: the first is it.
-        if fates.iter().any(|(id, _)| *id == device.id()) {
-            continue;
-        }
-        if fate == Fate::Moves {
-            changes.push(Change::PutDevice(Box::new(device.paired(issuer, now))));
-        }
-        fates.push((device.id(), fate));
+impl Import {
+    /// The devices' ids, in their order.
+    pub fn ids(&self) -> Vec<DeviceId> {
+        self.devices.iter().map(ImportedDevice::id).collect()
     }
-    (fates, changes)
+
+    /// What becomes of them where nothing is known of any.
+    pub fn of_strangers(&self) -> Vec<(DeviceId, Fate)> {
+        self.ids().into_iter().map(|id| (id, fate(Footing::New, Again::Unnamed))).collect()
+    }
+
+    /// What becomes of each device, of which `footings` are known in the same order, and the changes that make it so: all
+    /// of them are one act.
+    pub fn decide(
+        &self,
+        footings: &[Footing],
+        issuer: Issuer,
+        now: UnixMillis,
+    ) -> (Vec<(DeviceId, Fate)>, Vec<Change>) {
+        let (mut fates, mut changes) = (Vec::new(), Vec::new());
+        for (device, footing) in self.devices.iter().zip(footings) {
+            let named = if self.again.contains(&device.id()) { Again::Named } else { Again::Unnamed };
+            let fate = fate(*footing, named);
+            // One that is there twice is one device: the first is it.
+            if fates.iter().any(|(id, _)| *id == device.id()) {
+                continue;
+            }
+            if fate == Fate::Moves {
+                changes.push(Change::PutDevice(Box::new(device.paired(issuer, now))));
+            }
+            fates.push((device.id(), fate));
+        }
+        (fates, changes)
+    }
 }
 
 #[cfg(test)]
@@ -183,28 +208,29 @@ mod tests {
 
     #[test]
     fn nobody_gains_by_moving() {
-        let (device, id) = (moved(7), moved(7).id());
-        for (standing, again, fate) in [
-            (Standing::New, &[][..], Fate::Moves),
-            (Standing::New, &[id], Fate::Moves),
-            (Standing::Paired, &[], Fate::Stays),
-            (Standing::Paired, &[id], Fate::Stays),
-            (Standing::Removed, &[], Fate::StaysOut),
-            (Standing::Removed, &[moved(8).id()], Fate::StaysOut),
-            (Standing::Removed, &[id], Fate::Moves),
-            (Standing::Unsure, &[], Fate::StaysOutUnsure),
-            (Standing::Unsure, &[id], Fate::Moves),
+        let (device, id) = (imported(7), imported(7).id());
+        for (footing, again, fate) in [
+            (Footing::New, &[][..], Fate::Moves),
+            (Footing::New, &[id], Fate::Moves),
+            (Footing::Paired, &[], Fate::Stays),
+            (Footing::Paired, &[id], Fate::Stays),
+            (Footing::Removed, &[], Fate::StaysOut),
+            (Footing::Removed, &[imported(8).id()], Fate::StaysOut),
+            (Footing::Removed, &[id], Fate::Moves),
+            (Footing::Unsure, &[], Fate::StaysOutUnsure),
+            (Footing::Unsure, &[id], Fate::Moves),
         ] {
-            let (fates, changes) = decide(&[(device.clone(), standing)], again, issuer(), NOW);
-            assert_eq!(fates, [(id, fate)], "{standing:?} {again:?}");
-            assert_eq!(changes.len(), usize::from(fate == Fate::Moves), "{standing:?} {again:?}");
+            let import = Import { devices: vec![device.clone()], again: again.to_vec(), mode: Mode::Done };
+            let (fates, changes) = import.decide(&[footing], issuer(), NOW);
+            assert_eq!(fates, [(id, fate)], "{footing:?} {again:?}");
+            assert_eq!(changes.len(), usize::from(fate == Fate::Moves), "{footing:?} {again:?}");
         }
     }
 
     #[test]
     fn a_device_is_paired_with_what_it_brought_under_the_secret_of_now() {
-        let both = [(moved(7), Standing::New), (moved(7), Standing::New)];
-        let (fates, changes) = decide(&both, &[], issuer(), NOW);
+        let both = Import { devices: vec![imported(7), imported(7)], again: Vec::new(), mode: Mode::Done };
+        let (fates, changes) = both.decide(&[Footing::New; 2], issuer(), NOW);
         assert_eq!(fates.len(), 1, "one that is there twice is one");
         let [Change::PutDevice(paired)] = &changes[..] else { panic!("{changes:?}") };
         let grant = &paired.grants[&Role::Operator];
@@ -221,9 +247,9 @@ mod tests {
         Issuer::Gateway(Generation::of(&Fingerprint::of(b"secret")))
     }
 
-    fn moved(seed: u8) -> MovedDevice {
+    fn imported(seed: u8) -> ImportedDevice {
         let key = ed25519_dalek::SigningKey::from_bytes(&[seed; 32]).verifying_key();
-        MovedDevice {
+        ImportedDevice {
             key: DevicePublicKey::from_bytes(key.to_bytes()).unwrap(),
             profile: Profile {
                 client_id: crate::protocol::connect::ClientId::Cli,
@@ -234,10 +260,10 @@ mod tests {
             },
             label: None,
             created_at_ms: 1,
-            grants: vec![MovedGrant {
+            grants: vec![ImportedGrant {
                 role: Role::Operator,
                 scopes: [Scope::READ].into_iter().collect(),
-                token: Some(MovedToken { fingerprint: Fingerprint::of(b"token"), created_at_ms: i64::MAX }),
+                token: Some(ImportedToken { fingerprint: Fingerprint::of(b"token"), created_at_ms: i64::MAX }),
             }],
         }
     }

@@ -29,7 +29,7 @@ use crate::import::files;
 /// The copy. It holds secrets: its folder is for us alone, and is removed with it. Should we be killed before, the next
 /// import removes it: the kernel frees its lock.
 #[derive(Debug)]
-pub(super) struct Copy {
+pub(super) struct Snapshot {
     folder: TempDir,
     _lock: File,
 }
@@ -39,7 +39,7 @@ const FOLDER: &str = "doorward-import-";
 
 const NAME: &str = "copy.sqlite";
 
-impl Copy {
+impl Snapshot {
     /// Copies the database at `path` to a folder in `room`.
     pub(super) fn of(path: &Path, room: &Path) -> Result<Self, ImportError> {
         sweep(room);

@@ -1,9 +1,9 @@
-//! What is known here of devices that another gateway had paired.
+//! On what footing devices that another gateway had paired stand here.
 
 use std::sync::Arc;
 
 use crate::pairing::device::DeviceId;
-use crate::pairing::moved::Standing;
+use crate::pairing::import::Footing;
 use crate::store::Store;
 use crate::store::devices;
 use crate::store::error::StoreError;
@@ -15,21 +15,21 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::known`].
-    pub async fn standings(&self, ids: &[DeviceId]) -> Result<Vec<Standing>, StoreError> {
+    pub async fn footings(&self, ids: &[DeviceId]) -> Result<Vec<Footing>, StoreError> {
         let mut connection = self.connection.lock().await;
         let last = revoked::last_taken(&mut connection).await.map_err(StoreError::Query)?;
         let path = Arc::clone(&self.path);
         let read = tokio::task::spawn_blocking(move || Revoked::read(&path, last)).await;
         let revoked = self.read(read.unwrap_or_else(|ended| Err(StoreError::Thread(ended))))?;
-        let mut standings = Vec::with_capacity(ids.len());
+        let mut footings = Vec::with_capacity(ids.len());
         for id in ids {
             let paired = self.read(devices::load(&mut connection, id).await)?;
-            standings.push(match paired {
-                Some(_) => Standing::Paired,
-                None => revoked.standing(id),
+            footings.push(match paired {
+                Some(_) => Footing::Paired,
+                None => revoked.footing(id),
             });
         }
-        Ok(standings)
+        Ok(footings)
     }
 }
 
@@ -61,7 +61,7 @@ mod tests {
             assert_eq!(store.past(&known_id(seed)).await.unwrap(), past, "{seed}");
         }
         // It may still move in from another gateway: there it was paired.
-        assert_eq!(store.standings(&[known_id(1)]).await.unwrap(), [Standing::New]);
+        assert_eq!(store.footings(&[known_id(1)]).await.unwrap(), [Footing::New]);
         store.commit(&[Change::DropDevice(known_id(1))], &act("test")).await.unwrap();
         assert_eq!(store.past(&known_id(1)).await.unwrap(), Past::Removed);
         let path = file(&folder);
@@ -81,16 +81,16 @@ mod tests {
         }
         store.commit(&[Change::DropDevice(removed.id())], &act("test")).await.unwrap();
         let ids = [new.id(), paired.id(), removed.id()];
-        let expected = [Standing::New, Standing::Paired, Standing::Removed];
-        assert_eq!(store.standings(&ids).await.unwrap(), expected);
+        let expected = [Footing::New, Footing::Paired, Footing::Removed];
+        assert_eq!(store.footings(&ids).await.unwrap(), expected);
         // So many that the first are forgotten: then nobody can say.
         let flood = (0..=TAKEN_BACK_MAX).map(|number| {
             let bytes = crate::base::secret::Fingerprint::of(&number.to_be_bytes()).to_hex();
             Change::DropDevice(bytes.parse().unwrap())
         });
         store.commit(&flood.collect::<Vec<_>>(), &act("test")).await.unwrap();
-        let expected = [Standing::Unsure, Standing::Paired, Standing::Unsure];
-        assert_eq!(store.standings(&ids).await.unwrap(), expected);
+        let expected = [Footing::Unsure, Footing::Paired, Footing::Unsure];
+        assert_eq!(store.footings(&ids).await.unwrap(), expected);
     }
 
     #[tokio::test]
@@ -121,7 +121,7 @@ mod tests {
                 Some(bytes) => put_back(bytes),
                 None => fs::remove_file(&kept).unwrap(),
             }
-            assert_eq!(store.standings(&[new.id(), removed.id()]).await.unwrap(), [Standing::Unsure; 2]);
+            assert_eq!(store.footings(&[new.id(), removed.id()]).await.unwrap(), [Footing::Unsure; 2]);
             assert!(
                 store.past(&removed.id()).await.unwrap() == Past::Removed
                     && store.past(&new.id()).await.unwrap() == Past::Removed
