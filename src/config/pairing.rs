@@ -48,7 +48,7 @@ const CREDENTIALS: [(&str, Credential); 2] = [("secret", Credential::Secret), ("
 const WORDS: [(&str, Then); 2] = [("ask", Then::Ask), ("refuse", Then::Refuse)];
 
 /// What a rule can speak of.
-pub(super) struct House<'h> {
+pub(super) struct Terms<'h> {
     pub(super) listeners: &'h [listener::Settings],
     pub(super) identities: &'h [edge::identities::Settings],
     pub(super) whois: Whois,
@@ -61,7 +61,7 @@ pub(super) enum Whois {
     NotAsked,
 }
 
-impl House<'_> {
+impl Terms<'_> {
     fn providers(&self) -> Vec<String> {
         let own = (self.whois == Whois::Asked).then(|| tailscale::PROVIDER.to_owned());
         self.identities.iter().map(|identity| identity.expected.provider.clone()).chain(own).collect()
@@ -78,7 +78,7 @@ pub(super) fn read_life(pairing: &Section<'_>, problems: &mut Problems) -> Pendi
 /// Reads all rules, in their order; none where one is wrong.
 pub(super) fn read_rules(
     pairing: &Section<'_>,
-    house: &House<'_>,
+    terms: &Terms<'_>,
     lists: &mut Lists,
     problems: &mut Problems,
 ) -> Rules {
@@ -89,7 +89,7 @@ pub(super) fn read_rules(
     }
     let mut rules: Vec<Rule> = Vec::new();
     for (place, section) in (1..).zip(sections.iter().take(RULES_MAX)) {
-        let rule = read_rule(section, place, house, lists, problems);
+        let rule = read_rule(section, place, terms, lists, problems);
         if let Some(rule) = &rule
             && rules.iter().any(|other| other.name() == rule.name())
         {
@@ -131,14 +131,14 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
 fn read_rule(
     section: &Section<'_>,
     place: usize,
-    house: &House<'_>,
+    terms: &Terms<'_>,
     lists: &mut Lists,
     problems: &mut Problems,
 ) -> Option<Rule> {
     let name = read_name(section, place, problems);
     let danger = section.flag("danger_approve_by_address", problems);
     let when = match section.span_of("when") {
-        Some(_) => section.table("when", &WHEN, problems).and_then(|when| read_when(&when, house, lists, problems)),
+        Some(_) => section.table("when", &WHEN, problems).and_then(|when| read_when(&when, terms, lists, problems)),
         None => Some(When::default()),
     };
     if section.span_of("then").is_none() {
@@ -174,7 +174,7 @@ fn read_name(section: &Section<'_>, place: usize, problems: &mut Problems) -> Op
 }
 
 /// The conditions; none if one of them is wrong.
-fn read_when(section: &Section<'_>, house: &House<'_>, lists: &mut Lists, problems: &mut Problems) -> Option<When> {
+fn read_when(section: &Section<'_>, terms: &Terms<'_>, lists: &mut Lists, problems: &mut Problems) -> Option<When> {
     let mut sound = true;
     for key in ["class", "cidr", "listener", "client"] {
         if let Some(span) = section.span_of(key).filter(|_| section.is_empty_list(key)) {
@@ -184,23 +184,27 @@ fn read_when(section: &Section<'_>, house: &House<'_>, lists: &mut Lists, proble
     }
     let classes = section.one_or_more_words("class", &CLASSES, problems);
     let cidr = read_cidr(section, lists, problems);
-    let listeners = read_listeners(section, house, problems);
+    let listeners = read_listeners(section, terms, problems);
     let clients = read_clients(section, problems);
     let role = section.word("role", &ROLES, &[], problems).map(|role| role.value);
-    let who = section.table("identity", &WHO, problems).map(|who| read_who(&who, house, problems));
-    let window = section.table("time", &TIME, problems).map(|time| read_time(&time, problems));
-    let lost = |key, found: bool| section.span_of(key).is_some() && !found;
-    let lost = lost("class", !classes.is_empty()) || lost("role", role.is_some()) || lost("identity", who.is_some());
-    let lost = lost || (section.span_of("time").is_some() && window.is_none());
-    let (who, window) = (who.map_or(Some(None), |who| who.map(Some)), window.map_or(Some(None), |one| one.map(Some)));
-    let when =
-        When { classes, cidr: cidr?, listeners: listeners?, who: who?, role, clients: clients?, window: window? };
-    (sound && !lost).then_some(when)
+    let who = section.table("identity", &WHO, problems).and_then(|who| read_who(&who, terms, problems));
+    let window = section.table("time", &TIME, problems).and_then(|time| read_time(&time, problems));
+    // What is written and was not found is wrong, and that was told.
+    let found = [
+        ("class", !classes.is_empty()),
+        ("cidr", cidr.is_some()),
+        ("role", role.is_some()),
+        ("identity", who.is_some()),
+        ("time", window.is_some()),
+    ];
+    sound &= found.iter().all(|(key, found)| *found || section.span_of(key).is_none());
+    let when = When { classes, cidr, listeners: listeners?, who, role, clients: clients?, window };
+    sound.then_some(when)
 }
 
-fn read_cidr(section: &Section<'_>, lists: &mut Lists, problems: &mut Problems) -> Option<Option<Ranges>> {
+fn read_cidr(section: &Section<'_>, lists: &mut Lists, problems: &mut Problems) -> Option<Ranges> {
     let entries = section.one_or_more("cidr", problems);
-    let Some(span) = section.span_of("cidr") else { return Some(None) };
+    let span = section.span_of("cidr")?;
     let mut parts = Vec::new();
     for entry in &entries {
         let malformed = |cause| PairingFault::Cidr { cause, text: entry.value.to_owned() }.into();
@@ -215,7 +219,7 @@ fn read_cidr(section: &Section<'_>, lists: &mut Lists, problems: &mut Problems) 
     }
     let whole = parts.len() == entries.len() && !parts.is_empty();
     match Ranges::join(parts) {
-        Ok(ranges) => whole.then_some(Some(ranges)),
+        Ok(ranges) => whole.then_some(ranges),
         Err(cause) => {
             let text = entries.iter().map(|entry| entry.value).collect::<Vec<_>>().join(", ");
             problems.add(PairingFault::Cidr { cause, text }.into(), &span);
@@ -224,8 +228,8 @@ fn read_cidr(section: &Section<'_>, lists: &mut Lists, problems: &mut Problems) 
     }
 }
 
-fn read_listeners(section: &Section<'_>, house: &House<'_>, problems: &mut Problems) -> Option<Vec<String>> {
-    let known = || house.listeners.iter().map(|listener| listener.name.clone());
+fn read_listeners(section: &Section<'_>, terms: &Terms<'_>, problems: &mut Problems) -> Option<Vec<String>> {
+    let known = || terms.listeners.iter().map(|listener| listener.name.clone());
     let mut listeners = Vec::new();
     let entries = section.one_or_more("listener", problems);
     for entry in &entries {
@@ -252,7 +256,7 @@ fn read_clients(section: &Section<'_>, problems: &mut Problems) -> Option<Vec<Cl
     (clients.len() == entries.len() && (section.span_of("client").is_none() || !entries.is_empty())).then_some(clients)
 }
 
-fn read_who(section: &Section<'_>, house: &House<'_>, problems: &mut Problems) -> Option<Who> {
+fn read_who(section: &Section<'_>, terms: &Terms<'_>, problems: &mut Problems) -> Option<Who> {
     let provider = section.text("provider", problems);
     if section.span_of("provider").is_none() {
         problems.add(Fault::Missing { key: "provider" }, section.span());
@@ -264,7 +268,7 @@ fn read_who(section: &Section<'_>, house: &House<'_>, problems: &mut Problems) -
         Group::parse(text).map_err(|cause| PairingFault::Group { cause, text: text.to_owned() })
     });
     let provider = provider?;
-    let known = house.providers();
+    let known = terms.providers();
     if !known.iter().any(|name| name == provider.value) {
         let fault = PairingFault::Provider { text: provider.value.to_owned(), known };
         problems.add(fault.into(), &provider.span);

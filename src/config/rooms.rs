@@ -17,7 +17,7 @@ use super::LanNames;
 use super::acme;
 use super::fault::Fault;
 use super::pairing;
-use super::pairing::House;
+use super::pairing::Terms;
 use super::ranges::Lists;
 use super::section::{Keys, Problems, Section, is_plain};
 use super::upstream;
@@ -109,7 +109,7 @@ pub(super) fn read_core(
     root: &Section<'_>,
     folder: &Path,
     edge: &edge::Settings,
-    house: &House<'_>,
+    terms: &Terms<'_>,
     lists: &mut Lists,
     problems: &mut Problems,
 ) -> core::Settings {
@@ -119,10 +119,10 @@ pub(super) fn read_core(
         settings.id = id;
     }
     settings.token_file = section.text("token_file", problems).map(|file| folder.join(file.value));
-    settings.upstream = upstream::read(&section, folder, house.listeners, edge, problems);
+    settings.upstream = upstream::read(&section, folder, terms.listeners, edge, problems);
     if let Some(section) = section.table("pairing", &pairing::PAIRING, problems) {
         settings.pending_life = pairing::read_life(&section, problems);
-        settings.rules = pairing::read_rules(&section, house, lists, problems);
+        settings.rules = pairing::read_rules(&section, terms, lists, problems);
     }
     settings
 }

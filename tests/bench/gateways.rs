@@ -195,11 +195,7 @@ async fn approve(session: &mut Session, request: &str) {
 fn print(table: &Table, names: [&'static str; 2]) {
     println!("| median [lowest..highest] | {} | {} |\n|---|---|---|", names[0], names[1]);
     for (row, title) in ROWS.into_iter().enumerate() {
-        let shown = names.map(|name| {
-            let mut values = table[&(row, name)].clone();
-            values.sort_by(f64::total_cmp);
-            format!("**{:.2}** [{:.2}..{:.2}]", values[values.len() / 2], values[0], values[values.len() - 1])
-        });
+        let shown = names.map(|name| measure::shown(&table[&(row, name)]));
         println!("| {title} | {} | {} |", shown[0], shown[1]);
     }
 }

@@ -27,6 +27,20 @@ pub(crate) fn memory_kib(processes: &[u32]) -> f64 {
     processes.iter().map(share).sum()
 }
 
+/// Median, lowest and highest of these values, as the tables show them.
+pub(crate) fn shown(values: &[f64]) -> String {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let digits = match sorted.last() {
+        Some(highest) if *highest < 10.0 => 2,
+        Some(highest) if *highest < 100.0 => 1,
+        _ => 0,
+    };
+    let middle = sorted.get(sorted.len() / 2).copied().unwrap_or_default();
+    let (lowest, highest) = (sorted.first().copied().unwrap_or_default(), sorted.last().copied().unwrap_or_default());
+    format!("**{middle:.digits$}** [{lowest:.digits$}..{highest:.digits$}]")
+}
+
 fn cpu(id: u32) -> Duration {
     let tasks = fs::read_dir(format!("/proc/{id}/task")).unwrap_or_else(|error| panic!("process {id}: {error}"));
     tasks

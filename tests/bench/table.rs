@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::process::Command;
 
+use crate::measure::shown;
 use crate::server::{ALL, Kind};
 
 /// What is measured, in the table's order.
@@ -73,15 +74,6 @@ impl Table {
         }
         text
     }
-}
-
-fn shown(values: &[f64]) -> String {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let digits = usize::from(sorted.last().is_some_and(|highest| *highest < 100.0));
-    let middle = sorted.get(sorted.len() / 2).copied().unwrap_or_default();
-    let (lowest, highest) = (sorted.first().copied().unwrap_or_default(), sorted.last().copied().unwrap_or_default());
-    format!("**{middle:.digits$}** [{lowest:.digits$}..{highest:.digits$}]")
 }
 
 fn machine() -> String {

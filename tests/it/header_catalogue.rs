@@ -180,7 +180,6 @@ fn code(refusal: &Refusal) -> &Value {
     &refusal.error["details"]["code"]
 }
 
-fn get(machine: &Namespace, target: &str, headers: &[(&'static str, &'static str)]) -> Answer {
-    let (caller, headers) = (Caller::plain(target), headers.to_vec());
-    machine.on(move || caller.get("/a?b=c", &headers).unwrap())
+fn get(machine: &Namespace, target: &str, headers: &[(&str, &str)]) -> Answer {
+    Caller::plain(target).get_on(machine, "/a?b=c", headers)
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::caller::{Answer, Caller};
 use crate::support::gateway_client::{Ask, Device, call};
 use crate::support::instance::Instance;
-use crate::support::issuer::{IssuerKey, KeyServer, jwk_set};
+use crate::support::issuer::{HOME_PROVIDER, IssuerKey, KeyServer, jwk_set};
 use crate::support::keep::Kept;
 use crate::support::namespace::Namespace;
 use crate::support::peer::nginx;
@@ -58,16 +58,6 @@ provider = "authentik"
 issuer = "https://id.example/application/o/claw/"
 audience = "client"
 login = "preferred_username"
-keys_file = "keys.json"
-listeners = ["web"]
-
-[[identity]]
-provider = "jwt"
-name = "home"
-header = "X-Id-Token"
-login = "sub"
-issuer = "home"
-audience = "claw"
 keys_file = "keys.json"
 listeners = ["web"]
 "#;
@@ -324,7 +314,8 @@ struct House<'a> {
 impl<'a> House<'a> {
     fn start(machine: &'a Namespace, by_https: String, in_file: &str) -> Self {
         let server = KeyServer::start(machine, "127.0.0.1:7443", by_https);
-        let mut doorward = Instance::stopped(machine, CONFIGURATION);
+        let mut doorward =
+            Instance::stopped(machine, &format!("{CONFIGURATION}{HOME_PROVIDER}listeners = [\"web\"]\n"));
         fs::write(doorward.folder().join("issuer-ca.pem"), server.authority()).unwrap();
         fs::write(doorward.folder().join("keys.json"), in_file).unwrap();
         doorward.restart();

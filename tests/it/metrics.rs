@@ -361,11 +361,7 @@ fn numbers(machine: &Namespace) -> (BTreeMap<String, f64>, String) {
 }
 
 fn asked(machine: &Namespace, address: &'static str, path: &'static str, headers: &[(&str, &str)]) -> Answer {
-    let headers: Vec<_> = headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-    machine.on(move || {
-        let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        Caller::plain(address).get(path, &headers).unwrap()
-    })
+    Caller::plain(address).get_on(machine, path, headers)
 }
 
 /// Prometheus' own reader of the format, which also says what is badly named.

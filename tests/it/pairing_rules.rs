@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::caller::Caller;
 use crate::support::gateway_client::{Ask, Device, Outcome, call};
 use crate::support::instance::{Instance, owners_and};
-use crate::support::issuer::{IssuerKey, jwk_set};
+use crate::support::issuer::{HOME_PROVIDER, IssuerKey, jwk_set};
 use crate::support::lan::Household;
 use crate::support::namespace::Namespace;
 use crate::support::tailscaled::{FakeTailscaled, Says, node};
@@ -33,15 +33,6 @@ protocol = "http"
 serve = "all"
 client_ip_header = "x-forwarded-for"
 trusted_proxies = ["10.77.0.2"]
-
-[[identity]]
-provider = "jwt"
-name = "home"
-header = "X-Id-Token"
-login = "sub"
-issuer = "home"
-audience = "claw"
-keys_file = "keys.json"
 "#;
 
 /// A rule for who signs in at the proxy.
@@ -57,7 +48,8 @@ const NEIGHBOUR: &str = "10.77.0.2";
 
 #[test]
 fn the_readmes_rules_approve_ask_and_refuse_whom_they_say() {
-    let house = House::start(&readmes_rules());
+    let home = Household::new();
+    let house = House::start(&home, &readmes_rules());
     let (ann, neighbour) = (Device::new(), Device::new());
 
     // Ann, by the tailnet's word and nothing else.
@@ -120,7 +112,8 @@ fn the_readmes_rules_approve_ask_and_refuse_whom_they_say() {
 
 #[test]
 fn a_signed_in_person_is_approved_by_the_token_of_that_request() {
-    let house = House::start(SIGNED_IN);
+    let home = Household::new();
+    let house = House::start(&home, SIGNED_IN);
     let signed = |login: &str| house.key.token(&json!({"iss": "home", "aud": "claw", "sub": login}));
     let reads = |token: &str| {
         house
@@ -145,7 +138,8 @@ fn who_is_in_a_group_is_approved_by_the_token_that_says_so() {
     let grouped = SIGNED_IN.replace("login = \"u1\"", "group = [\"staff\", \"admins\"]");
     let refused =
         "[[core.pairing.rule]]\nwhen = { identity = { provider = \"home\", group = \"guests\" } }\nthen = \"refuse\"\n";
-    let house = House::start(&format!("groups_claim = \"roles\"\n{grouped}{refused}"));
+    let home = Household::new();
+    let house = House::start(&home, &format!("groups_claim = \"roles\"\n{grouped}{refused}"));
     let ask = |roles: Value| {
         let token = house.key.token(&json!({"iss": "home", "aud": "claw", "sub": "u1", "roles": roles}));
         let ask = house.with_token().with_scopes(&["operator.read"]);
@@ -219,26 +213,24 @@ fn readmes_rules() -> String {
 }
 
 /// doorward on a LAN that carries a tailnet too, with a proxy on it.
-struct House {
-    doorward: Instance<'static>,
-    home: &'static Household,
+struct House<'h> {
+    doorward: Instance<'h>,
+    home: &'h Household,
     key: IssuerKey,
     _tailscaled: FakeTailscaled,
 }
 
-impl House {
-    fn start(rules: &str) -> Self {
-        // Kept to the end of the test's process: what runs in it borrows it.
-        let home: &'static Household = Box::leak(Box::new(Household::new()));
+impl<'h> House<'h> {
+    fn start(home: &'h Household, rules: &str) -> Self {
         home.host.address("lan0", "100.64.0.1/10");
         for address in [ANN, BOB] {
             home.lan.address("eth0", &format!("{address}/10"));
         }
-        let mut doorward = Instance::stopped(&home.host, &format!("{HOUSE}{rules}"));
+        let mut doorward = Instance::stopped(&home.host, &format!("{HOUSE}{HOME_PROVIDER}{rules}"));
         let key = IssuerKey::eddsa("ed");
         fs::write(doorward.folder().join("keys.json"), jwk_set(&[&key])).unwrap();
         let known = [(ANN, "ann@example.com"), (BOB, "bob@example.com")]
-            .map(|(ip, login)| (ip, Says::Answer(node(login, &[Box::leak(format!("{ip}/32").into_boxed_str())]))));
+            .map(|(ip, login)| (ip, Says::Answer(node(login, &[&format!("{ip}/32")]))));
         let tailscaled = FakeTailscaled::start(&doorward.folder().join("tailscaled.sock"), &known);
         doorward.restart();
         Self { doorward, home, key, _tailscaled: tailscaled }

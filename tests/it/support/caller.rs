@@ -14,6 +14,8 @@ use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpSocket;
 
+use super::namespace::Namespace;
+
 const WAIT: Duration = Duration::from_secs(15);
 
 /// Where to call, and how.
@@ -80,6 +82,16 @@ impl Caller {
             socket.bind((from, 0).into())?;
         }
         socket.connect(self.address).await
+    }
+
+    /// A GET from that machine, which must be answered.
+    pub(crate) fn get_on(&self, machine: &Namespace, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let (caller, path) = (self.clone(), path.to_owned());
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        machine.on(move || {
+            let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            caller.get(&path, &headers).unwrap()
+        })
     }
 
     /// One GET, its `Host` our address unless `headers` hold another; an error if the connection ends without an answer.

@@ -23,6 +23,18 @@ use serde_json::{Value, json};
 use super::namespace::Namespace;
 use super::program;
 
+/// A configuration's provider whose tokens stand in `X-Id-Token`, and whose keys are in `keys.json`.
+pub(crate) const HOME_PROVIDER: &str = r#"
+[[identity]]
+provider = "jwt"
+name = "home"
+header = "X-Id-Token"
+login = "sub"
+issuer = "home"
+audience = "claw"
+keys_file = "keys.json"
+"#;
+
 /// One key of an issuer.
 pub(crate) struct IssuerKey {
     pair: Pair,
