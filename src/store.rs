@@ -39,6 +39,7 @@ use crate::base::clock::Clock;
 use crate::base::clock::UnixMillis;
 use crate::base::limits::AUDIT_ENTRIES_DROPPED;
 use crate::base::limits::AUDIT_ENTRIES_MAX;
+use crate::base::limits::RULE_DEVICES_MAX;
 use crate::pairing::device::DeviceId;
 use crate::pairing::invite::Invite;
 use crate::pairing::paired::PairedDevice;
@@ -46,9 +47,11 @@ use crate::pairing::queue::Queue;
 use crate::pairing::request::PendingLife;
 use crate::pairing::request::PendingRequest;
 use crate::pairing::request::RequestId;
+use crate::pairing::rule::RuleName;
 use crate::pairing::step::Change;
 use crate::pairing::step::Known;
 use crate::pairing::step::Past;
+use crate::pairing::step::Room;
 use crate::protocol::scope::Role;
 use crate::store::counts::Counts;
 use crate::store::head::HeadFile;
@@ -132,6 +135,7 @@ impl Store {
                 cooling: None,
                 settling: Vec::new(),
                 past: Past::Blank,
+                room: Room::Left,
             })
         };
         self.read(found.await)
@@ -156,6 +160,16 @@ impl Store {
         self.read(asked.await.unwrap_or_else(|ended| Err(StoreError::Thread(ended))))
     }
 
+    /// Whether fewer devices are paired by the rule of this name than one rule may approve.
+    ///
+    /// # Errors
+    /// As [`Store::known`].
+    pub async fn room_under(&self, rule: &RuleName) -> Result<Room, StoreError> {
+        let mut connection = self.connection.lock().await;
+        let count = self.read(devices::count_by_rule(&mut connection, rule, RULE_DEVICES_MAX).await)?;
+        Ok(if count < RULE_DEVICES_MAX { Room::Left } else { Room::Full })
+    }
+
     /// What is known of `device`, to whoever decides about it.
     ///
     /// # Errors
@@ -172,6 +186,7 @@ impl Store {
                 cooling: None,
                 settling: Vec::new(),
                 past: Past::Blank,
+                room: Room::Left,
             })
         };
         self.read(found.await)

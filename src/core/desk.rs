@@ -10,10 +10,12 @@ use std::time::Instant;
 
 use tokio::sync::MutexGuard;
 use tracing::error;
+use tracing::warn;
 
 use crate::base::clock::UnixMillis;
 use crate::base::code::Code;
 use crate::base::limits::LABEL_CHARS_MAX;
+use crate::base::limits::RULE_DEVICES_MAX;
 use crate::base::printable::printable;
 use crate::core::Inner;
 use crate::core::broadcast;
@@ -30,7 +32,11 @@ use crate::pairing::device::DeviceId;
 use crate::pairing::device::Proof;
 use crate::pairing::invite;
 use crate::pairing::paired::Generation;
-use crate::pairing::rule::Rules;
+use crate::pairing::rule::Effect;
+use crate::pairing::rule::Facts;
+use crate::pairing::rule::Rule;
+use crate::pairing::rule::RuleName;
+use crate::pairing::rule::Then;
 use crate::pairing::setup::Offer;
 use crate::pairing::step;
 use crate::pairing::step::Admitted;
@@ -42,6 +48,7 @@ use crate::pairing::step::Known;
 use crate::pairing::step::Notice;
 use crate::pairing::step::Page;
 use crate::pairing::step::Past;
+use crate::pairing::step::Room;
 use crate::pairing::step::Step;
 use crate::pairing::throttle::Subject;
 use crate::protocol::connect::Connect;
@@ -141,8 +148,12 @@ impl Inner {
             Proof::Absent | Proof::Refused(_) => None,
         };
         let rules = self.rules.load_full();
+        let (origin, identity) = (&claims.origin, claims.idn.as_ref());
+        let facts = Facts { origin, identity, role: connect.role, client: connect.client.id };
+        // One judgement, by which it is looked up what is known, decided, and explained.
+        let rule = rules.first(&facts, now);
         let known = match proof {
-            Proof::Proven(device) => self.known_by(&device.id(), &rules, now).await?,
+            Proof::Proven(device) => self.known_by(&device.id(), rule, now).await?,
             Proof::Absent | Proof::Refused(_) => Known::default(),
         };
         let subject = Subject::of(&claims.origin, &proof, known.device.as_ref());
@@ -151,10 +162,9 @@ impl Inner {
         // nothing would count as a failure of the caller's.
         let offer = self.offer(&connect, device).await?;
         let (shared, reservation) = self.throttle().judge(subject, &connect.auth, &gateway, self.clock.uptime());
-        let (origin, identity, generation) = (&claims.origin, claims.idn.as_ref(), Generation::of(&gateway));
-        let rules = &*rules;
+        let generation = Generation::of(&gateway);
         let attempt =
-            Attempt { connect: &connect, origin, identity, rules, page, proof, shared, offer, generation, fresh };
+            Attempt { connect: &connect, origin, identity, rule, page, proof, shared, offer, generation, fresh };
         let Step { changes, notices, outcome } = step::connect(&known, attempt, now);
         if let Some(reservation) = reservation {
             self.throttle().settle(reservation, outcome.verdict, self.clock.uptime());
@@ -162,8 +172,11 @@ impl Inner {
         let act = Act { name: "connect", actor: actor(claims), connection: Some(claims.cid.clone()), at: now };
         self.commit(&changes, &act).await?;
         self.tell(&notices, claims, code);
+        if let (Some(rule), Some(Effect::Full)) = (rule, outcome.effect) {
+            self.tell_of_full(rule.name(), &notices);
+        }
         let handover = self.redeemed(&connect, &outcome, now);
-        let judged = judged(&connect, device, shared, &outcome, rules, now);
+        let judged = judged(&connect, device, shared, &outcome, &rules, now);
         let admitted = match outcome.outcome {
             Ok(admitted) => admitted,
             Err(failure) => return Ok(Err((failure, Some(judged)))),
@@ -183,12 +196,29 @@ impl Inner {
         Ok(Ok(Welcome { registered, admitted, connect, judged, handover }))
     }
 
-    /// What is known of `device`; what people did about it before, if that could make a difference.
-    async fn known_by(&self, device: &DeviceId, rules: &Rules, now: UnixMillis) -> Result<Known, StoreError> {
+    /// What is known of `device`; what people did about it before and how many `rule` has approved, if that could make a
+    /// difference.
+    async fn known_by(&self, device: &DeviceId, rule: Option<&Rule>, now: UnixMillis) -> Result<Known, StoreError> {
         let known = self.store.known(device, now).await?;
-        let matters = !rules.is_empty() && known.device.is_none();
-        let past = if matters { self.store.past(device).await? } else { Past::Blank };
-        Ok(self.remember(device, Known { past, ..known }))
+        let (past, room) = match rule {
+            Some(rule) if known.device.is_none() && matches!(rule.then(), Then::Approve(_)) => {
+                (self.store.past(device).await?, self.store.room_under(rule.name()).await?)
+            }
+            Some(_) | None => (Past::Blank, Room::Left),
+        };
+        Ok(self.remember(device, Known { past, room, ..known }))
+    }
+
+    /// Says that a rule approves nobody any more, where a device began to wait for that.
+    fn tell_of_full(&self, rule: &RuleName, notices: &[Notice]) {
+        let begins = notices.iter().any(|notice| matches!(notice, Notice::Requested(_)));
+        if let Some(held_back) = begins.then(|| self.refusal_log.pass(Instant::now())).flatten() {
+            warn!(
+                %rule, devices = RULE_DEVICES_MAX, held_back,
+                "a rule has approved as many devices as one may, so a person decides; look what is used, and remove the rest: {}",
+                self.owner.with("devices list")
+            );
+        }
     }
 
     /// What came of the setup code or invite in `connect`. Both are 32 random bytes, which nobody guesses: so they are looked

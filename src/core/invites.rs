@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
-use std::time::Instant;
 
 use serde::Serialize;
 use thiserror::Error;
 use tracing::info;
 
+use crate::base::clock::Uptime;
 use crate::base::limits::INVITES_MADE_MAX;
 use crate::base::limits::INVITES_MADE_PERIOD;
 use crate::base::secret::Secret;
@@ -55,13 +55,13 @@ pub struct OpenInvite {
 
 /// When invites were made lately.
 #[derive(Debug, Default)]
-pub(super) struct Made(Mutex<VecDeque<Instant>>);
+pub(super) struct Made(Mutex<VecDeque<Uptime>>);
 
 impl Made {
     /// Counts one more; how long to wait where that would be too many.
-    fn count(&self, now: Instant) -> Result<(), Duration> {
+    fn count(&self, now: Uptime) -> Result<(), Duration> {
         let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let age = |at: &Instant| now.saturating_duration_since(*at);
+        let age = |at: &Uptime| now.since(*at);
         made.retain(|at| age(at) < INVITES_MADE_PERIOD);
         if made.len() >= INVITES_MADE_MAX {
             return Err(made
@@ -92,7 +92,7 @@ impl Invites {
                 redeemed: None,
             };
             let expires_at_ms = made.ends_at().0;
-            core.invites_made.count(Instant::now()).map_err(|wait| InviteError::TooMany { wait })?;
+            core.invites_made.count(core.clock.uptime()).map_err(|wait| InviteError::TooMany { wait })?;
             let before = core.store.invite().await?;
             let Step { changes, outcome: replaced, .. } = step::invite(before.as_ref(), made, now);
             core.commit(&changes, &Act::owner("invite", now)).await?;
@@ -195,12 +195,12 @@ mod tests {
 
     #[test]
     fn invites_are_made_so_fast_and_no_faster() {
-        let (made, start) = (Made::default(), Instant::now());
+        let (made, start) = (Made::default(), Uptime::default().plus(INVITES_MADE_PERIOD));
         for second in 0..INVITES_MADE_MAX {
-            made.count(start + Duration::from_secs(u64::try_from(second).unwrap())).unwrap();
+            made.count(start.plus(Duration::from_secs(u64::try_from(second).unwrap()))).unwrap();
         }
-        let later = start + INVITES_MADE_PERIOD - Duration::from_secs(1);
+        let later = start.plus(INVITES_MADE_PERIOD - Duration::from_secs(1));
         assert_eq!(made.count(later), Err(Duration::from_secs(1)));
-        made.count(later + Duration::from_secs(1)).unwrap();
+        made.count(later.plus(Duration::from_secs(1))).unwrap();
     }
 }

@@ -47,8 +47,7 @@ use crate::pairing::request::PendingLife;
 use crate::pairing::request::PendingRequest;
 use crate::pairing::request::RequestId;
 use crate::pairing::rule::Effect;
-use crate::pairing::rule::Facts;
-use crate::pairing::rule::Rules;
+use crate::pairing::rule::Rule;
 use crate::pairing::setup::Offer;
 use crate::protocol::connect::Connect;
 use crate::protocol::event::Decision;
@@ -74,6 +73,8 @@ pub struct Known {
     pub settling: Vec<Role>,
     /// What people did about it before. Asked for only where a rule could approve it.
     pub past: Past,
+    /// Whether that rule may approve one more. Asked for only there.
+    pub room: Room,
 }
 
 /// What people did about a device that is not paired; against that no rule lets it in.
@@ -88,6 +89,16 @@ pub enum Past {
     Removed,
 }
 
+/// Whether a rule may approve one more device.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Room {
+    /// As many as one rule may have approved are paired by it.
+    Full,
+    /// It may.
+    #[default]
+    Left,
+}
+
 /// A `connect` with everything that is judged about it.
 #[derive(Debug)]
 pub struct Attempt<'a> {
@@ -97,8 +108,8 @@ pub struct Attempt<'a> {
     pub origin: &'a OriginClaim,
     /// Whom somebody we trust named, as the verified assertion says.
     pub identity: Option<&'a IdentityClaim>,
-    /// The operator's rules.
-    pub rules: &'a Rules,
+    /// The first of the operator's rules that matches, of all there are; no other has a say.
+    pub rule: Option<&'a Rule>,
     /// Whether it came with an `Origin` header: from a page.
     pub page: Page,
     /// What came of its device.
@@ -111,13 +122,6 @@ pub struct Attempt<'a> {
     pub generation: Generation,
     /// Random values, should they be needed.
     pub fresh: Fresh,
-}
-
-impl Attempt<'_> {
-    /// What rules go by.
-    pub(super) fn facts(&self) -> Facts<'_> {
-        Facts { origin: self.origin, identity: self.identity, role: self.connect.role, client: self.connect.client.id }
-    }
 }
 
 /// Whether a request says that a page in a browser sent it.

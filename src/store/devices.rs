@@ -12,6 +12,7 @@ use crate::pairing::paired::DeviceToken;
 use crate::pairing::paired::Grant;
 use crate::pairing::paired::Issuer;
 use crate::pairing::paired::PairedDevice;
+use crate::pairing::rule::RuleName;
 use crate::protocol::scope::Role;
 use crate::store::error::StoreError;
 use crate::store::row;
@@ -69,6 +70,22 @@ fn of(record: &Record) -> Result<PairedDevice, StoreError> {
 /// How many are paired.
 pub(super) async fn count(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
     sqlx::query_scalar("SELECT COUNT(*) FROM devices").fetch_one(connection).await.map_err(StoreError::Query)
+}
+
+/// The question of [`count_by_rule`].
+pub(super) const COUNT_BY_RULE: &str = "SELECT 1 FROM devices WHERE approved_via = $1 LIMIT $2";
+
+/// How many devices were last approved by this rule, counted to `most` and no further.
+pub(super) async fn count_by_rule(
+    connection: &mut SqliteConnection,
+    rule: &RuleName,
+    most: usize,
+) -> Result<usize, StoreError> {
+    let found = sqlx::query(COUNT_BY_RULE)
+        .bind(ApprovedVia::Rule(rule.clone()).to_string())
+        .bind(i64::try_from(most).unwrap_or(i64::MAX))
+        .fetch_all(connection);
+    Ok(found.await.map_err(StoreError::Query)?.len())
 }
 
 /// Writes a device as it is now, in place of what was there.

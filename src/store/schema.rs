@@ -16,7 +16,7 @@ pub(super) const CHAINED: i64 = 3;
 
 /// The statements that take a store from schema `n` to `n + 1`, from 0. One that has been released is never changed: a
 /// further column or table is one more entry. [`super::migration`] runs them, and seals every record anew after each.
-pub(super) const MIGRATIONS: &[&[&str]] = &[FIRST, SEALS, CHAIN, ISSUERS, RULES, INVITES];
+pub(super) const MIGRATIONS: &[&[&str]] = &[FIRST, SEALS, CHAIN, ISSUERS, RULES, INVITES, COUNTS];
 
 /// The first schema with invites.
 pub(super) const INVITED: i64 = 6;
@@ -64,6 +64,9 @@ const INVITES: &[&str] = &["CREATE TABLE invites (
         redeemed_at BIGINT,
         seal TEXT NOT NULL DEFAULT ''
     )"];
+
+/// How many devices stand on one rule's word is counted before it approves another.
+const COUNTS: &[&str] = &["CREATE INDEX devices_by_approval ON devices (approved_via)"];
 
 const FIRST: &[&str] = &[
     "CREATE TABLE devices (

@@ -18,6 +18,8 @@ mod windows;
 
 use super::testing::*;
 use super::*;
+use crate::pairing::device::DevicePublicKey;
+use crate::pairing::paired::ApprovedVia;
 use crate::pairing::queue::Waiter;
 use crate::pairing::step::RequestEnd;
 
@@ -191,6 +193,7 @@ async fn no_connect_and_no_change_looks_through_a_whole_table_of_devices_or_entr
             "SELECT number, total FROM seals WHERE name = $1",
             "DELETE FROM grants WHERE device_id = $1",
             "DELETE FROM devices WHERE device_id = $1",
+            devices::COUNT_BY_RULE,
         ],
     ]
     .concat()
@@ -205,6 +208,31 @@ async fn no_connect_and_no_change_looks_through_a_whole_table_of_devices_or_entr
             assert!(!is_end || step.contains("USING INDEX"), "{question}: {step}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_rule_has_room_until_its_share_of_devices_is_paired_by_it() {
+    let (_folder, store) = fresh().await;
+    let rule = |name: &str| RuleName::parse(name).unwrap();
+    let by = |number: usize, approved_via: ApprovedVia| {
+        let key = ed25519_dalek::SigningKey::from_bytes(
+            &[u8::try_from(number % 256).unwrap(), u8::try_from(number / 256).unwrap()].repeat(16).try_into().unwrap(),
+        );
+        let key = DevicePublicKey::from_bytes(*key.verifying_key().as_bytes()).unwrap();
+        Change::PutDevice(Box::new(PairedDevice { key, approved_via, ..device(1) }))
+    };
+    let mut changes: Vec<_> = (1..RULE_DEVICES_MAX).map(|number| by(number, ApprovedVia::Rule(rule("full")))).collect();
+    changes.push(by(RULE_DEVICES_MAX, ApprovedVia::Silent));
+    changes.push(by(RULE_DEVICES_MAX + 1, ApprovedVia::Rule(rule("full-2"))));
+    store.commit(&changes, &act("test")).await.unwrap();
+    assert_eq!(store.room_under(&rule("full")).await.unwrap(), Room::Left);
+    store.commit(&[by(RULE_DEVICES_MAX + 2, ApprovedVia::Rule(rule("full")))], &act("test")).await.unwrap();
+    for (name, room) in [("full", Room::Full), ("full-2", Room::Left), ("none", Room::Left)] {
+        assert_eq!(store.room_under(&rule(name)).await.unwrap(), room, "{name}");
+    }
+    // A person's word about one of them is that person's from then on.
+    store.commit(&[by(1, ApprovedVia::Owner)], &act("test")).await.unwrap();
+    assert_eq!(store.room_under(&rule("full")).await.unwrap(), Room::Left);
 }
 
 #[tokio::test]

@@ -56,6 +56,7 @@ mod real_openclaw;
 mod real_openclaw_devices;
 mod real_proxies;
 mod reload;
+mod rule_share;
 mod scripts;
 mod store_commands;
 mod store_upgrade;

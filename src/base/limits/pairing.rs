@@ -8,6 +8,8 @@ pub const PENDING_LIFE_SECONDS_MAX: i64 = 3_600;
 pub const PENDING_LIFE_SECONDS_MIN: i64 = 10;
 /// Rules of pairing in one configuration; each connect of a new device is held against them all.
 pub const RULES_MAX: usize = 64;
+/// Paired devices that stand on the word of one rule; the next one waits for a person, who sees that there are so many.
+pub const RULE_DEVICES_MAX: usize = 256;
 /// Groups of one identity that are taken; a token that names more tells none.
 pub const GROUPS_MAX: usize = 100;
 /// Bytes of an identity's login (which an assertion says twice), name and groups together: as much as the longest login and the

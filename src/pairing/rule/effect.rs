@@ -14,6 +14,8 @@ pub enum Effect {
     Asked,
     /// It approves less than was asked for, or not in that role.
     BeyondCap,
+    /// It approves new devices, and as many as one rule may have approved are paired by it.
+    Full,
     /// It approves new devices, and this one is known.
     Known,
     /// It pairs nobody.
@@ -35,6 +37,7 @@ impl Effect {
             Self::Approved => "it approved this device",
             Self::Asked => "it leaves the decision to a person",
             Self::BeyondCap => "it approves less than was asked for, so a person decides",
+            Self::Full => "256 paired devices stand on its word, as many as on one rule's may, so a person decides",
             Self::Known => "it approves new devices only, and this one is known, so a person decides",
             Self::Refused => "it refuses to pair",
             Self::Rejected => "it approves new devices only, and this one was rejected once, so a person decides",
@@ -58,4 +61,15 @@ pub struct Ruled {
     pub client: ClientId,
     /// What they came to.
     pub effect: Effect,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::limits::RULE_DEVICES_MAX;
+
+    #[test]
+    fn a_full_rule_tells_of_the_limit_that_holds() {
+        assert!(Effect::Full.words().starts_with(&format!("{RULE_DEVICES_MAX} paired devices ")));
+    }
 }

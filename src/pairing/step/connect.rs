@@ -52,7 +52,7 @@ pub fn connect(known: &Known, attempt: Attempt<'_>, now: UnixMillis) -> Step<Con
     };
     // A row under this id with another key cannot be this device, whatever it was granted.
     let paired = known.device.as_ref().filter(|paired| paired.key == device.key());
-    let (method, verdict) = match authenticate(&attempt, paired, now) {
+    let (method, verdict) = match authenticate(&attempt, paired) {
         // A device token neither clears the count nor, beside a wrong secret, hides it: else a paired device could
         // guess the gateway's secret for ever.
         Ok(AuthMethod::DeviceToken) if attempt.connect.auth.device_token.is_some() => {
@@ -63,17 +63,13 @@ pub fn connect(known: &Known, attempt: Attempt<'_>, now: UnixMillis) -> Step<Con
         // Nor does a setup code.
         Ok(AuthMethod::BootstrapToken) => (AuthMethod::BootstrapToken, verdict_of(attempt.shared)),
         Ok(method) => (method, Verdict::Right),
-        Err((failure, verdict)) => {
-            let unheard = attempt.identity.is_some() && attempt.connect.auth.is_empty();
-            let effect = unheard.then_some(Effect::SecretMissing);
-            return Step::unchanged(Err(failure)).judged(verdict, effect);
-        }
+        Err(Unheard { failure, verdict, effect }) => return Step::unchanged(Err(failure)).judged(verdict, effect),
     };
     let (role, asked) = (attempt.connect.role, attempt.connect.scopes.set());
     let grant = paired.and_then(|paired| Some((paired, paired.living_grant(role)?)));
     let same = |paired: &PairedDevice| pin(&paired.profile, &attempt.connect.client) != Pin::Broken;
     if let (Offer::Invite(invite), AuthMethod::BootstrapToken) = (&attempt.offer, method)
-        && !refuses(&attempt, now)
+        && !refuses(&attempt)
         && let Some(step) = accept(known, &device, paired, invite, &attempt, now)
     {
         return step.judged(verdict, None);
@@ -204,13 +200,17 @@ fn without_device(attempt: &Attempt<'_>) -> Step<Connected> {
     }
 }
 
+/// Nothing that came with a `connect` is good.
+struct Unheard {
+    failure: Failure,
+    verdict: Verdict,
+    /// What the rules came to, if they were asked about the identity.
+    effect: Option<Effect>,
+}
+
 /// The shared secret first, then a setup code, then this device's own token, under either of its names; where nothing of
 /// that came, a verified identity, if a rule takes one.
-fn authenticate(
-    attempt: &Attempt<'_>,
-    paired: Option<&PairedDevice>,
-    now: UnixMillis,
-) -> Result<AuthMethod, (Failure, Verdict)> {
+fn authenticate(attempt: &Attempt<'_>, paired: Option<&PairedDevice>) -> Result<AuthMethod, Unheard> {
     if let Shared::Right(method) = attempt.shared {
         return Ok(method);
     }
@@ -235,9 +235,11 @@ fn authenticate(
     {
         return Ok(AuthMethod::DeviceToken);
     }
-    if vouches(attempt, paired, now) {
-        return Ok(AuthMethod::TrustedProxy);
-    }
+    let effect = match vouches(attempt, paired) {
+        Some(Ok(())) => return Ok(AuthMethod::TrustedProxy),
+        Some(Err(effect)) => Some(effect),
+        None => None,
+    };
     let hope =
         if explicit.is_some() || auth.token.is_none() { DeviceTokenHope::Spent } else { DeviceTokenHope::Possible };
     let (reason, verdict) = match attempt.shared {
@@ -252,5 +254,5 @@ fn authenticate(
         Shared::Missing | Shared::Right(_) => (Unauthorized::TokenMissing, Verdict::Unjudged),
         Shared::Wrong => (Unauthorized::TokenMismatch { device_token: hope }, Verdict::Wrong),
     };
-    Err((unauthorized(attempt, reason), verdict))
+    Err(Unheard { failure: unauthorized(attempt, reason), verdict, effect })
 }

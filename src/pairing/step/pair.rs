@@ -14,6 +14,7 @@ use crate::pairing::step::Admitted;
 use crate::pairing::step::Attempt;
 use crate::pairing::step::Known;
 use crate::pairing::step::Past;
+use crate::pairing::step::Room;
 use crate::pairing::step::Step;
 use crate::pairing::step::admit::approve_at_once;
 use crate::pairing::step::admit::is_silent;
@@ -31,7 +32,7 @@ pub(super) fn pair(
     attempt: &Attempt<'_>,
     now: UnixMillis,
 ) -> (Step<Result<Admitted, Failure>>, Option<Effect>) {
-    let rule = attempt.rules.first(&attempt.facts(), now);
+    let rule = attempt.rule;
     let effect = rule.map_or(Effect::Unruled, |rule| effect(rule, known, method, attempt));
     // Under an id with which another key stands, nobody but a person may put this one.
     let stands_alone = paired.is_some() || known.device.is_none();
@@ -71,25 +72,30 @@ fn effect(rule: &Rule, known: &Known, method: AuthMethod, attempt: &Attempt<'_>)
         Then::Approve(_) if known.past == Past::Removed => Effect::Removed,
         Then::Approve(_) if known.past == Past::Rejected => Effect::Rejected,
         Then::Approve(_) if !rule.allows(attempt.connect.role, &attempt.connect.scopes.set()) => Effect::BeyondCap,
-        Then::Approve(_) if credential.is_some_and(|credential| rule.takes(credential)) => Effect::Approved,
-        Then::Approve(_) => Effect::SecretMissing,
+        Then::Approve(_) if !credential.is_some_and(|credential| rule.takes(credential)) => Effect::SecretMissing,
+        Then::Approve(_) if known.room == Room::Full => Effect::Full,
+        Then::Approve(_) => Effect::Approved,
     }
 }
 
 /// Whether a rule pairs nobody of whom this is one; that stands above an invite.
-pub(super) fn refuses(attempt: &Attempt<'_>, now: UnixMillis) -> bool {
-    attempt.rules.first(&attempt.facts(), now).is_some_and(|rule| matches!(rule.then(), Then::Refuse))
+pub(super) fn refuses(attempt: &Attempt<'_>) -> bool {
+    attempt.rule.is_some_and(|rule| matches!(rule.then(), Then::Refuse))
 }
 
-/// Whether a verified identity stands in for the gateway's secret: the first rule that matches says so, the device came
-/// with nothing that is judged in its own right, and holds no more than that rule could give it.
-pub(super) fn vouches(attempt: &Attempt<'_>, paired: Option<&PairedDevice>, now: UnixMillis) -> bool {
+/// Whether a verified identity stands in for the gateway's secret: the first rule that matches says so, and the device holds
+/// no more than that rule could give it. No question where there is none, or where the device came with something that is
+/// judged in its own right.
+///
+/// # Errors
+/// What the rules came to, where it does not.
+pub(super) fn vouches(attempt: &Attempt<'_>, paired: Option<&PairedDevice>) -> Option<Result<(), Effect>> {
     if attempt.identity.is_none() || !attempt.connect.auth.is_empty() {
-        return false;
+        return None;
     }
+    let Some(rule) = attempt.rule else { return Some(Err(Effect::Unruled)) };
     let role = attempt.connect.role;
     let held = paired.and_then(|paired| paired.living_grant(role));
-    attempt.rules.first(&attempt.facts(), now).is_some_and(|rule| {
-        rule.takes(Credential::Identity) && held.is_none_or(|grant| rule.allows(role, &grant.scopes))
-    })
+    let takes = rule.takes(Credential::Identity) && held.is_none_or(|grant| rule.allows(role, &grant.scopes));
+    Some(if takes { Ok(()) } else { Err(Effect::SecretMissing) })
 }

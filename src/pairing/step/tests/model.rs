@@ -4,6 +4,7 @@
 
 mod deeds;
 mod event;
+mod house;
 mod invites;
 mod search;
 mod truth;
@@ -22,7 +23,7 @@ use world::Flaw;
 const STATES_MAX: usize = 10_000;
 
 /// What a search must have come by, or it has shown nothing.
-const LANDMARKS: [&str; 32] = [
+const LANDMARKS: [&str; 33] = [
     "approved",
     "approval of another content refused",
     "approval of an ended request refused",
@@ -34,6 +35,7 @@ const LANDMARKS: [&str; 32] = [
     "approved by a rule",
     "no rule approves it",
     "removed, so no rule approves it",
+    "a full rule approves no more",
     "let in by a token",
     "dead token refused",
     "old secret refused",
@@ -88,6 +90,8 @@ fn the_checker_sees_each_promise_broken() {
         (Flaw::KeepsSecrets, Promise::Dead),
         (Flaw::KeepsSockets, Promise::Dead),
         (Flaw::KeepsTokens, Promise::Dead),
+        (Flaw::RotationForgetsInvites, Promise::Invited),
+        (Flaw::RulesKnowNoCap, Promise::Counted),
         (Flaw::RulesKnowNoRemoval, Promise::Approved),
         (Flaw::TakesUnreadableForEmpty, Promise::Kept),
     ] {

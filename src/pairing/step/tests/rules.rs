@@ -166,6 +166,29 @@ fn no_rule_approves_a_device_that_is_known_was_removed_or_has_anothers_id() {
 }
 
 #[test]
+fn a_rule_that_has_approved_its_share_leaves_the_next_device_to_a_person() {
+    let mut memory = house([rule("family", ann(), give(&["operator.read"], Credential::Identity))]);
+    memory.rule_devices_max = Some(1);
+    let bare = Caller { token: None, ..anns() };
+    assert_eq!(told(&memory.connect(&bare, START)), "hello operator.read");
+    for caller in [Caller { device: Some(2), ..bare.clone() }, Caller { device: Some(2), ..anns() }] {
+        let step = memory.connect(&caller, START);
+        assert_eq!((told(&step).as_str(), step.outcome.effect), (WAITS, Some(Effect::Full)));
+    }
+    assert_eq!(told(&memory.connect(&bare, START)), "hello operator.read", "whom it approved comes in as before");
+    // What it would not have approved anyway is told by its own reason.
+    let more = Caller { device: Some(2), scopes: vec!["operator.admin"], ..anns() };
+    assert_eq!(memory.connect(&more, START).outcome.effect, Some(Effect::BeyondCap));
+    // Of a place that is free again, the next one has it; that of a person's word is none of the rule's.
+    let step = remove(&memory.known(public(1).id(), START), public(1).id(), &Approver::Owner);
+    memory.apply(&step.changes);
+    let next = Caller { device: Some(3), ..bare };
+    assert_eq!(told(&memory.connect(&next, START)), "hello operator.read");
+    give_what_waits(&mut memory);
+    assert_eq!(memory.devices.len(), 2);
+}
+
+#[test]
 fn a_rule_that_refuses_pairs_nobody_and_leaves_who_is_paired_alone() {
     let no = || rule("no", When::default(), Then::Refuse);
     for caller in [stranger(), owner(), Caller { role: "node", scopes: vec![], ..stranger() }] {

@@ -11,6 +11,7 @@ use ed25519_dalek::SigningKey;
 use serde_json::json;
 
 use crate::base::clock::UnixMillis;
+use crate::base::limits::RULE_DEVICES_MAX;
 use crate::base::secret::Fingerprint;
 use crate::identity::claims::IdentityClaim;
 use crate::identity::claims::OriginClaim;
@@ -24,6 +25,7 @@ use crate::pairing::device::prove;
 use crate::pairing::invite::Invite;
 use crate::pairing::invite::is_meant;
 use crate::pairing::invite::set_apart;
+use crate::pairing::paired::ApprovedVia;
 use crate::pairing::paired::Generation;
 use crate::pairing::paired::PairedDevice;
 use crate::pairing::queue::Standing;
@@ -32,6 +34,8 @@ use crate::pairing::request::PendingLife;
 use crate::pairing::request::PendingRequest;
 use crate::pairing::request::Repair;
 use crate::pairing::request::RequestId;
+use crate::pairing::rule::Facts;
+use crate::pairing::rule::RuleName;
 use crate::pairing::rule::Rules;
 use crate::pairing::setup::Offer;
 use crate::pairing::step;
@@ -43,6 +47,7 @@ use crate::pairing::step::Known;
 use crate::pairing::step::Page;
 use crate::pairing::step::Past;
 use crate::pairing::step::RequestEnd;
+use crate::pairing::step::Room;
 use crate::pairing::step::Step;
 use crate::protocol::connect::Connect;
 use crate::protocol::frame::Request;
@@ -195,6 +200,8 @@ pub(super) struct Memory {
     pub(super) cooling: Option<Duration>,
     /// The operator's rules.
     pub(super) rules: Rules,
+    /// How many devices one rule may approve, if not as many as by the limit.
+    pub(super) rule_devices_max: Option<usize>,
     /// As what requests have changed a moment ago.
     pub(super) settling: Vec<Role>,
     /// Devices that were removed.
@@ -219,6 +226,7 @@ impl Memory {
                 () if self.rejected.contains(&device) => Past::Rejected,
                 () => Past::Blank,
             },
+            room: Room::Left,
         }
     }
 
@@ -270,7 +278,7 @@ impl Memory {
             Mask::Id(other) | Mask::Key(other) => Some(other),
             Mask::None => caller.device,
         };
-        let known = claimed.map(|device| self.known(public(device).id(), now)).unwrap_or_default();
+        let mut known = claimed.map(|device| self.known(public(device).id(), now)).unwrap_or_default();
         let gateway = Fingerprint::of(self.secret.unwrap_or(SECRET).as_bytes());
         let shared = if caller.locked {
             Shared::Locked { retry_after_ms: 1_000 }
@@ -279,7 +287,7 @@ impl Memory {
         };
         let (page, generation) = (caller.page, Generation::of(&gateway));
         let offer = self.offer(&connect_params, caller.device, now);
-        let (connect_params, rules, origin) = (&connect_params, &self.rules, &origin);
+        let (connect_params, origin) = (&connect_params, &origin);
         let identity = caller.identity.map(|(provider, login)| IdentityClaim {
             provider: provider.to_owned(),
             login: login.to_owned(),
@@ -287,8 +295,18 @@ impl Memory {
             groups: None,
         });
         let (connect, identity) = (connect_params, identity.as_ref());
-        let attempt = Attempt { connect, origin, identity, rules, page, proof, shared, offer, generation, fresh };
+        let facts = Facts { origin, identity, role: connect.role, client: connect.client.id };
+        let rule = self.rules.first(&facts, now);
+        known.room = rule.map_or(Room::Left, |rule| self.room_under(rule.name()));
+        let attempt = Attempt { connect, origin, identity, rule, page, proof, shared, offer, generation, fresh };
         step::connect(&known, attempt, now)
+    }
+
+    /// Whether the rule of this name may approve one more.
+    fn room_under(&self, rule: &RuleName) -> Room {
+        let via = ApprovedVia::Rule(rule.clone());
+        let count = self.devices.values().filter(|device| device.approved_via == via).count();
+        if count < self.rule_devices_max.unwrap_or(RULE_DEVICES_MAX) { Room::Left } else { Room::Full }
     }
 
     fn offer(&self, connect: &Connect, device: Option<u8>, now: UnixMillis) -> Offer {

@@ -10,6 +10,7 @@ use super::event::Disguise;
 use super::event::Done;
 use super::event::Person;
 use super::event::With;
+use super::house::code_profile;
 use super::truth::Broken;
 use super::truth::Held;
 use super::truth::Promise;
@@ -18,12 +19,12 @@ use super::truth::only;
 use super::world::Flaw;
 use super::world::Session;
 use super::world::World;
-use super::world::code_profile;
 use super::world::masked;
 use crate::pairing::approval::Approver;
 use crate::pairing::paired::PairedDevice;
 use crate::pairing::request::Digest;
 use crate::pairing::request::RequestId;
+use crate::pairing::rule::Effect;
 use crate::pairing::step::Admitted;
 use crate::pairing::step::Change;
 use crate::pairing::step::Step;
@@ -57,7 +58,8 @@ impl World {
             if step.changes.iter().any(|change| matches!(change, Change::PutDevice(_))) {
                 return Promise::Approved.broken("a device that was refused was written down".to_owned());
             }
-            return Ok(self.refused(with, device));
+            let is_full = step.outcome.effect == Some(Effect::Full);
+            return Ok(if is_full { "a full rule approves no more" } else { self.refused(with, device) });
         };
         let without_secret = self.is_without_secret(device, with);
         let mark = match with {

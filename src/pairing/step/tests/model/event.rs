@@ -172,6 +172,7 @@ pub(super) fn household() -> Vec<Event> {
         Event::Connect(2, Asks::Pairing, With::SecretHere),
         Event::Connect(2, Asks::Pairing, With::Token),
         Event::Connect(2, Asks::Read, With::Code),
+        Event::Connect(2, Asks::Read, With::Identity),
         Event::Connect(2, Asks::Read, With::Invite),
         Event::Reject(Person::Device(2), 1),
         Event::Remove(Person::Device(2), 1),

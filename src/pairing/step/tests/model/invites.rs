@@ -69,7 +69,7 @@ impl World {
         if step.outcome { "invite taken back" } else { "no invite to take back" }
     }
 
-    fn end_invites(&mut self) {
+    pub(super) fn end_invites(&mut self) {
         self.truth.invites.iter_mut().for_each(|invited| invited.is_ended = true);
     }
 

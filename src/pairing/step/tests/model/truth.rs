@@ -24,6 +24,8 @@ pub(super) enum Promise {
     Approved,
     /// INV-10: an approval gives what was shown when the list was read, and nothing else.
     AsShown,
+    /// No more devices stand on one rule's word than on one may.
+    Counted,
     /// INV-12: what was taken back opens nothing again, open sockets included.
     Dead,
     /// An invite lets one device in, the same one again at most, with no more than its scopes, within its time, and not

@@ -17,6 +17,10 @@ use super::event::Done;
 use super::event::Event;
 use super::event::Person;
 use super::event::With;
+use super::house::RULE_DEVICES;
+use super::house::cap_in;
+use super::house::code_profile;
+use super::house::rules;
 use super::truth::Broken;
 use super::truth::Held;
 use super::truth::Promise;
@@ -27,23 +31,13 @@ use crate::base::secret::Fingerprint;
 use crate::base::secret::Secret;
 use crate::pairing::approval::Approver;
 use crate::pairing::invite::Redeemed;
+use crate::pairing::paired::ApprovedVia;
 use crate::pairing::paired::Generation;
 use crate::pairing::paired::Issuer;
+use crate::pairing::paired::PairedDevice;
 use crate::pairing::request::PendingLife;
 use crate::pairing::request::RequestId;
-use crate::pairing::rule::Approval;
-use crate::pairing::rule::Basis;
-use crate::pairing::rule::Credential;
-use crate::pairing::rule::Login;
-use crate::pairing::rule::Rule;
-use crate::pairing::rule::RuleName;
-use crate::pairing::rule::Rules;
-use crate::pairing::rule::Then;
-use crate::pairing::rule::When;
-use crate::pairing::rule::Who;
-use crate::pairing::setup::Access;
 use crate::pairing::setup::Offer;
-use crate::pairing::setup::SetupProfile;
 use crate::pairing::step::Change;
 use crate::pairing::step::Fresh;
 use crate::pairing::step::Known;
@@ -82,6 +76,10 @@ pub(super) enum Flaw {
     /// The rotation of a token is not written down.
     KeepsTokens,
     None,
+    /// A rotation of the gateway's secret leaves the invite open.
+    RotationForgetsInvites,
+    /// Rules do not count whom they have approved.
+    RulesKnowNoCap,
     /// Rules are not told what was removed.
     RulesKnowNoRemoval,
     /// A store that cannot be read after a death counts as empty.
@@ -120,7 +118,8 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(flaw: Flaw) -> Self {
-        let (memory, truth) = (Memory { rules: rules(), ..Memory::default() }, Truth::default());
+        let (memory, truth) =
+            (Memory { rules: rules(), rule_devices_max: cap_in(flaw), ..Memory::default() }, Truth::default());
         Self { flaw, memory, disk: None, process: Process::default(), truth }
     }
 
@@ -153,6 +152,10 @@ impl World {
 
     /// What must hold at any time.
     fn stands(&mut self) -> Result<(), Broken> {
+        let by_rule = |paired: &&PairedDevice| matches!(paired.approved_via, ApprovedVia::Rule(_));
+        if self.memory.devices.values().filter(by_rule).count() > RULE_DEVICES {
+            return Promise::Counted.broken("a rule approved more than its share".to_owned());
+        }
         for device in [1, 2, 3] {
             let living = self.known(device).device.map(|paired| paired.living_scopes()).unwrap_or_default();
             let standing = self.truth.of(device);
@@ -320,7 +323,10 @@ impl World {
         }
         self.truth.is_rotated = true;
         // What was handed out goes with it, as the core does it.
-        let _mark = self.take_invite_back();
+        match self.flaw {
+            Flaw::RotationForgetsInvites => self.end_invites(),
+            _ => _ = self.take_invite_back(),
+        }
         let now = Generation::of(&Fingerprint::of(self.secret().as_bytes()));
         if self.flaw != Flaw::KeepsSockets {
             self.process.sessions.retain(|_, session| session.issuer.holds(now));
@@ -366,23 +372,6 @@ pub(super) fn fingerprint(token: u8) -> Fingerprint {
 /// Half the life of a request, and of an invite.
 pub(super) fn half_life() -> i64 {
     PendingLife::default().ms() / 2
-}
-
-/// The owner's one rule: a person's devices may read.
-fn rules() -> Rules {
-    let who = Who {
-        provider: "tailscale".to_owned(),
-        logins: vec![Login::parse("ann@example.com").unwrap()],
-        groups: Vec::new(),
-    };
-    let then = Then::Approve(Approval { cap: only("operator.read"), credential: Credential::Identity });
-    let (name, when) = (RuleName::parse("family").unwrap(), When { who: Some(who), ..When::default() });
-    Rules::new(vec![Rule::new(name, when, then, Basis::Identity).unwrap()])
-}
-
-/// What the setup code gives.
-pub(super) fn code_profile() -> SetupProfile {
-    SetupProfile { roles: vec![Role::Operator], scopes: only("operator.read"), access: Access::Limited }
 }
 
 /// The caller who says that it is `device`, and is device 3.
