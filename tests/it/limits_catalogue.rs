@@ -1,37 +1,29 @@
-//! The catalogue of attacks on secrets and limits, and the rows about floods of requests, each by its number:
-//!
-//! | row | what | where |
-//! |---|---|---|
-//! | 124 | 100,000 wrong secrets from one address | here; `src/pairing/throttle/tests.rs`; HTTP takes no secret here, so there is no 429 to give |
-//! | 125 | a wrong secret beside a bogus device token | here; `src/pairing/step/tests/tokens.rs` |
-//! | 126 | one address in many spellings | here; `src/net/addr.rs` |
-//! | 127 | many addresses of one /64, /56, /48 | here; `src/pairing/throttle/tests.rs` by table and at random |
-//! | 129 | an attacker behind the owner's own address | here |
-//! | 131 | 500 guesses at once | here; `src/pairing/throttle/tests.rs` |
-//! | 132 | what time tells | hashes are compared, in constant time: `src/base/secret.rs` |
-//! | 133 | what is no secret in the place of one | here |
-//! | 134 | a secret that anybody could guess | `src/store/keys/token.rs`; refused at start whatever the listener |
-//! | 135 | a secret that is changed while we run | here; by command: `keys.rs` |
-//! | 138 | requests without end, from one address and from many | here; `src/pairing/queue/tests.rs`; `pairing_catalogue.rs` |
-//! | 155 | a rejected device that asks again | here |
-//! | 194 | a flood of notices | here; `src/pairing/herald/tests.rs` |
+//! The catalogue of attacks on secrets and limits, and the rows about floods of requests, each by its number; where each
+//! is tested says `tests/vectors/limits_rows.txt`.
 
 use std::fs;
 use std::time::Duration;
 
 use doorward::base::limits::{LOCKOUT, NOTICE_PERIOD, NOTICES_MAX, PENDING_MAX, PENDING_RESERVE, REJECTION_COOL_DOWN};
 use doorward::core::{Decider, Timing};
+use doorward::store::FILE_NAME;
+use futures_util::SinkExt as _;
 use futures_util::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
 
 use super::support::caller::Caller;
 use super::support::core_rig::{HERE, LAN, Rig, with_device_token};
-use super::support::gateway_client::{Ask, Device, Outcome, call};
+use super::support::gateway_client::{Ask, Device, Outcome, call, connect_frame, next_frame, verdict};
 use super::support::instance::Instance;
 use super::support::namespace::Namespace;
 use super::support::wait::wait_until;
 
 const FAR: &str = "198.51.100.7";
+/// What a flood may leave in the store.
+const STORE_BYTES_MAX: u64 = 1024 * 1024;
+/// The same in the write-ahead log beside it: SQLite's 1,000 pages before it is written over, and what one change adds.
+const LOG_BYTES_MAX: u64 = 5 * 1024 * 1024;
 
 #[tokio::test]
 async fn row_124_after_ten_wrong_secrets_nothing_is_judged_for_five_minutes() {
@@ -128,6 +120,27 @@ async fn row_133_what_is_no_secret_opens_nothing() {
 }
 
 #[tokio::test]
+async fn row_133_what_is_no_text_is_no_secret_either_in_any_field() {
+    let rig = Rig::new().await;
+    let right = json!({ "token": rig.token });
+    // The owner's command line: with the right secret it needs no device.
+    assert!(matches!(connect_with(&rig, &right).await, Outcome::Hello(_)));
+    let million = "x".repeat(1_000_000);
+    for wrong in [json!(null), json!([]), json!({}), json!(0), json!(true), json!([rig.token]), json!(million)] {
+        let fields = ["token", "password", "deviceToken", "bootstrapToken"];
+        let auths = fields.into_iter().map(|field| json!({ field: wrong }));
+        for auth in auths.chain([wrong.clone()]) {
+            let shown: String = auth.to_string().chars().take(60).collect();
+            assert!(!matches!(connect_with(&rig, &auth).await, Outcome::Hello(_)), "{shown}");
+            rig.clock.advance(i64::try_from(LOCKOUT.as_millis()).unwrap());
+        }
+    }
+    assert!(matches!(connect_with(&rig, &json!([right])).await, Outcome::Refused(_)));
+    assert_eq!(rig.listing().await, json!({ "pending": [], "paired": [] }));
+    assert!(matches!(connect_with(&rig, &right).await, Outcome::Hello(_)));
+}
+
+#[tokio::test]
 async fn row_135_a_secret_that_is_written_into_its_file_is_in_force_and_ends_what_stood_on_the_old_one() {
     let rig = Rig::with(Timing { upkeep_period: Duration::from_millis(50), ..Timing::default() }).await;
     let session = rig.connect(HERE, Some(&Device::new()), &rig.ask()).await.hello();
@@ -168,9 +181,10 @@ async fn row_138_two_thousand_requests_from_everywhere_neither_hide_the_owner_no
     let pending = rig.listing().await["pending"].as_array().unwrap().clone();
     assert!(pending.len() <= PENDING_MAX - PENDING_RESERVE + 1, "{}", pending.len());
     assert!(pending[..3].iter().any(|request| request["requestId"] == ids[0]), "{pending:#?}");
-    let bytes: u64 =
-        fs::read_dir(rig.state.path()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
-    eprintln!("the state folder has {bytes} bytes");
+    let bytes = |name: &str| fs::metadata(rig.state.path().join(name)).map_or(0, |file| file.len());
+    let (store, log) = (bytes(FILE_NAME), bytes("doorward.sqlite-wal"));
+    assert!(store > 0 && store < STORE_BYTES_MAX, "the store has {store} bytes");
+    assert!(log < LOG_BYTES_MAX, "its log has {log} bytes");
     let approved = rig.core.pairings().approve(ids[0].as_str().unwrap(), None, &Decider::owner()).await;
     approved.unwrap();
 }
@@ -235,6 +249,19 @@ async fn guess(rig: &Rig, callers: &[&str], ask: &Ask) -> Vec<String> {
         codes.push(code(rig.connect(from, Some(&Device::new()), ask).await));
     }
     codes
+}
+
+/// What a command line at this machine is told that comes with this as its `auth`.
+async fn connect_with(rig: &Rig, auth: &Value) -> Outcome {
+    let mut socket = rig.dial(HERE).await.unwrap();
+    let challenge = next_frame(&mut socket).await.unwrap()["payload"].clone();
+    let mut frame = connect_frame(&challenge, None, &rig.ask().with_scopes(&["operator.read"]));
+    frame["params"]["auth"] = auth.clone();
+    // Whoever is cut off in the middle of a word hears why all the same, or nothing.
+    match socket.send(Message::text(frame.to_string())).await {
+        Ok(()) => verdict(socket).await,
+        Err(fault) => Outcome::NotUpgraded(0, fault.to_string()),
+    }
 }
 
 fn code(outcome: Outcome) -> String {

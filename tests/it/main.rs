@@ -42,6 +42,7 @@ mod invites;
 mod keys;
 mod kill_nine;
 mod limits_catalogue;
+mod limits_rows;
 mod metrics;
 mod namespaces;
 mod newcomer;

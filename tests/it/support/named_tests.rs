@@ -1,6 +1,6 @@
 //! The names of all tests of the tree, for tables that say where what is tested.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -22,6 +22,20 @@ pub(crate) fn named_tests() -> BTreeSet<String> {
         }
     }
     names
+}
+
+/// The numbers of a table's rows, `number | what | tests`, in their order. Each stands once and names tests that exist.
+pub(crate) fn rows_of(table: &str) -> Vec<u16> {
+    let (known, mut rows) = (named_tests(), BTreeMap::new());
+    for line in table.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let parts: Vec<&str> = line.split(" | ").collect();
+        let [row, what, tests] = parts[..] else { panic!("not a row: {line}") };
+        for test in tests.split(", ") {
+            assert!(known.contains(test), "{row} | {what}: there is no test {test}");
+        }
+        assert!(rows.insert(row.parse::<u16>().unwrap(), what).is_none(), "{row} stands twice");
+    }
+    rows.into_keys().collect()
 }
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
