@@ -14,11 +14,14 @@ use crate::support::core_rig::with_device_token;
 use crate::support::disk::{Disk, Loss, OnDisk, shut_down};
 use crate::support::gateway_client::{Ask, Device, Outcome, connect};
 use crate::support::instance::{Instance, OWNERS};
+use crate::support::many::store_with;
 use crate::support::namespace::Namespace;
 use crate::support::program::{installed, run};
 
 /// Attempts while the disk is unwell, each by another device.
 const ATTEMPTS: usize = 20;
+/// Devices among thousands that are asked for when nothing can be read.
+const KNOWN: usize = 20;
 /// Power cuts, each on what the one before left.
 const CUTS: u64 = 12;
 
@@ -68,12 +71,29 @@ fn a_disk_that_has_become_read_only_keeps_paired_devices_in_and_everybody_else_o
 #[test]
 fn a_store_that_cannot_be_read_is_never_taken_for_an_empty_one() {
     let host = Namespace::new();
-    let mut doorward = OnDisk::start(&host, Disk::Ext4);
+    let known: Vec<Device> = (0..KNOWN).map(|_| Device::new()).collect();
+    let mut doorward = OnDisk::start_with(&host, Disk::Ext4, |state| {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(store_with(state, &known));
+    });
     let (first, token) = (Device::new(), doorward.token());
     let own = paired(&doorward, &first, &token);
+    let by_token = |device: &Device| with_device_token(&device.id());
+    doorward.connect(&known[0], by_token(&known[0])).hello();
     doorward.fail_disk();
+    // What is in memory may still be known. It is let in or told that we failed, and never that it is nobody.
+    let mut unread = 0;
+    for device in &known {
+        match doorward.connect(device, by_token(device)) {
+            Outcome::Hello(_) => {}
+            other => {
+                let refusal = other.refused();
+                assert_eq!(refusal.error["code"], "UNAVAILABLE", "{refusal:?}");
+                unread += 1;
+            }
+        }
+    }
+    assert!(unread > 0, "all of them were in memory: no read failed");
     for _ in 0..3 {
-        // What is in memory may still be known. It is let in or told that we failed, and never that it is nobody.
         match doorward.connect(&first, own.clone()) {
             Outcome::Hello(_) => {}
             other => assert_eq!(other.refused().error["code"], "UNAVAILABLE"),
@@ -92,6 +112,9 @@ fn a_store_that_cannot_be_read_is_never_taken_for_an_empty_one() {
     assert!(told.contains("Input/output error"), "{told}");
     doorward.restart();
     doorward.connect(&first, own).hello();
+    for device in &known {
+        doorward.connect(device, by_token(device)).hello();
+    }
     assert_whole(&doorward);
 }
 

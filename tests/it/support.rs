@@ -18,6 +18,7 @@ pub(crate) mod instance;
 pub(crate) mod issuer;
 pub(crate) mod keep;
 pub(crate) mod lan;
+pub(crate) mod many;
 pub(crate) mod named_tests;
 pub(crate) mod namespace;
 pub(crate) mod openclaw;

@@ -37,6 +37,11 @@ pub(crate) struct OnDisk<'a> {
 impl<'a> OnDisk<'a> {
     /// Starts it on a new disk.
     pub(crate) fn start(machine: &'a Namespace, disk: Disk) -> Self {
+        Self::start_with(machine, disk, |_| {})
+    }
+
+    /// The same on one that has what `fill` writes into a folder; ext4 only.
+    pub(crate) fn start_with(machine: &'a Namespace, disk: Disk, fill: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for name in ["state", "run"] {
             fs::create_dir(folder.path().join(name)).unwrap();
@@ -45,7 +50,10 @@ impl<'a> OnDisk<'a> {
         if disk == Disk::Ext4 {
             let image = folder.path().join("image");
             File::create(&image).unwrap().set_len(32 << 20).unwrap();
-            run(Command::new(installed("mkfs.ext4", "e2fsprogs")).args(["-q", "-F"]).arg(&image));
+            let filled = tempfile::tempdir().unwrap();
+            fill(filled.path());
+            let mut make = Command::new(installed("mkfs.ext4", "e2fsprogs"));
+            run(make.args(["-q", "-F", "-d"]).arg(filled.path()).arg(&image));
         }
         let child = spawn(machine, folder.path(), disk, "");
         let mut started = Self { machine, disk, folder, child };
