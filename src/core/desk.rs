@@ -214,8 +214,8 @@ impl Inner {
         let begins = notices.iter().any(|notice| matches!(notice, Notice::Requested(_)));
         if let Some(held_back) = begins.then(|| self.refusal_log.pass(Instant::now())).flatten() {
             warn!(
-                %rule, devices = RULE_DEVICES_MAX, held_back,
-                "a rule has approved as many devices as one may, so a person decides; look what is used, and remove the rest: {}",
+                %rule, held_back,
+                "a rule has approved as many devices as one may ({RULE_DEVICES_MAX}), so a person decides; remove what is not used: {}",
                 self.owner.with("devices list")
             );
         }
