@@ -22,6 +22,7 @@ mod core_pairing;
 mod core_setup;
 mod core_sockets;
 mod core_upgrades;
+mod deploy_compose;
 mod deploy_image;
 mod deploy_systemd;
 mod device_commands;

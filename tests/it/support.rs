@@ -7,6 +7,7 @@ pub(crate) mod bridge;
 pub(crate) mod browser;
 pub(crate) mod caddy;
 pub(crate) mod caller;
+pub(crate) mod compose;
 pub(crate) mod core_rig;
 pub(crate) mod crowd;
 pub(crate) mod disk;

@@ -14,7 +14,8 @@ use tempfile::TempDir;
 use super::namespace::Namespace;
 use super::program;
 
-const START_WAIT: Duration = Duration::from_secs(40);
+const START_WAIT: Duration = Duration::from_secs(120);
+const START_TRIES: usize = 4;
 const STOP_WAIT: Duration = Duration::from_secs(15);
 const IMAGE: &str = "doorward:test";
 
@@ -46,6 +47,17 @@ impl<'a> Engine<'a> {
 
     /// Starts dockerd on `host` with `options` and no image.
     pub(crate) fn bare(host: &'a Namespace, options: &[&str]) -> Self {
+        // It gives its own containerd fifteen seconds, which a busy machine may not keep.
+        for _ in 1..START_TRIES {
+            if let Ok(engine) = Self::try_start(host, options) {
+                return engine;
+            }
+        }
+        Self::try_start(host, options).unwrap_or_else(|log| panic!("dockerd does not start:\n{log}"))
+    }
+
+    /// The engine, or what it said before it ended.
+    fn try_start(host: &'a Namespace, options: &[&str]) -> Result<Self, String> {
         // Short: the engine's sockets lie in it, and their names have 108 bytes.
         let folder = tempfile::Builder::new().prefix("dwd").tempdir_in("/tmp").unwrap();
         let at = |name: &str| folder.path().join(name).display().to_string();
@@ -59,12 +71,13 @@ impl<'a> Engine<'a> {
         let mut engine = Self { host, child: command.spawn().unwrap(), folder };
         let start = Instant::now();
         while !engine.docker(&["version"]).status.success() {
-            let gone = engine.child.try_wait().unwrap();
-            assert!(gone.is_none(), "dockerd ended ({}):\n{}", gone.unwrap(), engine.log());
+            if engine.child.try_wait().unwrap().is_some() {
+                return Err(engine.log());
+            }
             assert!(start.elapsed() < START_WAIT, "dockerd does not answer:\n{}", engine.log());
             std::thread::sleep(Duration::from_millis(100));
         }
-        engine
+        Ok(engine)
     }
 
     /// `docker` with these arguments.
@@ -79,6 +92,11 @@ impl<'a> Engine<'a> {
     /// Where it is asked.
     pub(crate) fn at(&self) -> String {
         format!("unix://{}", self.folder.path().join("sock").display())
+    }
+
+    /// The machine it runs on.
+    pub(crate) fn host(&self) -> &Namespace {
+        self.host
     }
 
     /// A folder that goes with it.

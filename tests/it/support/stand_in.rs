@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::docker::Engine;
+use super::openclaw::from_cache;
 use super::program::{installed, run};
 
 /// The root of an image, before it is one.
@@ -79,6 +80,58 @@ impl Root {
         arguments.extend([tar.as_str(), name]);
         engine.said(&arguments);
     }
+}
+
+/// What the image of OpenClaw is to be in a test: a shell, a node, and a user of that name. The official one cannot be had.
+fn node(engine: &Engine<'_>, name: &str) -> Root {
+    let root = Root::new(engine, name).with_programs(&["sh", "chown", "mv"]);
+    let node = from_cache(Path::new("node-24/bin/node"), "tests/peers/openclaw");
+    root.with_libraries_of(&node);
+    fs::copy(node, root.path("usr/bin/node")).unwrap();
+    let users = "root:x:0:0::/root:/usr/bin/sh\nnode:x:1000:1000::/home/node:/usr/bin/sh\n";
+    fs::write(root.path("etc/passwd"), users).unwrap();
+    fs::write(root.path("etc/group"), "root:x:0:\nnode:x:1000:\n").unwrap();
+    fs::create_dir_all(root.path("home/node")).unwrap();
+    chown(root.path("home/node"), Some(1000), Some(1000)).unwrap();
+    root
+}
+
+const OPENCLAW_LINES: [&str; 3] = ["ENV PATH=/usr/local/bin:/usr/bin", "USER node", "WORKDIR /app"];
+/// Where the package is to be mounted into `stand-in/openclaw`.
+pub(crate) const OPENCLAW_PACKAGE: &str = "/opt/openclaw";
+
+/// `stand-in/openclaw`: the real gateway, from npm, in an image that is not the official one. The package is not in it: it
+/// is mounted at [`OPENCLAW_PACKAGE`].
+pub(crate) fn import_openclaw(engine: &Engine<'_>) {
+    let root = node(engine, "openclaw");
+    symlink(format!("{OPENCLAW_PACKAGE}/node_modules/openclaw"), root.path("app")).unwrap();
+    root.import(engine, "stand-in/openclaw", &OPENCLAW_LINES);
+}
+
+/// `stand-in/fake-gateway`: no OpenClaw at all, but a program that is started as it is, serves its ports, and says that it
+/// is a fake.
+pub(crate) fn import_fake_gateway(engine: &Engine<'_>) {
+    let root = node(engine, "fake-gateway");
+    fs::create_dir_all(root.path("app/dist")).unwrap();
+    let fake = r#"
+        const server = require("http").createServer((request, response) => {
+          response.setHeader("content-type", "text/html");
+          response.end("<title>a fake gateway</title>");
+        });
+        server.on("upgrade", (request, socket) => {
+          console.log("fake gateway: a websocket is asked for by", socket.remoteAddress);
+          socket.destroy();
+        });
+        server.listen(18789);
+    "#;
+    fs::write(root.path("app/dist/index.js"), fake).unwrap();
+    root.import(engine, "stand-in/fake-gateway", &OPENCLAW_LINES);
+}
+
+/// `stand-in/tailscale`: a container that only waits. Its network is what a test makes of it.
+pub(crate) fn import_fake_tailscale(engine: &Engine<'_>) {
+    let root = Root::new(engine, "tailscale").with_programs(&["sleep"]);
+    root.import(engine, "stand-in/tailscale", &["CMD [\"/usr/bin/sleep\", \"infinity\"]"]);
 }
 
 /// Our own image, built by the very Dockerfile that is shipped. What stands in: for the builder, this machine's shell
