@@ -127,12 +127,16 @@ fn warnings(door: &WebOrigin, scopes: &Scopes, doors: &Doors<'_>, now: UnixMilli
         told.push(format!("whoever opens this link first has {words}: hand it to nobody but yourself"));
     }
     if door.host.is_loopback() {
-        told.push(
+        let others = match doors.ports {
+            Ports::AsBound => {
+                "start `doorward run --lan`, or write names in [edge] and a [[listener]] that serves them"
+            }
+            Ports::Mapped => "publish a port with TLS, and write what leads to it into names in [edge]",
+        };
+        told.push(format!(
             "only a browser on this very machine gets anywhere by this link, for every device is 127.0.0.1 to itself: for \
-             others start `doorward run --lan`, or write names in [edge] and a [[listener]] that serves them, or name the \
-             address that leads here with --url"
-                .to_owned(),
-        );
+             others {others}, or name the address that leads here with --url"
+        ));
     }
     if address::is_multicast(&door.host) {
         told.push(format!(
@@ -262,6 +266,10 @@ mod tests {
             let told = warnings(&WebOrigin::parse(door).unwrap(), scopes, &doors, NOW);
             assert_eq!(told.len(), said.len(), "{name}: {told:?}");
             told.iter().zip(said).for_each(|(told, said)| assert!(told.contains(said), "{name}: {told}"));
+            // Nobody starts the household's profile in a container.
+            let told =
+                warnings(&WebOrigin::parse(door).unwrap(), scopes, &Doors { ports: Ports::Mapped, ..doors }, NOW);
+            assert!(!told.concat().contains("run --lan"), "{name}: {told:?}");
         }
     }
 
