@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use doorward::base::limits::PENDING_PER_CLIENT_MAX;
+use doorward::base::limits::{PENDING_PER_CLIENT_MAX, SIGNED_AT_SKEW_MS};
 use doorward::core::Decider;
 use doorward::protocol::scope::Role;
 use futures_util::SinkExt as _;
@@ -93,6 +93,7 @@ async fn row_141_nothing_is_approved_but_by_its_whole_id() {
         &capitals,
         &format!(" {id}"),
         &id.replace('-', ""),
+        "00000000-0000-4000-8000-000000000000",
     ] {
         assert!(owner.call("device.pair.approve", json!({ "requestId": wrong })).await.is_err(), "{wrong:?}");
         assert!(rig.core.pairings().approve(wrong, None, &Decider::owner()).await.is_err(), "{wrong:?}");
@@ -240,6 +241,17 @@ async fn row_151_a_signature_is_of_now() {
             reason.starts_with("device signature") || reason.starts_with("invalid connect params"),
             "{at}: {reason}"
         );
+    }
+    // Signed as they stand, too: what is old is no younger for that.
+    for at in [now - 600_000, now - SIGNED_AT_SKEW_MS - 1, now + SIGNED_AT_SKEW_MS + 1, 0] {
+        let ask = rig.ask();
+        let mut socket = rig.dial(LAN).await.unwrap();
+        let challenge = next_frame(&mut socket).await.unwrap()["payload"].clone();
+        let mut frame = connect_frame(&challenge, Some(&device), &ask);
+        frame["params"]["device"] = device.claim(&ask, challenge["nonce"].as_str().unwrap(), at);
+        socket.send(Message::text(frame.to_string())).await.unwrap();
+        let refusal = verdict(socket).await.refused();
+        assert_eq!(refusal.error["details"]["code"], "DEVICE_AUTH_SIGNATURE_EXPIRED", "{at}: {refusal:?}");
     }
     assert!(pending(&rig).await.is_empty());
 }
