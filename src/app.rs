@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::config::place::Environment;
 
 pub use error::AppError;
-pub use judge::{exposed, judge, look_around};
+pub use judge::{exposed, judge, look_around, look_upstream};
 
 use lock::StateLock;
 

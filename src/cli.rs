@@ -50,7 +50,7 @@ enum Command {
     /// Run in the foreground until SIGTERM or Ctrl-C.
     Run(run::Arguments),
     /// Judge the configuration and the state folder without starting anything.
-    Check,
+    Check(check::Arguments),
     /// Tell a decision step by step: who called, how that was found, what came of it and what to change.
     Explain(explain::Arguments),
     /// List, approve and reject devices.
@@ -127,7 +127,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
     let context = Context { named: arguments.config, environment, form };
     match arguments.command {
         Command::Run(arguments) => run::run(&arguments, &context),
-        Command::Check => check::check(&context),
+        Command::Check(arguments) => check::check(&arguments, &context),
         Command::Explain(arguments) => explain::explain(&arguments, &context),
         Command::Devices(command) => devices::devices(&command, &context),
         Command::Audit(arguments) => audit::audit(&arguments, &context),

@@ -15,6 +15,7 @@ use crate::base::printable::printable;
 use crate::certificates::Certificates;
 use crate::core::CoreError;
 use crate::core::Decider;
+use crate::core::upstream::{Upstream, advice};
 use crate::edge::Edge;
 use crate::edge::workers::Pulse;
 use crate::explain::account;
@@ -154,6 +155,7 @@ impl Owner {
             "listeners": listeners.collect::<Vec<_>>(),
             "metrics": self.facts.metrics.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "certificates": self.facts.certificates.list(self.clock.now()),
+            "upstream": self.edge.core().upstream().map(upstream),
         });
         if let Value::Object(fields) = &mut answer {
             match status {
@@ -350,6 +352,18 @@ fn hint(error: &CallError) -> &'static str {
         }
         _ => "see the log of the running doorward",
     }
+}
+
+/// How the gateway behind us is, and what its owner does about it.
+fn upstream(upstream: &Upstream) -> Value {
+    let (settings, state) = (upstream.settings(), upstream.state());
+    json!({
+        "url": settings.endpoint.to_string(),
+        "mode": settings.mode.as_str(),
+        "state": state.word(),
+        "told": state.to_string(),
+        "hint": advice::hint(&state, settings),
+    })
 }
 
 #[cfg(test)]

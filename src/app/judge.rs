@@ -11,6 +11,7 @@ use crate::certificates::{Certificates, doubt};
 use crate::config::Config;
 use crate::config::place::Environment;
 use crate::core::CoreError;
+use crate::core::upstream::{self, State, Upstream};
 use crate::edge::identities;
 use crate::listener::bind;
 use crate::listener::knock::Knocks;
@@ -34,6 +35,9 @@ pub fn judge(config: &Config, environment: &Environment) -> Vec<AppError> {
     faults.extend(judge_store(config).err());
     let token = config.core.token(&config.state_dir);
     faults.extend(token.judge().err().map(|error| AppError::Core(CoreError::Token(error))));
+    let upstream = config.core.upstream.as_ref();
+    let judged = upstream.and_then(|upstream| Upstream::judge(upstream, &config.state_dir).err());
+    faults.extend(judged.map(AppError::from));
     let certificates = Certificates::judge(&config.certificates, Clock::system().now());
     faults.extend(certificates.into_iter().map(AppError::from));
     match network::read() {
@@ -72,6 +76,15 @@ pub fn look_around(config: &Config, known: &[u16]) -> Vec<String> {
         }
     }
     shown
+}
+
+/// How the upstream is, as far as its first word: nothing if it says that.
+///
+/// # Errors
+/// [`AppError`] when nobody can look.
+pub fn look_upstream(settings: &upstream::Settings) -> Result<Option<State>, AppError> {
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(AppError::Runtime)?;
+    Ok(runtime.block_on(Upstream::look(settings))?)
 }
 
 /// That no token of this identity can be checked, and what to do about it.

@@ -1,8 +1,11 @@
 //! `doorward check`: everything a start would refuse, without starting. It makes and changes nothing.
 
+mod upstream;
+
 use std::fmt::Write;
 use std::path::Path;
 
+use clap::Args;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -19,8 +22,19 @@ use super::failure::Failure;
 use super::instance::Instance;
 use super::{Context, Form, print, print_json};
 
-pub(super) fn check(context: &Context) -> Result<(), Failure> {
+/// What is judged besides.
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    /// Judge the gateway behind us alone: whether it is there and takes us, and what its openclaw.json needs.
+    #[arg(long)]
+    upstream: bool,
+}
+
+pub(super) fn check(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
     let mut config = context.config()?;
+    if arguments.upstream {
+        return upstream::check(&config, context);
+    }
     let (known, exposed) = ask_of_ports(&config, context);
     config.warnings.extend(exposed.into_iter().chain(look_around(&config, &known)));
     let (absent, problems): (Vec<_>, Vec<_>) = judge(&config, &context.environment).into_iter().partition(may_come);

@@ -71,9 +71,18 @@ fn shown(status: &Value) -> String {
     for address in status.get("metrics").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
         let _ = writeln!(shown, "metrics  http://{address}/metrics");
     }
+    shown.push_str(&upstream(status));
     let certificates = status.get("certificates").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     certificates.iter().for_each(|standing| shown.push_str(&certificate(standing)));
     shown
+}
+
+/// How the gateway behind us is, if there is one, and what to do about it.
+pub(super) fn upstream(status: &Value) -> String {
+    let of = |key: &str| status.pointer(&format!("/upstream/{key}")).and_then(Value::as_str);
+    let Some((url, told)) = of("url").zip(of("told")) else { return String::new() };
+    let hint = of("hint").map_or_else(String::new, |hint| format!("  hint: {hint}\n"));
+    format!("upstream {url}  {told}\n{hint}")
 }
 
 /// How one certificate stands: until when it holds or what is done to get it, and what is in the way.

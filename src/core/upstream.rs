@@ -1,6 +1,7 @@
 //! The real gateway behind us: where it is, how it is spoken to, and what passes between it and a client.
 
 pub mod access;
+pub mod advice;
 mod bridge;
 mod connect;
 mod dial;

@@ -1,11 +1,13 @@
 //! An operator that is let in here works with the real gateway behind us.
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::support::bridge::{Bridge, SECRET, Shape, until_logged};
 use crate::support::caller::Caller;
 use crate::support::gateway_client::{Ask, Device, connect};
 use crate::support::openclaw::Release;
+use crate::support::wait::wait_until;
 
 const DOOR: &str = "127.0.0.1:8080";
 
@@ -51,5 +53,55 @@ fn an_operator_works_with_the_gateway(shape: Shape) {
         let refused = session.call("config.set", json!({"raw": "{}"})).await.unwrap_err();
         assert_eq!(refused["details"]["missingScope"], "operator.admin", "{refused:#}");
         session.close().await;
+    });
+}
+
+#[test]
+fn a_gateway_that_is_absent_killed_or_frozen_is_told_as_that_and_found_again() {
+    let bridge = Bridge::new(Shape::Loopback);
+    let doorward = bridge.doorward("");
+    until_logged(&doorward, "state=not reachable");
+    told(&bridge, "gateway not reachable; retry shortly");
+    let check = doorward.command(&["check", "--upstream"]);
+    let words = String::from_utf8_lossy(&check.stdout).into_owned();
+    assert!(!check.status.success() && words.contains(r#""bind":"loopback","port":18789"#), "{words}");
+
+    let gateway = bridge.gateway(Release::September);
+    until_logged(&doorward, "state=up: 2026.9.6");
+    let (opened, is_open) = std::sync::mpsc::channel();
+    let client = bridge.host.spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let session = connect(&Caller::plain(DOOR), Some(&Device::new()), &Ask::operator(SECRET)).await.hello();
+            opened.send(()).unwrap();
+            session.closed().await
+        })
+    });
+    is_open.recv().unwrap();
+
+    let process = Pid::from_raw(i32::try_from(gateway.child.id()).unwrap()).unwrap();
+    kill_process(process, Signal::STOP).unwrap();
+    wait_until(|| doorward.json(&["status"])["upstream"]["state"] == "silent");
+    told(&bridge, "gateway does not answer; retry shortly");
+    kill_process(process, Signal::CONT).unwrap();
+    wait_until(|| doorward.json(&["status"])["upstream"]["state"] == "up");
+
+    drop(gateway);
+    assert_eq!(client.join().unwrap(), (1012, "service restart".to_owned()));
+    wait_until(|| doorward.json(&["status"])["upstream"]["state"] == "unreachable");
+    told(&bridge, "gateway not reachable; retry shortly");
+    let code = doorward.log();
+    let code = code.lines().rev().find_map(|line| line.split("code=").nth(1)).unwrap_or_default();
+    let code = code.split_whitespace().next().unwrap_or_default().trim_matches('"').to_owned();
+    let explained = doorward.words(&["explain", &code]);
+    assert!(explained.contains("upstream_unreachable"), "{explained}");
+}
+
+/// What a new device is told of the gateway.
+fn told(bridge: &Bridge, message: &'static str) {
+    bridge.host.block_on(move || async move {
+        let refused = connect(&Caller::plain(DOOR), Some(&Device::new()), &Ask::operator(SECRET)).await.refused();
+        let (error, code) = (&refused.error, refused.code);
+        assert_eq!((&error["code"], &error["message"], code), (&json!("UNAVAILABLE"), &json!(message), 1013));
     });
 }

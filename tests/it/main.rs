@@ -10,6 +10,7 @@ mod acme_strangers;
 mod acme_dns;
 mod approval_race;
 mod bridge_operator;
+mod bridge_pump;
 mod browser;
 mod certificates;
 mod certs;

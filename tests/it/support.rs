@@ -13,6 +13,7 @@ pub(crate) mod crowd;
 pub(crate) mod disk;
 pub(crate) mod docker;
 pub(crate) mod fake_acme;
+pub(crate) mod fake_gateway;
 pub(crate) mod gateway_client;
 pub(crate) mod handshake;
 pub(crate) mod instance;

@@ -103,7 +103,30 @@ impl Upstream {
     /// # Errors
     /// [`UpstreamError`] when a file of ours or of the operator's cannot be used.
     pub fn open(settings: Settings, state_dir: &Path, edge: &str, owner: OwnerCommand) -> Result<Self, UpstreamError> {
-        let key = DeviceKey::open(state_dir)?;
+        Self::with(settings, DeviceKey::open(state_dir)?, edge, owner)
+    }
+
+    /// Says what [`Upstream::open`] would refuse, and makes nothing.
+    ///
+    /// # Errors
+    /// As [`Upstream::open`].
+    pub fn judge(settings: &Settings, state_dir: &Path) -> Result<(), UpstreamError> {
+        DeviceKey::judge(state_dir)?;
+        settings.token_file.as_deref().map(token::read_upstream).transpose()?;
+        dial::tls(&settings.endpoint).map(drop).map_err(|error| UpstreamError::Tls(error.to_string()))
+    }
+
+    /// Looks whether a gateway answers there, as far as its first word, and says nothing to it.
+    ///
+    /// # Errors
+    /// [`UpstreamError`] as [`Upstream::open`]; else how it is.
+    pub async fn look(settings: &Settings) -> Result<Option<State>, UpstreamError> {
+        let key = DeviceKey::random()?;
+        let upstream = Self::with(settings.clone(), key, "look", OwnerCommand::default())?;
+        Ok(upstream.shared.open(Face::Address, Page::Absent, None).await.err())
+    }
+
+    fn with(settings: Settings, key: DeviceKey, edge: &str, owner: OwnerCommand) -> Result<Self, UpstreamError> {
         let tls = dial::tls(&settings.endpoint).map_err(|error| UpstreamError::Tls(error.to_string()))?;
         let token = settings.token_file.as_deref().map(token::read_upstream).transpose()?;
         let id = key.id();

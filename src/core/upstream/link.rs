@@ -27,6 +27,7 @@ use crate::base::limits::UPSTREAM_RETRY_MAX;
 use crate::base::limits::UPSTREAM_RETRY_MIN;
 use crate::base::printable::printable;
 use crate::core::upstream::Upstream;
+use crate::core::upstream::advice::hint;
 use crate::core::upstream::bridge::tokens;
 use crate::core::upstream::connect;
 use crate::core::upstream::dial::Heard;
@@ -174,11 +175,10 @@ impl Shared {
         let url = &self.settings.endpoint;
         match &state {
             State::Up { .. } => info!(%url, %state, "upstream"),
-            State::Refuses(_) => {
-                let hint = self.owner.with("check --upstream");
+            State::Refuses(_) | State::Silent | State::Starting | State::Unreachable(_) => {
+                let hint = hint(&state, &self.settings).unwrap_or_else(|| self.owner.with("status"));
                 warn!(%url, %state, %hint, "upstream");
             }
-            State::Silent | State::Starting | State::Unreachable(_) => warn!(%url, %state, "upstream"),
         }
     }
 

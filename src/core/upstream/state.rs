@@ -87,7 +87,7 @@ impl fmt::Display for Reason {
             Self::Busy => f.write_str("it has too many open sockets"),
             Self::LockedOut => f.write_str("it takes no token for some minutes, for too many were wrong"),
             Self::NotPaired { request: Some(request) } => {
-                write!(f, "it has not approved doorward yet; where it runs: openclaw devices approve {request}")
+                write!(f, "it has not approved doorward yet: request {request}")
             }
             Self::NotPaired { request: None } => f.write_str("it has not approved doorward yet"),
             Self::Other(words) => write!(f, "it says: {words}"),

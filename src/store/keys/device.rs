@@ -41,6 +41,18 @@ impl DeviceKey {
         }
     }
 
+    /// One for a moment, which stands in no file.
+    ///
+    /// # Errors
+    /// When the kernel gives no random bytes.
+    pub fn random() -> Result<Self, DeviceKeyError> {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(DeviceKeyError::Random)?;
+        let key = Self(SigningKey::from_bytes(&seed));
+        seed.zeroize();
+        Ok(key)
+    }
+
     /// Says what [`DeviceKey::open`] would refuse, and makes nothing.
     ///
     /// # Errors

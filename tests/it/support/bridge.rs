@@ -10,7 +10,7 @@ use super::openclaw::{Gateway, Release};
 pub(crate) const SECRET: &str = "k3yPq9vTz0aWx7LmN2bRc5dE8sUf";
 
 /// The longest that the two may need to find each other on a slow machine.
-const LINK_WAIT: Duration = Duration::from_secs(40);
+const LINK_WAIT: Duration = Duration::from_secs(120);
 
 /// How doorward reaches the gateway.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

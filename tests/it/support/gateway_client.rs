@@ -15,8 +15,9 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{WebSocketStream, client_async};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::caller::Caller;
 use super::namespace::Namespace;
@@ -344,7 +345,10 @@ pub(crate) async fn upgrade(caller: &Caller, ask: &Ask) -> Result<Socket, Error>
             Box::new(TlsConnector::from(Arc::clone(&config)).connect(name, socket).await?)
         }
     };
-    let (socket, _) = timeout(WAIT, client_async(request, stream)).await.expect("no answer to the upgrade in time")?;
+    let config = WebSocketConfig::default().max_frame_size(Some(26_214_400));
+    let (socket, _) = timeout(WAIT, client_async_with_config(request, stream, Some(config)))
+        .await
+        .expect("no answer to the upgrade in time")?;
     Ok(socket)
 }
 
