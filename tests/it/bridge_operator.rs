@@ -90,10 +90,7 @@ fn a_gateway_that_is_absent_killed_or_frozen_is_told_as_that_and_found_again() {
     assert_eq!(client.join().unwrap(), (1012, "service restart".to_owned()));
     wait_until(|| doorward.json(&["status"])["upstream"]["state"] == "unreachable");
     told(&bridge, "gateway not reachable; retry shortly");
-    let code = doorward.log();
-    let code = code.lines().rev().find_map(|line| line.split("code=").nth(1)).unwrap_or_default();
-    let code = code.split_whitespace().next().unwrap_or_default().trim_matches('"').to_owned();
-    let explained = doorward.words(&["explain", &code]);
+    let explained = doorward.words(&["explain", "--last-denied"]);
     assert!(explained.contains("upstream_unreachable"), "{explained}");
 }
 
