@@ -155,7 +155,6 @@ impl Owner {
             "listeners": listeners.collect::<Vec<_>>(),
             "metrics": self.facts.metrics.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "certificates": self.facts.certificates.list(self.clock.now()),
-            "upstream": self.edge.core().upstream().map(upstream),
         });
         if let Value::Object(fields) = &mut answer {
             match status {
@@ -177,12 +176,13 @@ impl Owner {
         self.with_invite(answer).await
     }
 
-    /// The answer, and whether an invite is open.
+    /// The answer, whether an invite is open, and how the gateway behind us is.
     async fn with_invite(&self, mut answer: Value) -> Reply {
         // Where the store cannot be read, the answer says so itself.
         let open = self.edge.core().invites().open().await.ok().flatten();
         if let Value::Object(fields) = &mut answer {
             fields.insert("invite".into(), json!(open));
+            fields.insert("upstream".into(), json!(self.edge.core().upstream().map(upstream)));
         }
         Reply::Done(answer)
     }
