@@ -261,12 +261,15 @@ impl Shared {
         };
         let mut last = State::Unreachable(Unreachable::Name("none".to_owned()));
         for address in addresses {
-            match dial::connect(&self.settings.endpoint, self.tls.as_ref(), address).await {
-                Ok(stream) => {
+            let connecting = dial::connect(&self.settings.endpoint, self.tls.as_ref(), address);
+            // Shorter than the whole, so that who is not there is told from who is there and says nothing.
+            match timeout(UPSTREAM_DIAL_WAIT / 2, connecting).await {
+                Ok(Ok(stream)) => {
                     self.keep_address(Some(address));
                     return Ok((stream, address));
                 }
-                Err(error) => last = error.into(),
+                Ok(Err(error)) => last = error.into(),
+                Err(_) => last = State::Unreachable(Unreachable::TimedOut),
             }
         }
         // A container that was made anew has another.
