@@ -63,6 +63,7 @@ use crate::core::session::Session;
 use crate::core::setups::Setups;
 use crate::core::upgrades::Upgrades;
 use crate::core::upstream::Upstream;
+use crate::core::upstream::passes::Passes;
 use crate::core::websocket::WebSocket;
 use crate::decisions::Decisions;
 use crate::identity::jwks::JwkSet;
@@ -156,6 +157,7 @@ struct Inner {
     runtime: tokio::runtime::Handle,
     registry: Arc<Registry>,
     lobby: Lobby,
+    passes: Passes,
     board: Board,
     setups: Setups,
     invites_made: invites::Made,
@@ -193,6 +195,7 @@ impl Core {
             runtime: tokio::runtime::Handle::current(),
             registry: Arc::new(Registry::new(usize::try_from(rounds).unwrap_or(1))),
             lobby: Lobby::default(),
+            passes: Passes::default(),
             board: Board::new(Instant::now()),
             setups: Setups::default(),
             invites_made: invites::Made::default(),

@@ -27,14 +27,18 @@ pub mod assertion;
 pub mod body;
 mod ca;
 pub mod context;
+mod denial;
 pub mod host;
 pub mod identities;
+mod phases;
 pub mod proxy;
 mod record;
 pub mod respond;
 pub mod route;
 mod service;
 pub mod upgrade;
+mod upload;
+mod upstream;
 mod why;
 pub mod workers;
 

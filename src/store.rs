@@ -40,6 +40,7 @@ use crate::base::clock::UnixMillis;
 use crate::base::limits::AUDIT_ENTRIES_DROPPED;
 use crate::base::limits::AUDIT_ENTRIES_MAX;
 use crate::base::limits::RULE_DEVICES_MAX;
+use crate::base::secret::Fingerprint;
 use crate::pairing::device::DeviceId;
 use crate::pairing::invite::Invite;
 use crate::pairing::paired::PairedDevice;
@@ -232,6 +233,14 @@ impl Store {
             device.last_seen_at = sights.chain(device.last_seen_at).max();
         }
         Ok(devices)
+    }
+
+    /// The device of which one token has this hash, unless that was taken back.
+    ///
+    /// # Errors
+    /// As [`Store::known`].
+    pub async fn device_of_token(&self, token: &Fingerprint) -> Result<Option<PairedDevice>, StoreError> {
+        self.read(devices::of_token(&mut *self.connection.lock().await, token).await)
     }
 
     /// How many devices are paired. The cheapest question that the store answers only if it works.

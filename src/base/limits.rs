@@ -3,6 +3,7 @@
 
 mod acme;
 mod certificates;
+mod forwarding;
 mod household;
 mod import;
 mod log;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 pub use acme::*;
 pub use certificates::*;
+pub use forwarding::*;
 pub use household::*;
 pub use import::*;
 pub use log::*;

@@ -280,6 +280,7 @@ impl Inner {
             _ => {}
         }
         if let Notice::Close { device, role } = notice {
+            self.passes.end(|holder| holder.is(device, *role));
             self.registry.end(&Failure::DeviceRemoved, |peer| {
                 peer.arrival.device == Some(*device) && role.is_none_or(|role| role == peer.arrival.role)
             });

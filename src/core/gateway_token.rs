@@ -16,6 +16,7 @@ use crate::base::secret::Secret;
 use crate::core::Core;
 use crate::core::CoreError;
 use crate::core::Inner;
+use crate::core::upstream::passes::Holder;
 use crate::pairing::paired::Issuer;
 use crate::protocol::refusal::Failure;
 use crate::store::Act;
@@ -110,6 +111,7 @@ impl Inner {
         self.secret.store(Arc::new(secret));
         self.setups.void();
         self.throttle().forget_known();
+        self.passes.end(Holder::stands_on_secret);
         self.registry.end(&Failure::AuthChanged, |peer| matches!(peer.arrival.issuer, Issuer::Gateway(_)));
     }
 }

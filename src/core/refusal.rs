@@ -25,16 +25,37 @@ pub struct Refused {
 pub enum Refusal {
     /// It did not carry exactly one valid assertion.
     Assertion,
+    /// Too many wrong credentials came from there.
+    CredentialLocked {
+        /// When the next may be tried.
+        retry_after_ms: u64,
+    },
+    /// It says nothing of its sender.
+    CredentialMissing,
+    /// What it says of its sender is not known.
+    CredentialWrong,
+    /// The gateway's secret alone, from elsewhere.
+    DeviceMissing,
     /// This instance stops.
     Draining,
     /// The path has no such method.
     Method,
     /// Nothing is at this path.
     NotFound,
+    /// A node's token, where an operator's is needed.
+    OperatorMissing,
+    /// A page of another site.
+    PageForeign,
+    /// A device that was not granted as much.
+    ScopeMissing,
+    /// Too many requests of this client are at the upstream already.
+    TooManyRequests,
     /// Too many WebSockets of this client wait for `hello-ok` already.
     TooManySockets,
     /// The answer could not be put together.
     Unanswered,
+    /// The upstream's name has no address.
+    UpstreamUnreachable,
 }
 
 impl Refusal {
@@ -42,16 +63,58 @@ impl Refusal {
     fn words(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::Assertion => (StatusCode::UNAUTHORIZED, "assertion-invalid", AssertionError::PUBLIC),
+            Self::CredentialLocked { .. } => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "credential-locked",
+                "too many wrong credentials came from your address; wait as long as Retry-After says",
+            ),
+            Self::CredentialMissing => (
+                StatusCode::UNAUTHORIZED,
+                "credential-required",
+                "send a paired device's token as Authorization: Bearer",
+            ),
+            Self::CredentialWrong => (
+                StatusCode::UNAUTHORIZED,
+                "credential-wrong",
+                "this token is neither the gateway's nor a paired device's; sign in again",
+            ),
+            Self::DeviceMissing => (
+                StatusCode::FORBIDDEN,
+                "device-required",
+                "the gateway's token alone opens this only on its own machine: send the token of a paired device (connect once \
+                 over WebSocket and have the owner approve it), or have the owner open this path in [[core.upstream.open]]",
+            ),
             Self::Draining => {
                 (StatusCode::SERVICE_UNAVAILABLE, "draining", "this instance is stopping; try again shortly")
             }
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "see the Allow header"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "nothing is here; begin at /"),
+            Self::OperatorMissing => {
+                (StatusCode::FORBIDDEN, "operator-required", "this is the token of a node; send an operator's")
+            }
+            Self::PageForeign => (
+                StatusCode::FORBIDDEN,
+                "foreign-web-origin",
+                "open the page from this server's own address; its owner allows others in edge.origins",
+            ),
+            Self::ScopeMissing => (
+                StatusCode::FORBIDDEN,
+                "scope-required",
+                "this device may not do that: reading needs operator.read, and all else over http operator.admin; ask the owner",
+            ),
+            Self::TooManyRequests => {
+                (StatusCode::SERVICE_UNAVAILABLE, "too-many-requests", "wait until others of yours are answered")
+            }
             // The gateway's own words, which its clients know.
             Self::TooManySockets => {
                 (StatusCode::SERVICE_UNAVAILABLE, "too-many-sockets", "Too many unauthenticated sockets")
             }
             Self::Unanswered => (StatusCode::INTERNAL_SERVER_ERROR, "internal-error", "see the server's log"),
+            Self::UpstreamUnreachable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "upstream-unreachable",
+                "the gateway behind this server cannot be reached; try again shortly, or tell the owner",
+            ),
         }
     }
 
@@ -87,7 +150,22 @@ impl Refusal {
             // One of the waiting sockets is gone by then.
             Self::TooManySockets => headers.insert(header::RETRY_AFTER, HeaderValue::from_static("10")),
             Self::Method => headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD")),
-            Self::Assertion | Self::NotFound | Self::Unanswered => None,
+            Self::CredentialMissing | Self::CredentialWrong => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+            }
+            Self::CredentialLocked { retry_after_ms } => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after_ms.div_ceil(1_000)))
+            }
+            Self::TooManyRequests | Self::UpstreamUnreachable => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"))
+            }
+            Self::Assertion
+            | Self::DeviceMissing
+            | Self::NotFound
+            | Self::OperatorMissing
+            | Self::PageForeign
+            | Self::ScopeMissing
+            | Self::Unanswered => None,
         };
         response
     }
@@ -102,7 +180,16 @@ mod tests {
     fn every_refusal_has_a_reason_and_a_next_step() {
         for (refusal, status, reason) in [
             (Refusal::Assertion, 401, "assertion-invalid"),
+            (Refusal::CredentialLocked { retry_after_ms: 1_001 }, 429, "credential-locked"),
+            (Refusal::CredentialMissing, 401, "credential-required"),
+            (Refusal::CredentialWrong, 401, "credential-wrong"),
+            (Refusal::DeviceMissing, 403, "device-required"),
             (Refusal::Draining, 503, "draining"),
+            (Refusal::OperatorMissing, 403, "operator-required"),
+            (Refusal::PageForeign, 403, "foreign-web-origin"),
+            (Refusal::ScopeMissing, 403, "scope-required"),
+            (Refusal::TooManyRequests, 503, "too-many-requests"),
+            (Refusal::UpstreamUnreachable, 503, "upstream-unreachable"),
             (Refusal::Method, 405, "method-not-allowed"),
             (Refusal::NotFound, 404, "not-found"),
             (Refusal::Unanswered, 500, "internal-error"),

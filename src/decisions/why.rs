@@ -3,6 +3,7 @@
 //! Promise: they depend on the reason alone, so that they tell nothing about anybody.
 
 mod connect;
+mod forwarding;
 mod greeting;
 mod http;
 pub mod proxy;
@@ -30,7 +31,7 @@ pub const GENERAL: Why = Why {
 
 /// What `reason` means.
 pub fn of(reason: &str) -> &'static Why {
-    [http::HTTP, connect::CONNECT, greeting::GREETING]
+    [http::HTTP, connect::CONNECT, forwarding::FORWARDING, greeting::GREETING]
         .into_iter()
         .flatten()
         .find(|why| why.reason == reason)

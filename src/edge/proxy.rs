@@ -1,112 +1,44 @@
-//! The request: every one is answered in pingora's request phase, by us or by the core in this process, or leaves
-//! HTTP as a WebSocket. There is no upstream half.
+//! The request: it is answered in pingora's request phase, by us or by the core in this process, or leaves HTTP as a
+//! WebSocket, or goes on to the upstream where the core lets it.
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::STRICT_TRANSPORT_SECURITY;
+use http::header::{ORIGIN, STRICT_TRANSPORT_SECURITY};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use pingora_core::apps::HttpServerOptions;
-use pingora_core::modules::http::HttpModules;
+use pingora_core::Result;
 use pingora_core::protocols::http::ServerSession;
-use pingora_core::protocols::http::v2::server::default_h2_options;
-use pingora_core::server::configuration::ServerConf;
-use pingora_core::upstreams::peer::HttpPeer;
-use pingora_core::{Error, ErrorType, Result};
-use pingora_proxy::{FailToProxy, HttpProxy, ProxyHttp, Session, http_proxy};
 
-use super::Edge;
 use super::access_log::Line;
 use super::assertion::{Caller, tailnet_identity};
 use super::context::Connection;
+use super::denial::Denial;
 use super::host::Offer;
 use super::record::Record;
 use super::respond::{self, Refusal};
 use super::route::{Route, https_location};
 use super::upgrade::{self, Handshake};
+use super::upstream::Forwarded;
+use super::{Edge, Settings};
 use super::{assertion, body, host, why};
-use crate::base::code::Code;
-use crate::base::limits::{HEAD_LINES_MAX, HTTPS_HELD, IDLE_WAIT, REQUESTS_PER_CONNECTION_MAX};
+use crate::base::limits::{BODY_BYTES_MAX, FORWARDED_BODY_BYTES_MAX, HEAD_LINES_MAX, HTTPS_HELD};
 use crate::certificates::acme::challenge;
-use crate::core;
 use crate::core::Admission;
-use crate::decisions;
+use crate::core::upstream::Forward;
+use crate::core::upstream::access::Page;
 use crate::listener;
 use crate::listener::Serve;
 use crate::listener::facts::ConnectionFacts;
 use crate::listener::head::HeadFault;
-use crate::net::host::Authority;
+use crate::net::host::{Authority, Scheme};
 use crate::origin::request::{check_web_origin, read_authority, read_scheme, speaker};
 use crate::origin::{Network, resolve};
-
-/// Our half of pingora's proxy.
-#[derive(Debug)]
-pub struct Proxy(Edge);
-
-/// A proxy for one event loop.
-pub fn build(edge: Edge) -> HttpProxy<Proxy> {
-    bounded(Proxy(edge))
-}
-
-/// Pingora's proxy around `inner`, with the bounds it lacks by default.
-pub(super) fn bounded<P: ProxyHttp>(inner: P) -> HttpProxy<P> {
-    let conf = ServerConf { threads: 1, ..ServerConf::default() };
-    let mut proxy = http_proxy(&Arc::new(conf), inner);
-    let mut options = HttpServerOptions::default();
-    // Pingora counts by this how often a connection is used again, one less than its requests.
-    options.keepalive_request_limit = Some(REQUESTS_PER_CONNECTION_MAX.saturating_sub(1));
-    options.h2_idle_timeout = Some(IDLE_WAIT);
-    // Not to proxy it: to refuse it ourselves, with a reason and a line in the log.
-    options.allow_connect_method_proxying = true;
-    proxy.server_options = Some(options);
-    // Options of one's own drop pingora's bounds, unless they start from these.
-    proxy.h2_options = Some(default_h2_options());
-    proxy
-}
-
-#[async_trait]
-impl ProxyHttp for Proxy {
-    type CTX = ();
-
-    fn new_ctx(&self) -> Self::CTX {}
-
-    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
-
-    async fn upstream_peer(&self, _session: &mut Session, _ctx: &mut Self::CTX) -> Result<Box<HttpPeer>> {
-        // Never: the request filter answers everything.
-        Error::e_explain(ErrorType::InternalError, "no upstream")
-    }
-
-    async fn request_filter(&self, session: &mut Session, _ctx: &mut Self::CTX) -> Result<bool> {
-        let session = session.as_downstream_mut();
-        let connection = Connection::of(session).ok_or_else(|| Error::new_in(ErrorType::InternalError))?;
-        connection.facts().take_head();
-        session.set_keepalive(self.0.is_ready().then_some(IDLE_WAIT.as_secs()));
-        self.0.serve(session, &connection).await.map(|()| true)
-    }
-
-    async fn logging(&self, session: &mut Session, _error: Option<&Error>, _ctx: &mut Self::CTX) {
-        // After a WebSocket was taken the session is dead: `of` finds no connection there, and nothing else may be asked.
-        if let Some(connection) = Connection::of(session.as_downstream()) {
-            connection.facts().finish_head();
-        }
-    }
-
-    fn suppress_error_log(&self, _session: &Session, _ctx: &Self::CTX, _error: &Error) -> bool {
-        true
-    }
-
-    async fn fail_to_proxy(&self, _session: &mut Session, _error: &Error, _ctx: &mut Self::CTX) -> FailToProxy {
-        // We fail only when the caller is gone.
-        FailToProxy { error_code: 0, can_reuse_downstream: false }
-    }
-}
 
 /// What becomes of a request.
 enum Outcome {
     Answer(Response<Bytes>),
+    Forward(Box<Forward>),
     Socket(Handshake, Admission),
 }
 
@@ -126,14 +58,23 @@ impl Wish {
 }
 
 impl Edge {
-    async fn serve(&self, session: &mut ServerSession, connection: &Connection) -> Result<()> {
+    /// Answers, or takes the socket, or hands on what goes to the upstream.
+    pub(super) async fn serve(
+        &self,
+        session: &mut ServerSession,
+        connection: &Arc<Connection>,
+    ) -> Result<Option<Forwarded>> {
         let head: Parts = Parts::clone(session.req_header());
         let method = head.method.clone();
         let (mut line, mut record) = (Line::of(&head, connection.facts()), Record::default());
-        let (response, denial) = match self.decide(session, head, connection, &mut line, &mut record).await {
+        let (mut response, denial) = match self.decide(session, head, connection, &mut line, &mut record).await {
             Ok(Outcome::Answer(response)) => {
-                let denial = denial_in(&response);
+                let denial = Denial::within(&response);
                 (response, denial)
+            }
+            Ok(Outcome::Forward(forward)) => {
+                let (held, connection) = (self.held_to_https(connection.facts(), &record), Arc::clone(connection));
+                return Forwarded::begin(session, *forward, connection, line, record, held).await.map(Some);
             }
             Ok(Outcome::Socket(handshake, admission)) => {
                 // Before the stream is taken: no head is left after that. The core says what came of it.
@@ -145,7 +86,7 @@ impl Edge {
                 let core = self.core().clone();
                 // Boxed io, and a task of its own: pingora's half of the connection is freed at once.
                 tokio::spawn(async move { core.serve_socket(admission, taken.io, taken.early).await });
-                return Ok(());
+                return Ok(None);
             }
             Err(refusal) => {
                 // Whoever sent it may read its end elsewhere than we do (RFC 9112 §11.2).
@@ -153,21 +94,23 @@ impl Edge {
                 if matches!(refusal, Refusal::Sign(_) | Refusal::Unwritable(_)) {
                     tracing::error!(error = %refusal, "cannot sign assertions");
                 }
-                let code = Code::random();
-                let denial = Denial { reason: refusal.reason(), code, cause: Some(refusal.to_string()) };
-                (refusal.response(code), Some(denial))
+                let denial = Denial::of(&refusal);
+                (refusal.response(denial.code), Some(denial))
             }
         };
-        let response = self.held_to_https(response, connection.facts(), &record);
+        if let Some(held) = self.held_to_https(connection.facts(), &record) {
+            response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, held);
+        }
         let status = response.status();
-        if let Some(Denial { reason, code, .. }) = &denial {
-            line.refused(reason, *code);
+        let reason = denial.as_ref().map(|denial| denial.reason);
+        if let Some(denial) = &denial {
+            line.refused(denial.reason, denial.code);
         }
         // A health check is no decision about anybody.
         if denial.is_some() || (record.origin.is_some() && connection.claim_first()) {
-            let (code, outcome) = outcome_of(status, denial);
+            let (code, outcome) = Denial::outcome(denial, status);
             let case = record.case(session.req_header(), connection, self);
-            if reason_of(&outcome) == Some(Refusal::Unproxied.reason()) {
+            if reason == Some(Refusal::Unproxied.reason()) {
                 // It may be the very proxy that somebody forgot to list.
                 let headers = &session.req_header().headers;
                 self.0.advisor.heed(&case.origin, headers, &case.listener, self.0.clock.now());
@@ -177,7 +120,7 @@ impl Edge {
         connection.facts().tally.answered(status);
         let written = respond::write(session, response, &method).await;
         line.finish(status, written.as_ref().ok().copied());
-        written.map(drop)
+        written.map(|_| None)
     }
 
     async fn decide(
@@ -190,6 +133,8 @@ impl Edge {
     ) -> Result<Outcome, Refusal> {
         check_head(&head)?;
         let (facts, route) = (connection.facts(), Route::of(&head.method, &head.uri)?);
+        let goes_up = route == Route::Core && self.core().forwards(head.uri.path());
+        body::check_length(&head.headers, if goes_up { FORWARDED_BODY_BYTES_MAX } else { BODY_BYTES_MAX as u64 })?;
         if route.takes_any_host() {
             return Ok(Outcome::Answer(self.health(route)));
         }
@@ -238,6 +183,7 @@ impl Edge {
         let caller = Caller { origin, identity: record.identity.as_ref() };
         let seal = |head| assertion::seal(head, authority, caller, listener, connection, &self.0.signer, &self.0.clock);
         match wish {
+            Wish::Answer if goes_up => self.send_up(session, head, seal, (authority, scheme, &settings)).await,
             Wish::Answer => self.pass_on(session, head, seal).await,
             Wish::Socket => self.open_socket(head, seal),
         }
@@ -253,6 +199,33 @@ impl Edge {
         // Before it is signed: a body may take its time, and an assertion has little.
         let body = body::read(session).await?;
         Ok(Outcome::Answer(self.core().answer(Request::from_parts(seal(head)?, body)).await))
+    }
+
+    /// A request that the core lets go up, or its answer in the place of one.
+    async fn send_up(
+        &self,
+        session: &mut ServerSession,
+        head: Parts,
+        seal: impl Fn(Parts) -> Result<Parts, Refusal>,
+        (authority, scheme, settings): (&Authority, Scheme, &Settings),
+    ) -> Result<Outcome, Refusal> {
+        let page = match head.headers.contains_key(ORIGIN) {
+            false => Page::Absent,
+            // Unlike what we serve ourselves, of any method: what goes up names the upstream's own origin.
+            true if check_web_origin(&head.headers, Some(authority), scheme, &settings.origins).is_ok() => Page::Ours,
+            true => Page::Foreign,
+        };
+        let came = head.headers.clone();
+        match self.core().forward(&seal(head)?, &came, page).await {
+            Ok(forward) => Ok(Outcome::Forward(Box::new(forward))),
+            Err(response) => {
+                if !session.is_body_empty() {
+                    // Its body is not read.
+                    session.set_keepalive(None);
+                }
+                Ok(Outcome::Answer(response))
+            }
+        }
     }
 
     /// A WebSocket that the core lets in, or its answer in the place of one.
@@ -274,19 +247,12 @@ impl Edge {
         }
     }
 
-    /// The answer, with the word that holds browsers to https where that is right. Never for names below ours: those are
-    /// not ours to decide on.
-    fn held_to_https(
-        &self,
-        mut response: Response<Bytes>,
-        facts: &ConnectionFacts,
-        record: &Record,
-    ) -> Response<Bytes> {
-        let (Some(authority), Some(known)) = (&record.authority, self.0.certificates.get()) else { return response };
-        if host::holds_to_https(authority, facts.tls.as_ref(), &self.settings(), |host| known.is_public(host)) {
-            response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HTTPS_HELD));
-        }
-        response
+    /// The word that holds browsers to https, where that is right. Never for names below ours: those are not ours to decide
+    /// on.
+    fn held_to_https(&self, facts: &ConnectionFacts, record: &Record) -> Option<HeaderValue> {
+        let (authority, known) = (record.authority.as_ref()?, self.0.certificates.get()?);
+        let held = host::holds_to_https(authority, facts.tls.as_ref(), &self.settings(), |host| known.is_public(host));
+        held.then(|| HeaderValue::from_static(HTTPS_HELD))
     }
 
     /// The answer to a CA's question, on every listener, for the name it was asked of; 404 for all else, told to nobody else.
@@ -320,37 +286,6 @@ fn check_way(facts: &ConnectionFacts, listener: &listener::Settings, network: &N
     Ok(())
 }
 
-/// Why a request was refused.
-struct Denial {
-    reason: &'static str,
-    /// The code in the answer.
-    code: Option<Code>,
-    /// The exact cause, where we are the one who refused.
-    cause: Option<String>,
-}
-
-/// The refusal that the core put into its answer.
-fn denial_in(response: &Response<Bytes>) -> Option<Denial> {
-    let refused = response.extensions().get::<core::Refused>()?;
-    Some(Denial { reason: refused.refusal.reason(), code: refused.code, cause: None })
-}
-
-/// An answer as it is remembered.
-fn outcome_of(status: StatusCode, denial: Option<Denial>) -> (Option<Code>, decisions::Outcome) {
-    let status = status.as_u16();
-    let Some(Denial { reason, code, cause }) = denial else {
-        return (None, decisions::Outcome::Served { status });
-    };
-    (code, decisions::Outcome::Refused { reason, cause, status: Some(status), connect: None })
-}
-
-fn reason_of(outcome: &decisions::Outcome) -> Option<&'static str> {
-    match outcome {
-        decisions::Outcome::Refused { reason, .. } => Some(reason),
-        _ => None,
-    }
-}
-
 /// What is wrong with a head, wherever it is for.
 fn check_head(head: &Parts) -> Result<(), Refusal> {
     if head.headers.len() > HEAD_LINES_MAX {
@@ -360,6 +295,6 @@ fn check_head(head: &Parts) -> Result<(), Refusal> {
 }
 
 /// Methods that change nothing (RFC 9110 §9.2.1).
-fn is_safe(method: &Method) -> bool {
+pub(super) fn is_safe(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }

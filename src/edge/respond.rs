@@ -23,11 +23,15 @@ use crate::identity::signer::SignError;
 use crate::listener::head::HeadFault;
 use crate::origin::request::{HostRefusal, OriginRefusal};
 
-/// Whose pages may load an answer (Fetch §3.7).
-const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+/// What to do while the upstream fails.
+const UPSTREAM_NEXT: &str =
+    "the gateway behind this server is not there; try again in a minute, or show the code to the owner";
 
-/// Why a request is not served. The peer is at fault, but for [`Refusal::Draining`], [`Refusal::Sign`] and
-/// [`Refusal::Unwritable`].
+/// Whose pages may load an answer (Fetch §3.7).
+pub(super) const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+/// Why a request is not served. The peer is at fault, but for [`Refusal::Draining`], [`Refusal::Sign`],
+/// [`Refusal::Unwritable`] and those of the upstream.
 #[derive(Debug, Error)]
 pub enum Refusal {
     /// The body is larger than we read.
@@ -99,13 +103,25 @@ pub enum Refusal {
     /// A WebSocket version other than 13.
     #[error("websocket version is not 13")]
     UpgradeVersion,
+    /// The upstream's answer is none, or broke off.
+    #[error("the upstream broke off, or answers what is no http")]
+    UpstreamBroken,
+    /// The upstream took the request and did not answer.
+    #[error("the upstream does not answer")]
+    UpstreamSilent,
+    /// The upstream is not who it should be.
+    #[error("tls with the upstream fails")]
+    UpstreamTls,
+    /// Nobody answers where the upstream should be.
+    #[error("the upstream takes no connection")]
+    UpstreamUnreachable,
 }
 
 impl Refusal {
     /// The status, the stable reason, and what to do.
     fn words(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
-            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "send at most 64 KiB"),
+            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "send less at once"),
             Self::BodyTooSlow => {
                 (StatusCode::REQUEST_TIMEOUT, "body-too-slow", "send the whole body within 30 seconds")
             }
@@ -162,7 +178,17 @@ impl Refusal {
             Self::UpgradeVersion => {
                 (StatusCode::UPGRADE_REQUIRED, "websocket-version", "send Sec-WebSocket-Version: 13")
             }
+            Self::UpstreamBroken => (StatusCode::BAD_GATEWAY, "upstream-broken", UPSTREAM_NEXT),
+            Self::UpstreamSilent => (StatusCode::GATEWAY_TIMEOUT, "upstream-silent", UPSTREAM_NEXT),
+            Self::UpstreamTls => (StatusCode::BAD_GATEWAY, "upstream-refused-tls", UPSTREAM_NEXT),
+            Self::UpstreamUnreachable => (StatusCode::SERVICE_UNAVAILABLE, "upstream-unreachable", UPSTREAM_NEXT),
         }
+    }
+
+    /// Whether it is the upstream that failed.
+    pub(super) fn is_of_upstream(&self) -> bool {
+        let of = [Self::UpstreamBroken, Self::UpstreamSilent, Self::UpstreamTls, Self::UpstreamUnreachable];
+        of.iter().any(|fault| fault.reason() == self.reason())
     }
 
     /// The stable reason, for the access log.
@@ -320,7 +346,11 @@ mod tests {
             Refusal::Unproxied => Refusal::Unwritable(HeaderValue::from_bytes(b"\n").unwrap_err()),
             Refusal::Unwritable(_) => Refusal::Upgrade("key"),
             Refusal::Upgrade(_) => Refusal::UpgradeVersion,
-            Refusal::UpgradeVersion => return None,
+            Refusal::UpgradeVersion => Refusal::UpstreamBroken,
+            Refusal::UpstreamBroken => Refusal::UpstreamSilent,
+            Refusal::UpstreamSilent => Refusal::UpstreamTls,
+            Refusal::UpstreamTls => Refusal::UpstreamUnreachable,
+            Refusal::UpstreamUnreachable => return None,
         })
     }
 

@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use super::context::Connection;
 use super::service::Service;
 use super::upgrade::{self, Handshake, Taken};
-use super::{body, proxy, respond};
+use super::{body, phases, respond};
 use crate::listener::Protocol;
 use crate::listener::caps::{Caps, Limits};
 use crate::listener::testing::{Rig, read_to_end};
@@ -89,7 +89,7 @@ struct Server(Rig);
 impl Server {
     fn start() -> Self {
         let limits = Limits { total: 100, reserve: 0, per_client: 100 };
-        let service = |closing| Service { proxy: Arc::new(proxy::bounded(Echo)), closing };
+        let service = |closing| Service { proxy: Arc::new(phases::bounded(Echo)), closing };
         Self(Rig::start(Protocol::Auto, origin::Settings::default(), limits, service))
     }
 

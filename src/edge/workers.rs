@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::Edge;
-use super::proxy;
+use super::phases;
 use super::service::{Remembering, Service};
 use crate::base::limits::DRAIN_RESERVE;
 use crate::listener::accept::{Serve, accept};
@@ -209,7 +209,7 @@ impl EventLoop {
     fn serve(self) {
         let Self { runtime, sockets, edge, caps, closing, mut stop, life } = self;
         runtime.run(async {
-            let service = Service { proxy: Arc::new(proxy::build(edge.clone())), closing: closing.clone() };
+            let service = Service { proxy: Arc::new(phases::build(edge.clone())), closing: closing.clone() };
             let service = Remembering { service, edge };
             match attend(sockets, caps, service.clone(), closing, stop.clone()).await {
                 Over::Broken => tracing::error!("an accept loop ended by itself: this event loop serves no more"),

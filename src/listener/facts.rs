@@ -139,6 +139,11 @@ impl ConnectionFacts {
         self.progress.done.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// The edge says: no further request by this connection. One of HTTP/2 ends then, and what does not end with it is cut off.
+    pub fn use_up(&self) {
+        self.progress.used_up.notify_one();
+    }
+
     /// Waits until as many requests were taken as one connection may carry. For one who waits.
     pub async fn used_up(&self) {
         self.progress.used_up.notified().await;

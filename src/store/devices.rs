@@ -53,6 +53,18 @@ pub(super) async fn load(
     found.as_ref().map(of).transpose()
 }
 
+/// The device of which one living token has this hash.
+pub(super) async fn of_token(
+    connection: &mut SqliteConnection,
+    token: &Fingerprint,
+) -> Result<Option<PairedDevice>, StoreError> {
+    let found = sqlx::query_scalar("SELECT device_id FROM grants WHERE token_hash = $1 AND revoked_at IS NULL");
+    let id: Option<String> =
+        found.bind(token.to_hex()).fetch_optional(&mut *connection).await.map_err(StoreError::Query)?;
+    let Some(id) = id else { return Ok(None) };
+    DEVICES.load(connection, &id).await?.as_ref().map(of).transpose()
+}
+
 /// All paired devices, the last approved first.
 pub(super) async fn all(connection: &mut SqliteConnection) -> Result<Vec<PairedDevice>, StoreError> {
     let mut devices = DEVICES.all(connection, of).await?;

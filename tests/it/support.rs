@@ -2,6 +2,7 @@
 
 pub(crate) mod acme_rig;
 pub(crate) mod authority;
+pub(crate) mod behind;
 pub(crate) mod bind;
 pub(crate) mod bridge;
 pub(crate) mod browser;
@@ -14,6 +15,7 @@ pub(crate) mod disk;
 pub(crate) mod docker;
 pub(crate) mod fake_acme;
 pub(crate) mod fake_gateway;
+pub(crate) mod fake_upstream;
 pub(crate) mod gateway_client;
 pub(crate) mod handshake;
 pub(crate) mod instance;

@@ -32,7 +32,7 @@ pub(super) const HTTP: &[Why] = &[
         reason: "body-too-large",
         what: "The request's body is larger than is read here.",
         caller: "Send less at once.",
-        owner: "Nothing here takes bodies over 64 KiB.",
+        owner: "Nothing of doorward itself takes bodies over 64 KiB, and nothing over 1 GiB goes to the gateway behind it.",
     },
     Why {
         reason: "body-too-slow",

@@ -283,7 +283,7 @@ impl Bench {
         let edge = Edge::new(settings, signer, &keys, core.clone(), network, identities, clock);
         prepare(&edge);
         let service = |closing| {
-            let service = Service { proxy: Arc::new(proxy::build(edge.clone())), closing };
+            let service = Service { proxy: Arc::new(phases::build(edge.clone())), closing };
             Remembering { service, edge }
         };
         let limits = Limits { total: 100, reserve: 0, per_client: 100 };

@@ -96,7 +96,15 @@ impl Caller {
 
     /// One GET, its `Host` our address unless `headers` hold another; an error if the connection ends without an answer.
     pub(crate) fn get(&self, path: &str, headers: &[(&str, &str)]) -> io::Result<Answer> {
-        let mut request = format!("GET {path} HTTP/1.1\r\nConnection: close\r\n");
+        self.ask(&format!("GET {path}"), headers, b"")
+    }
+
+    /// One request, `what` its method and target, with this body, if it has one.
+    pub(crate) fn ask(&self, what: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
+        let mut request = format!("{what} HTTP/1.1\r\nConnection: close\r\n");
+        if !body.is_empty() {
+            request.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        }
         if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
             request.push_str(&format!("Host: {}\r\n", self.address));
         }
@@ -104,6 +112,7 @@ impl Caller {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
         request.push_str("\r\n");
+        let request = [request.as_bytes(), body].concat();
 
         let mut socket = self.connect()?;
         socket.set_read_timeout(Some(WAIT))?;
@@ -204,8 +213,8 @@ impl ServerCertVerifier for Blind {
 }
 
 /// Sends the request and reads until the other side ends.
-fn exchange(mut stream: impl Read + Write, request: &str) -> io::Result<Vec<u8>> {
-    stream.write_all(request.as_bytes())?;
+fn exchange(mut stream: impl Read + Write, request: &[u8]) -> io::Result<Vec<u8>> {
+    stream.write_all(request)?;
     stream.flush()?;
     let mut answer = Vec::new();
     match stream.read_to_end(&mut answer) {

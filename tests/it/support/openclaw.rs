@@ -94,11 +94,22 @@ impl Gateway {
 
     /// Starts it on every address of `machine`, port 18789, with this secret, and waits until it says that it is ready.
     pub(crate) fn of(release: Release, machine: &Namespace, token: &str) -> Self {
+        Self::changed(release, machine, token, |_| {})
+    }
+
+    /// Starts 2026.9.6 with `change` made to its settings.
+    pub(crate) fn configured(machine: &Namespace, token: &str, change: impl FnOnce(&mut Value)) -> Self {
+        Self::changed(Release::September, machine, token, change)
+    }
+
+    fn changed(release: Release, machine: &Namespace, token: &str, change: impl FnOnce(&mut Value)) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let settings = json!({
+        let mut settings = json!({
             "gateway": { "mode": "local", "bind": "lan", "port": 18789, "auth": { "mode": "token", "token": token } },
             "discovery": { "mdns": { "mode": "off" } }, "update": { "checkOnStart": false },
         });
+        change(&mut settings);
+        let door = format!("127.0.0.1:{}", settings["gateway"]["port"]);
         let state = home.path().join("state");
         fs::create_dir(&state).unwrap();
         fs::write(state.join("openclaw.json"), settings.to_string()).unwrap();
@@ -110,7 +121,11 @@ impl Gateway {
         command.env("TMPDIR", home.path()).stdout(log.try_clone().unwrap()).stderr(log);
         let mut gateway = Self { child: command.spawn().unwrap(), home };
         let start = Instant::now();
-        let ready = || machine.on(|| Caller::plain("127.0.0.1:18789").get("/readyz", &[]));
+        let caller = Caller::plain(&door);
+        let ready = || {
+            let caller = caller.clone();
+            machine.on(move || caller.get("/readyz", &[]))
+        };
         while !ready().is_ok_and(|answer| answer.status == 200) {
             let gone = gateway.child.try_wait().unwrap();
             assert!(gone.is_none(), "the real gateway ended at start:\n{}", gateway.log());
