@@ -140,6 +140,7 @@ fn who_leaves_is_left_by_the_gateways_answer_too() {
             return write(stream, "200 OK", "", "fine");
         }
         body(head, stream).unwrap();
+        told.send(()).unwrap();
         // It thinks, until it sees that nobody waits.
         let mut byte = [0];
         if stream.read(&mut byte).is_ok_and(|bytes| bytes == 0) {
@@ -149,12 +150,11 @@ fn who_leaves_is_left_by_the_gateways_answer_too() {
     });
     let behind = Behind::start(&home, URL, "");
     let request = format!("POST /api/turn HTTP/1.1\r\n{}Content-Length: 2\r\n\r\n{{}}", head_of(&behind));
-    home.host.on(move || {
-        let stream = dial(request.as_bytes());
-        std::thread::sleep(Duration::from_millis(200));
-        drop(stream);
-    });
-    hears.lock().unwrap().recv_timeout(WAIT).unwrap();
+    let stream = home.host.on(move || dial(request.as_bytes()));
+    for fact in ["it thinks", "it is left"] {
+        hears.lock().unwrap().recv_timeout(WAIT).unwrap_or_else(|error| panic!("{fact}: {error}"));
+        let _left = stream.shutdown(std::net::Shutdown::Both);
+    }
 }
 
 #[test]
