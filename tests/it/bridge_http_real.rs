@@ -72,9 +72,9 @@ fn the_real_page_its_files_configuration_tools_completions_and_hooks() {
     }
     let done = status("POST /tools/invoke", &behind.operator, tool);
     assert!(done.status == 200 && done.body.contains("\"ok\":true"), "{}", done.body);
-    // Without a model's key it says what is missing: so far it went.
+    // Without a model's key it says what is missing, in its own words: so far it went.
     let said = status("POST /v1/chat/completions", &behind.operator, turn);
-    assert!(![401, 403, 502, 503, 504].contains(&said.status), "{}: {}", said.status, said.body);
+    assert!(said.body.contains("openai") && !said.body.contains("doorward"), "{}: {}", said.status, said.body);
 
     let wake = br#"{"text":"hello","mode":"next-heartbeat"}"#;
     assert_eq!(status("POST /hooks/wake", HOOK, wake).status, 200);

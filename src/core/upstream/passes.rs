@@ -206,6 +206,6 @@ mod tests {
     }
 
     fn device(number: u8) -> DeviceId {
-        DeviceId::parse(&format!("{number:064x}")).unwrap()
+        format!("{number:064x}").parse().unwrap()
     }
 }
