@@ -5,7 +5,8 @@ use http::{Response, StatusCode};
 
 use super::respond::Refusal;
 use crate::base::code::Code;
-use crate::{core, decisions};
+use crate::core;
+use crate::decisions;
 
 /// Why a request was refused.
 #[derive(Debug)]

@@ -27,6 +27,7 @@ use crate::certificates::acme::challenge;
 use crate::core::Admission;
 use crate::core::upstream::Forward;
 use crate::core::upstream::access::Page;
+use crate::core::upstream::resource::Body;
 use crate::listener;
 use crate::listener::Serve;
 use crate::listener::facts::ConnectionFacts;
@@ -216,7 +217,8 @@ impl Edge {
             true => Page::Foreign,
         };
         let came = head.headers.clone();
-        match self.core().forward(&seal(head)?, &came, page).await {
+        let body = if session.is_body_empty() { Body::Absent } else { Body::Present };
+        match self.core().forward(&seal(head)?, &came, body, page).await {
             Ok(forward) => Ok(Outcome::Forward(Box::new(forward))),
             Err(response) => {
                 if !session.is_body_empty() {

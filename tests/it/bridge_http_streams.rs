@@ -132,6 +132,20 @@ fn a_body_that_breaks_off_does_not_arrive_as_a_whole_one() {
 }
 
 #[test]
+fn nobodys_body_goes_up_with_what_anybody_may_have() {
+    let home = Household::new();
+    let fake = FakeUpstream::start(&home.host, ADDRESS, |_, stream| write(stream, "200 OK", "", "fine"));
+    let behind = Behind::start(&home, URL, "");
+    for framing in ["Content-Length: 4\r\n\r\nhalf", "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n0\r\n\r\n"] {
+        for path in ["/", "/assets/a.js", "/chat"] {
+            let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:18789\r\n{TESTER}{framing}");
+            home.host.on(move || until(&mut BufReader::new(dial(request.as_bytes())), "HTTP/1.1 401 "));
+        }
+    }
+    assert_eq!(fake.heads(), [""; 0], "{}", behind.instance.log());
+}
+
+#[test]
 fn who_leaves_is_left_by_the_gateways_answer_too() {
     let home = Household::new();
     let (told, hears) = signal();

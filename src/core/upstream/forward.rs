@@ -38,6 +38,7 @@ use crate::core::upstream::passes::NoPlace;
 use crate::core::upstream::passes::Pass;
 use crate::core::upstream::request;
 use crate::core::upstream::request::Destination;
+use crate::core::upstream::resource::Body;
 use crate::core::upstream::resource::Resource;
 use crate::core::upstream::scrub::End;
 use crate::core::upstream::scrub::Scrubber;
@@ -129,17 +130,24 @@ impl Core {
         self.upstream().is_some() && !OURS.contains(&first)
     }
 
-    /// Judges a request for the upstream. `sealed` is its head as the edge signed it, `came` the headers as the caller sent them.
+    /// Judges a request for the upstream. `sealed` is its head as the edge signed it, which says nothing of its framing any
+    /// more; `came` are the headers as the caller sent them.
     ///
     /// # Errors
     /// The answer to send instead.
-    pub async fn forward(&self, sealed: &Parts, came: &HeaderMap, page: Page) -> Result<Forward, Response<Bytes>> {
+    pub async fn forward(
+        &self,
+        sealed: &Parts,
+        came: &HeaderMap,
+        body: Body,
+        page: Page,
+    ) -> Result<Forward, Response<Bytes>> {
         let refuse = |refusal| Err(routes::refuse(refusal));
         let verified = self.inner.verifier.verify_request(sealed);
         let verified = verified.map_err(|error| routes::without_assertion(&error))?;
         let Some(upstream) = self.upstream() else { return refuse(Refusal::NotFound) };
         let origin = &verified.claims().origin;
-        let resource = Resource::of(sealed);
+        let resource = Resource::of(sealed, body);
         let mut looks = 0;
         let (passage, pass) = loop {
             let moment = self.inner.passes.moment();
@@ -162,7 +170,7 @@ impl Core {
         let address = match upstream.address().await {
             Ok(address) => address,
             Err(cause) => {
-                warn!(%cause, "the upstream has no address");
+                warn!(error = %cause, "the upstream has no address");
                 return refuse(Refusal::UpstreamUnreachable);
             }
         };

@@ -92,9 +92,9 @@ pub fn head(head: &Parts, came: &HeaderMap, passage: &Passage, to: Destination<'
     up.uri = target(&head.uri, passage)?;
     match passage.way() {
         Way::Public(_) => {
-            up.headers.clear();
+            let sealed = std::mem::take(&mut up.headers);
             for name in PUBLIC {
-                up.headers.extend(head.headers.get_all(&name).iter().map(|value| (name.clone(), value.clone())));
+                up.headers.extend(sealed.get_all(&name).iter().map(|value| (name.clone(), value.clone())));
             }
         }
         Way::Admitted(scopes) => {

@@ -7,8 +7,6 @@
 use http::HeaderMap;
 use http::Method;
 use http::header::ACCEPT;
-use http::header::CONTENT_LENGTH;
-use http::header::TRANSFER_ENCODING;
 use http::request::Parts;
 
 use crate::core::upstream::settings::is_plain;
@@ -29,6 +27,15 @@ pub enum Resource {
     Reading,
     /// Everything else.
     Rest,
+}
+
+/// Whether a body comes with a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Body {
+    /// None does.
+    Absent,
+    /// One does, or may.
+    Present,
 }
 
 /// Files of the page at its root.
@@ -121,10 +128,10 @@ const FILES: [&str; 15] = [
 ];
 
 impl Resource {
-    /// What the request with this head asks for.
-    pub fn of(head: &Parts) -> Self {
+    /// What the request with this head and body asks for.
+    pub fn of(head: &Parts, body: Body) -> Self {
         let path = head.uri.path();
-        if !matches!(head.method, Method::GET | Method::HEAD) || has_body(&head.headers) {
+        if !matches!(head.method, Method::GET | Method::HEAD) || body == Body::Present {
             return Self::Rest;
         }
         match path {
@@ -157,12 +164,6 @@ impl Resource {
     pub fn is_anybodys(self) -> bool {
         matches!(self, Self::Asset | Self::Document | Self::Place)
     }
-}
-
-/// Whether a body comes with the head, or may come.
-fn has_body(headers: &HeaderMap) -> bool {
-    let length = headers.get_all(CONTENT_LENGTH).iter().any(|length| length.as_bytes() != b"0");
-    length || headers.contains_key(TRANSFER_ENCODING)
 }
 
 /// Whether `path` is `before`, one segment, and `after`.
@@ -273,11 +274,10 @@ mod tests {
 
     #[test]
     fn a_body_or_another_wish_makes_it_the_rest() {
-        assert_eq!(of("GET", "/assets/x.js", &[("content-length", "0")]), Resource::Asset);
-        for body in [("content-length", "5"), ("transfer-encoding", "chunked"), ("content-length", "00")] {
-            for path in ["/", "/assets/x.js", "/chat", "/control-ui-config.json", "/v1/models"] {
-                assert_eq!(of("GET", path, &[body]), Resource::Rest, "{path} {body:?}");
-            }
+        let request = |path: &str| Request::get(path).body(()).unwrap().into_parts().0;
+        for path in ["/", "/assets/x.js", "/chat", "/control-ui-config.json", "/v1/models"] {
+            assert_ne!(Resource::of(&request(path), Body::Absent), Resource::Rest, "{path}");
+            assert_eq!(Resource::of(&request(path), Body::Present), Resource::Rest, "{path}");
         }
         for (accept, expected) in [
             ("text/html,application/xhtml+xml,*/*;q=0.8", Resource::Place),
@@ -303,6 +303,6 @@ mod tests {
         let request = headers.iter().fold(Request::builder().method(method).uri(target), |request, (name, value)| {
             request.header(*name, *value)
         });
-        Resource::of(&request.body(()).unwrap().into_parts().0)
+        Resource::of(&request.body(()).unwrap().into_parts().0, Body::Absent)
     }
 }

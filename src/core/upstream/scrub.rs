@@ -24,9 +24,9 @@ pub(in crate::core) struct Scrubber {
 
 impl Scrubber {
     /// One for a body with these headers; none for a body in which nothing can be seen, because it is packed or no text.
-    pub(in crate::core) fn of(headers: &HeaderMap, secret: &Secret<String>) -> Option<Self> {
-        let is_packed = headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
-        let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    pub(in crate::core) fn of(answer: &HeaderMap, secret: &Secret<String>) -> Option<Self> {
+        let is_packed = answer.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
+        let kind = answer.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
         let is_text = [&b"json"[..], b"text/", b"xml"].iter().any(|word| memmem::find(kind, word).is_some());
         let worth = is_text && !is_packed && !secret.expose().is_empty();
         worth.then(|| Self { secret: secret.clone(), held: Vec::new() })

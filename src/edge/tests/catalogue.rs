@@ -9,7 +9,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderName;
-use http::header::{CONNECTION, ORIGIN, SEC_WEBSOCKET_KEY, UPGRADE};
+use http::header::{AUTHORIZATION, CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_KEY, UPGRADE};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -194,13 +194,18 @@ async fn a_proxy_cannot_make_a_caller_local() {
 }
 
 /// The header fields that the core reads, as its code names them; what they are; and why a caller may not choose them.
-const READ: [(&str, HeaderName); 5] = [
+const READ: [(&str, HeaderName); 7] = [
     ("&headers::ASSERTION", ASSERTION),
+    ("AUTHORIZATION", AUTHORIZATION),
     ("CONNECTION", CONNECTION),
+    ("HOST", HOST),
     ("ORIGIN", ORIGIN),
     ("SEC_WEBSOCKET_KEY", SEC_WEBSOCKET_KEY),
     ("UPGRADE", UPGRADE),
 ];
+
+/// Read too, and a caller's to choose: which form of an answer it takes, and what is replaced before it goes up.
+const CHOSEN: [&str; 2] = ["ACCEPT", "REFERER"];
 
 #[test]
 fn every_header_the_core_reads_is_stripped_or_judged() {
@@ -218,7 +223,7 @@ fn every_header_the_core_reads_is_stripped_or_judged() {
             }
         }
     }
-    let known: BTreeSet<_> = READ.iter().map(|(named, _)| (*named).to_owned()).collect();
+    let known: BTreeSet<_> = READ.iter().map(|(named, _)| *named).chain(CHOSEN).map(str::to_owned).collect();
     assert_eq!(read, known, "a header that the core reads must be one that the edge strips, sets or judges");
     for (_, name) in &READ {
         let ours = is_look_alike(name) || HOP_BY_HOP.contains(name);
