@@ -2,19 +2,15 @@
 //! The mount ends with the process: a restart finds what the disk has.
 
 use std::fs::{self, File};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::time::{Duration, Instant};
-
-use serde_json::Value;
+use std::process::{Command, ExitStatus};
 
 use super::caller::Caller;
 use super::gateway_client::{Ask, Device, Outcome, call};
-use super::instance::OWNERS;
+use super::instance::{Instance, OWNERS};
 use super::namespace::Namespace;
 use super::program::{installed, run};
-
-const WAIT: Duration = Duration::from_secs(60);
 
 /// What the disk is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -25,13 +21,12 @@ pub(crate) enum Disk {
     Ext4,
 }
 
-/// A running doorward; it is killed when dropped.
+/// A running doorward and its disk.
 #[derive(Debug)]
 pub(crate) struct OnDisk<'a> {
     machine: &'a Namespace,
     disk: Disk,
-    folder: tempfile::TempDir,
-    child: Child,
+    doorward: Instance<'a>,
 }
 
 impl<'a> OnDisk<'a> {
@@ -42,57 +37,53 @@ impl<'a> OnDisk<'a> {
 
     /// The same on one that has what `fill` writes into a folder; ext4 only.
     pub(crate) fn start_with(machine: &'a Namespace, disk: Disk, fill: impl FnOnce(&Path)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let mut doorward = Instance::stopped(machine, OWNERS);
         for name in ["state", "run"] {
-            fs::create_dir(folder.path().join(name)).unwrap();
+            fs::create_dir(doorward.folder().join(name)).unwrap();
         }
-        fs::write(folder.path().join("doorward.toml"), format!("state_dir = \"state\"\n{OWNERS}")).unwrap();
+        // Its commands do not see the disk.
+        let run_folder = doorward.folder().join("run");
+        doorward.tell("RUNTIME_DIRECTORY", run_folder);
         if disk == Disk::Ext4 {
-            let image = folder.path().join("image");
+            let image = doorward.folder().join("image");
             File::create(&image).unwrap().set_len(32 << 20).unwrap();
             let filled = tempfile::tempdir().unwrap();
             fill(filled.path());
             let mut make = Command::new(installed("mkfs.ext4", "e2fsprogs"));
             run(make.args(["-q", "-F", "-d"]).arg(filled.path()).arg(&image));
         }
-        let child = spawn(machine, folder.path(), disk, "");
-        let mut started = Self { machine, disk, folder, child };
-        started.wait_until_ready();
+        let mut started = Self { machine, disk, doorward };
+        started.restart();
         started
     }
 
     /// Starts it again on what the disk has, and waits until it is ready.
     pub(crate) fn restart(&mut self) {
-        self.child = spawn(self.machine, self.folder.path(), self.disk, "");
-        self.wait_until_ready();
+        self.mount_and("");
+        self.doorward.restart();
     }
 
     /// Starts it again, does `first` beforehand in a shell where the disk is `state`, and waits until it ends.
     pub(crate) fn start_after(&mut self, first: &str) -> ExitStatus {
-        self.child = spawn(self.machine, self.folder.path(), self.disk, first);
-        let start = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(start.elapsed() < WAIT, "it goes on:\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        self.mount_and(first);
+        self.doorward.run_to_its_end()
     }
 
-    fn wait_until_ready(&mut self) {
-        let start = Instant::now();
-        while !self.command(&["status", "--json"]).status.success() {
-            let gone = self.child.try_wait().unwrap();
-            assert!(gone.is_none() && start.elapsed() < WAIT, "not ready ({gone:?}):\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+    /// From the next start on it mounts the disk, where only it sees it, and does `first`.
+    fn mount_and(&mut self, first: &str) {
+        let mount = match self.disk {
+            Disk::Ext4 => "mount -o loop image state && chmod 0700 state",
+            Disk::Small => "mount -t tmpfs -o size=256k,mode=0700 tmpfs state",
+        };
+        let script = format!("{mount} && {first} exec \"$0\" \"$@\"");
+        let unshare = installed("unshare", "util-linux");
+        let unshare = unshare.to_str().unwrap();
+        self.doorward.wrap(&[unshare, "--mount", "--propagation", "private", "sh", "-c", &script]);
     }
 
     /// Ends it without warning; the disk goes on.
     pub(crate) fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.doorward.kill_nine();
     }
 
     /// Cuts its power: nothing that was not synced is on the disk, and the process is gone.
@@ -123,26 +114,6 @@ impl<'a> OnDisk<'a> {
         command
     }
 
-    /// Its process id.
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Runs a command of doorward's against it.
-    pub(crate) fn command(&self, arguments: &[&str]) -> Output {
-        let mut command = self.machine.command(Path::new(env!("CARGO_BIN_EXE_doorward")));
-        command.args(["--config", "doorward.toml"]).args(arguments).current_dir(self.folder.path());
-        command.env("RUNTIME_DIRECTORY", self.folder.path().join("run")).stdin(Stdio::null()).output().unwrap()
-    }
-
-    /// The same with `--json`, and it must succeed.
-    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
-        let output = self.command(&[arguments, &["--json"]].concat());
-        let words = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{arguments:?}: {words}");
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-
     pub(crate) fn is_paired(&self, device: &Device) -> bool {
         let listed = self.json(&["devices", "list"]);
         listed["paired"].as_array().unwrap().iter().any(|paired| paired["deviceId"] == device.id())
@@ -158,26 +129,19 @@ impl<'a> OnDisk<'a> {
     }
 
     fn mounted(&self) -> PathBuf {
-        self.folder.path().join("state")
+        self.folder().join("state")
     }
 
     pub(crate) fn token(&self) -> String {
         fs::read_to_string(self.disk().join("gateway-token")).unwrap().trim().to_owned()
     }
-
-    /// Everything it has logged.
-    pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
-    }
 }
 
-impl Drop for OnDisk<'_> {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if std::thread::panicking() {
-            eprintln!("---- doorward's log ----\n{}", self.log());
-        }
+impl<'a> Deref for OnDisk<'a> {
+    type Target = Instance<'a>;
+
+    fn deref(&self) -> &Instance<'a> {
+        &self.doorward
     }
 }
 
@@ -195,17 +159,4 @@ pub(crate) fn shut_down(place: &str, loss: Loss) -> String {
         Loss::Unsynced => 2,
     };
     format!("my $how = pack 'L', {flag}; open my $f, '<', '{place}' or die $!; ioctl $f, 0x8004587d, $how or die $!")
-}
-
-fn spawn(machine: &Namespace, folder: &Path, disk: Disk, first: &str) -> Child {
-    let mount = match disk {
-        Disk::Ext4 => "mount -o loop image state && chmod 0700 state",
-        Disk::Small => "mount -t tmpfs -o size=256k,mode=0700 tmpfs state",
-    };
-    let script = format!("{mount} && {first} exec \"$0\" --config doorward.toml run");
-    let mut command = machine.command(&installed("unshare", "util-linux"));
-    command.args(["--mount", "--propagation", "private", "sh", "-c", &script, env!("CARGO_BIN_EXE_doorward")]);
-    let log = File::options().create(true).append(true).open(folder.join("log")).unwrap();
-    command.current_dir(folder).env("RUNTIME_DIRECTORY", folder.join("run"));
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap()
 }

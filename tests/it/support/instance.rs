@@ -37,6 +37,8 @@ pub(crate) struct Instance<'a> {
     child: Option<Child>,
     /// What starts it, if not we ourselves.
     wrapper: Vec<String>,
+    /// What stands in its environment and that of its commands.
+    environment: Vec<(&'static str, PathBuf)>,
 }
 
 impl<'a> Instance<'a> {
@@ -50,16 +52,14 @@ impl<'a> Instance<'a> {
     /// A folder with this configuration and nothing running yet.
     pub(crate) fn stopped(machine: &'a Namespace, configuration: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("doorward-").tempdir().unwrap();
-        let instance = Self { machine, folder, child: None, wrapper: Vec::new() };
+        let instance = Self { machine, folder, child: None, wrapper: Vec::new(), environment: Vec::new() };
         instance.configure(configuration);
         instance
     }
 
     /// Starts it (again) on the same state.
     pub(crate) fn restart(&mut self) {
-        assert!(self.child.is_none(), "it runs already");
-        let log = File::options().create(true).append(true).open(self.folder.path().join("log")).unwrap();
-        self.child = Some(self.run().stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
+        self.spawn();
         let start = Instant::now();
         while !self.command(&["status"]).status.success() {
             let gone = self.child.as_mut().and_then(|child| child.try_wait().unwrap());
@@ -67,6 +67,19 @@ impl<'a> Instance<'a> {
             assert!(start.elapsed() < START_WAIT, "not ready in {START_WAIT:?}:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Starts it (again) and waits until it ends by itself.
+    pub(crate) fn run_to_its_end(&mut self) -> ExitStatus {
+        self.spawn();
+        let mut child = self.child.take().unwrap();
+        ended(&mut child, START_WAIT).unwrap_or_else(|| panic!("it goes on:\n{}", self.log()))
+    }
+
+    fn spawn(&mut self) {
+        assert!(self.child.is_none(), "it runs already");
+        let log = File::options().create(true).append(true).open(self.folder.path().join("log")).unwrap();
+        self.child = Some(self.run().stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
     }
 
     /// Writes another configuration; a reload or a start takes it.
@@ -79,6 +92,11 @@ impl<'a> Instance<'a> {
         self.wrapper = wrapper.iter().map(|&word| word.to_owned()).collect();
     }
 
+    /// From now on this stands in its environment and that of its commands.
+    pub(crate) fn tell(&mut self, name: &'static str, value: PathBuf) {
+        self.environment.push((name, value));
+    }
+
     fn run(&self) -> Command {
         let mut command = match self.wrapper.split_first() {
             None => self.machine.command(&binary()),
@@ -89,6 +107,7 @@ impl<'a> Instance<'a> {
             }
         };
         command.arg("--config").arg(self.folder.path().join("doorward.toml")).arg("run");
+        command.envs(self.environment.iter().cloned());
         command.current_dir(self.folder.path()).stdin(Stdio::null());
         command
     }
@@ -105,6 +124,7 @@ impl<'a> Instance<'a> {
     pub(crate) fn command(&self, arguments: &[&str]) -> Output {
         let mut command = self.machine.command(&binary());
         command.arg("--config").arg(self.folder.path().join("doorward.toml")).args(arguments);
+        command.envs(self.environment.iter().cloned());
         command.current_dir(self.folder.path()).stdin(Stdio::null()).output().unwrap()
     }
 
