@@ -375,8 +375,7 @@ mod tests {
         let standings = [
             standing("a.example", Source::File, 90, None),
             standing("b.example", Source::File, 40, None),
-            // For the same names: the worst is told, wherever it stands.
-            standing("b.example", Source::File, 6, None),
+            standing("b.example", Source::File, 6, None), // For the same names the worst is told, wherever it stands.
             standing("b.example", Source::File, 50, None),
             standing("c.example", Source::Acme, 0, Some(failing)),
             Standing::new(vec!["d.example".to_owned(), "e.example".to_owned()], Source::Acme, None, None, now),
