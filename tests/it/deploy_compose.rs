@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -25,6 +26,8 @@ use crate::support::wait::until;
 
 const FAKE: &str = "stand-in/fake-gateway";
 const WEB: [&str; 2] = ["0.0.0.0:443", "0.0.0.0:80"];
+/// A real gateway takes twenty seconds to start on an idle machine.
+const GATEWAY_WAIT: Duration = Duration::from_secs(400);
 const OWNER: &str = "127.0.0.1:18789";
 
 #[test]
@@ -212,7 +215,11 @@ fn the_door_asks_the_gateway(deployment: &Deployment<'_>) {
 
 /// The door works with the real gateway, which nobody has told of it, and so does the owner through the door.
 fn the_owner_works_with_the_real_gateway(host: &Namespace, deployment: &Deployment<'_>) {
-    until(|| deployment.log().contains("up: 2026.9.6, protocol 4"), || deployment.log());
+    let start = Instant::now();
+    while !deployment.log().contains("up: 2026.9.6, protocol 4") {
+        assert!(start.elapsed() < GATEWAY_WAIT, "the door is not in:\n{}", deployment.log());
+        std::thread::sleep(Duration::from_millis(500));
+    }
     host.block_on(|| async {
         let ask = Ask::operator(TOKEN).with_scopes(&["operator.read"]);
         let mut session = connect(&Caller::plain(OWNER), Some(&Device::new()), &ask).await.hello();
