@@ -17,6 +17,7 @@ use crate::base::limits::SOCKETS_BEFORE_HELLO_MAX;
 use crate::base::limits::SOCKETS_BEFORE_HELLO_PER_CLIENT_MAX;
 use crate::base::limits::SOCKETS_BEFORE_HELLO_PER_SITE_MAX;
 use crate::base::limits::SOCKETS_BEFORE_HELLO_RESERVE;
+use crate::core::upstream::Standing;
 use crate::decisions::Case;
 use crate::identity::claims::Assertion;
 use crate::identity::verifier::Verified;
@@ -38,6 +39,13 @@ impl Admission {
     /// Remembers that this client had `hello-ok`.
     pub(super) fn succeeded(&self) {
         self.place.lobby.waiting().admitted.add(self.place.seat);
+    }
+
+    /// Under whose quota it counts, and whether somebody there had `hello-ok` before.
+    pub(super) fn seat(&self) -> (CallerKey, Standing) {
+        let seat = self.place.seat;
+        let known = seat.is_local() || self.place.lobby.waiting().admitted.include(&seat);
+        (seat, if known { Standing::Known } else { Standing::Stranger })
     }
 
     /// Takes along the facts by which the edge judged the request, for whoever asks why it ended as it did.

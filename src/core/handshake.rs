@@ -2,6 +2,8 @@
 //!
 //! Until `hello-ok` a caller gets one message of ours, one of its own of at most 64 KiB, and ten seconds.
 
+mod node;
+
 use std::collections::VecDeque;
 use std::future::Future;
 use std::future::poll_fn;
@@ -37,6 +39,7 @@ use crate::core::session::Connected;
 use crate::core::session::Open;
 use crate::core::session::Session;
 use crate::core::upstream;
+use crate::core::upstream::Guest;
 use crate::core::websocket::Gone;
 use crate::core::websocket::Inbound;
 use crate::core::websocket::WebSocket;
@@ -63,6 +66,10 @@ pub(super) struct Challenged {
     admission: Admission,
     challenge: Challenge,
     deadline: Instant,
+    /// The socket at the gateway behind us whose challenge this one has, for it may be a node's.
+    guest: Option<Guest>,
+    /// The caller's first message, as it came.
+    first: Utf8Bytes,
     /// Frames that arrived while `connect` was looked at.
     early: VecDeque<Utf8Bytes>,
 }
@@ -112,7 +119,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
     pub(super) fn begin(core: Arc<Inner>, admission: Admission, socket: WebSocket<S>) -> Self {
         let challenge = Challenge::new(Uuid::new_v4().to_string());
         let deadline = Instant::now() + core.timing.connect_wait;
-        Self { core, socket, state: Challenged { admission, challenge, deadline, early: VecDeque::new() } }
+        let (guest, first, early) = (None, Utf8Bytes::default(), VecDeque::new());
+        Self { core, socket, state: Challenged { admission, challenge, deadline, guest, first, early } }
     }
 
     /// The session; none if the caller was refused or went away.
@@ -137,8 +145,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
 
     async fn admit(&mut self) -> Result<(Welcome, Request), Unready> {
         let deadline = self.state.deadline;
+        let at = self.lodge().await;
         let first = async {
-            let payload = event::challenge(self.state.challenge.nonce(), self.core.clock.now());
+            let payload = event::challenge(self.state.challenge.nonce(), at);
             // Never: the payload is a plain map.
             let text = frame::event(event::CONNECT_CHALLENGE, &payload, None, None).unwrap_or_default();
             send(&mut self.socket, text).await?;
@@ -159,7 +168,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
         })?;
         let connect = Connect::read(&request)
             .map_err(|(version, failure)| Refused::answered(failure, version, request.id.clone()))?;
-        self.decide(connect, request).await
+        self.state.first = text;
+        let decided = self.decide(connect, request).await;
+        if decided.is_err() {
+            // Its place is for others now.
+            self.state.guest = None;
+        }
+        decided
     }
 
     /// Takes `connect` to the desk, and holds what comes in meanwhile.
@@ -201,7 +216,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
     }
 
     /// Opens the way to the gateway behind us, if there is one, for a client that was let in here.
-    async fn reach(&mut self, welcome: Welcome, request: Request) -> Result<(Welcome, String, Option<Way>), Unready> {
+    async fn reach(&mut self, mut welcome: Welcome, request: Request) -> Result<(Welcome, String, Option<Way>), Unready> {
         let Some(upstream) = self.core.upstream.clone() else { return Ok((welcome, request.id, None)) };
         let page = match self.state.admission.evidence().1 {
             Page::Absent => upstream::Page::Absent,
@@ -209,16 +224,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
         };
         let (version, scopes) = (welcome.connect.version, welcome.admitted.scopes.clone());
         let came = match welcome.admitted.role {
-            Role::Node => Err(upstream::Told::NoNodes),
+            Role::Node => Box::pin(self.pass(&upstream, &mut welcome, &request)).await?,
             Role::Operator => {
+                // A new one: what an operator may do is written on the head of its own.
+                self.state.guest = None;
                 let params = request.params.as_deref();
-                Box::pin(self.meanwhile(upstream.bridge(params, &scopes, page))).await?
+                Box::pin(self.meanwhile(upstream.bridge(params, &scopes, page))).await?.map_err(Failure::Upstream)
             }
         };
         match came {
             Ok((line, hello)) => Ok((welcome, request.id, Some(Way { upstream, line, hello }))),
-            Err(told) => {
-                let refused = Refused::answered(Failure::Upstream(told), version, request.id);
+            Err(failure) => {
+                let refused = Refused::answered(failure, version, request.id);
                 Err(Refused { judged: Some(welcome.judged), ..refused }.into())
             }
         }

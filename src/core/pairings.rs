@@ -167,8 +167,11 @@ impl Pairings {
         let decided = self.decide(Subject::Device(id), "device.pair.remove", by, move |known, approver, _| {
             step::remove(known, id, approver)
         });
-        decided.await?;
+        let removed = decided.await?;
         info!(device = %id, by = %by.actor(), "device removed");
+        if let (Some(upstream), true) = (&self.core.upstream, removed.grants.contains_key(&Role::Node)) {
+            self.core.runtime.spawn(upstream.clone().forget(id));
+        }
         Ok(json!({ "deviceId": id }))
     }
 

@@ -21,6 +21,7 @@ pub use invite::cancel_invite;
 pub use invite::expire_invite;
 pub use invite::invite;
 pub use token::Rotated;
+pub use token::adopt;
 pub use token::deliver;
 pub use token::revoke;
 pub use token::rotate;

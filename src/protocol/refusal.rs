@@ -100,8 +100,14 @@ pub enum Failure {
 pub enum Upstream {
     /// It refused this client as it is, in its own words.
     Client(Box<ClientRefused>),
-    /// Nodes do not come through us.
-    NoNodes,
+    /// It heard of this node just now, and takes it when it comes again.
+    NodeApproved,
+    /// This node has to come again: there was no place for it.
+    NodeLater,
+    /// Its secret is another than ours, so what a node says cannot pass.
+    NodeTokens,
+    /// This node came with what only we know.
+    NodeUnknown,
     /// It refuses us; its owner must act.
     Refuses,
     /// It answers nothing.

@@ -34,3 +34,12 @@ pub const UPSTREAM_SECRETS_MAX: usize = 16;
 pub const UPSTREAM_CALLS_MAX: usize = 64;
 /// How long an answer to one is waited for.
 pub const UPSTREAM_CALL_WAIT: Duration = Duration::from_secs(10);
+/// Sockets without a web origin that have the upstream's own challenge, for they may be nodes': with the dials under way they
+/// stay below the upstream's 32.
+pub const UPSTREAM_GUESTS_MAX: usize = 8;
+/// The same of one caller.
+pub const UPSTREAM_GUESTS_PER_CALLER_MAX: usize = 2;
+/// Of all of them those that strangers leave to callers who were let in before.
+pub const UPSTREAM_GUESTS_RESERVE: usize = 4;
+/// How long the upstream may take for a challenge: clients wait 750 ms for theirs.
+pub const UPSTREAM_CHALLENGE_WAIT: Duration = Duration::from_millis(500);

@@ -37,6 +37,7 @@ use crate::core::upstream::dial::DialError;
 use crate::core::upstream::dial::Head;
 use crate::core::upstream::dial::Line;
 use crate::core::upstream::frames::Secrets;
+use crate::core::upstream::guests::Guests;
 use crate::core::upstream::link::Call;
 use crate::core::upstream::state::Reason;
 use crate::core::upstream::state::State;
@@ -67,6 +68,7 @@ pub(super) struct Shared {
     pub(super) state: watch::Sender<State>,
     resolved: Mutex<Option<(SocketAddr, Instant)>>,
     pub(super) dials: Semaphore,
+    pub(super) guests: Guests,
     /// Somebody waits for the upstream.
     pub(super) nudge: Notify,
     pub(super) calls: mpsc::Sender<Call>,
@@ -144,6 +146,7 @@ impl Upstream {
             state: watch::Sender::new(State::Starting),
             resolved: Mutex::default(),
             dials: Semaphore::new(UPSTREAM_DIALS_MAX),
+            guests: Guests::default(),
             nudge: Notify::new(),
             calls,
             called: tokio::sync::Mutex::new(called),

@@ -148,6 +148,16 @@ impl Upstream {
         self.call("device.pair.remove", json!({ "deviceId": device })).await.map(drop)
     }
 
+    /// What waits and what is paired there.
+    pub(super) async fn pairings(&self) -> Result<Value, CallFailure> {
+        self.call("device.pair.list", json!({})).await
+    }
+
+    /// Ends the device token that a node has there.
+    pub(super) async fn rotate_node(&self, device: &str) -> Result<(), CallFailure> {
+        self.call("device.token.rotate", json!({ "deviceId": device, "role": "node" })).await.map(drop)
+    }
+
     async fn call(&self, method: &'static str, params: Value) -> Result<Value, CallFailure> {
         if !self.state().is_up() {
             return Err(CallFailure::Down);

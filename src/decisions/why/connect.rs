@@ -223,10 +223,28 @@ pub(super) const CONNECT: &[Why] = &[
         owner: "doorward status says how the gateway is; it may have been started anew.",
     },
     Why {
-        reason: "upstream_nodes",
-        what: "This server passes no nodes on to the gateway behind it.",
-        caller: "Connect the node to the gateway itself.",
-        owner: "This version passes operators only: let the node connect to the gateway itself.",
+        reason: "upstream_node_approved",
+        what: "The gateway behind this server was just told of this node.",
+        caller: "Nothing: the node connects again by itself.",
+        owner: "Nothing need be changed: it happens once, when a node is new.",
+    },
+    Why {
+        reason: "upstream_node_credential",
+        what: "The node came with a credential that the gateway behind this server does not know.",
+        caller: "Start the node with the gateway's token.",
+        owner: "Setup codes are this server's own: give the node the gateway's token, and approve it here.",
+    },
+    Why {
+        reason: "upstream_node_later",
+        what: "Too many sockets that may be nodes waited at once, or the gateway was slow.",
+        caller: "Nothing: the node connects again by itself.",
+        owner: "Nothing need be changed, unless it stays so: then look who else connects.",
+    },
+    Why {
+        reason: "upstream_node_tokens",
+        what: "This server's token is another than that of the gateway behind it, so no node can pass.",
+        caller: "Tell the owner.",
+        owner: "Set core.token_file and core.upstream.token_file to the same file, and start doorward anew.",
     },
     Why {
         reason: "upstream_refuses",

@@ -1,6 +1,7 @@
 //! Device tokens, replaced and taken back.
 
 use crate::base::clock::UnixMillis;
+use crate::base::secret::Fingerprint;
 use crate::base::secret::Secret;
 use crate::pairing::approval::Approver;
 use crate::pairing::device::DeviceId;
@@ -91,6 +92,37 @@ pub fn deliver(
         changes: vec![Change::PutDevice(Box::new(given))],
         notices: vec![Notice::Changed(device)],
         outcome: Ok(scopes),
+    }
+}
+
+/// Accepts of `device` as a node only `token` from now on, which the gateway behind us gave it; none if it gave none.
+pub fn adopt(
+    known: &Known,
+    device: DeviceId,
+    issuer: Issuer,
+    token: Option<Fingerprint>,
+    now: UnixMillis,
+) -> Step<Result<(), CallError>> {
+    let paired = known.device.as_ref().filter(|paired| paired.id() == device);
+    let granted = paired.and_then(|paired| Some((paired, paired.living_grant(Role::Node)?)));
+    let Some((paired, grant)) = granted else { return Step::unchanged(Err(CallError::SessionEnded)) };
+    let same = |held: &DeviceToken| held.issuer == issuer && Some(held.fingerprint) == token;
+    if grant.token.as_ref().map_or(token.is_none(), same) {
+        return Step::unchanged(Ok(()));
+    }
+    let token = token.map(|fingerprint| DeviceToken {
+        fingerprint,
+        issuer,
+        created_at: grant.token.map_or(now, |token| token.created_at),
+        rotated_at: grant.token.map(|_| now),
+        last_used_at: None,
+    });
+    let mut given = paired.clone();
+    given.grants.insert(Role::Node, Grant { token, ..grant.clone() });
+    Step {
+        changes: vec![Change::PutDevice(Box::new(given))],
+        notices: vec![Notice::Changed(device)],
+        outcome: Ok(()),
     }
 }
 

@@ -20,7 +20,18 @@ pub(super) fn error(cause: &Upstream) -> ErrorShape {
             error.details = Some(refused.details.clone());
             return error;
         }
-        Upstream::NoNodes => ("nodes cannot pass to the gateway behind this server", "upstream-nodes", RETRY_LATER_MS),
+        Upstream::NodeApproved => ("gateway was told of this node; connect again", "upstream-node-approved", RETRY_MS),
+        Upstream::NodeLater => ("no place for a node now; retry shortly", "upstream-node-later", RETRY_LATER_MS),
+        Upstream::NodeTokens => (
+            "nodes cannot pass: the gateway has another token than this server",
+            "upstream-node-tokens",
+            RETRY_LATER_MS,
+        ),
+        Upstream::NodeUnknown => (
+            "nodes pass with the gateway's token or their device token only",
+            "upstream-node-credential",
+            RETRY_LATER_MS,
+        ),
         Upstream::Refuses => {
             ("gateway refuses this server; its owner must act (retry later)", "upstream-refuses", RETRY_LATER_MS)
         }
@@ -34,14 +45,24 @@ pub(super) fn error(cause: &Upstream) -> ErrorShape {
         Upstream::Refuses | Upstream::Silent | Upstream::Unreachable => {
             error.with("remediationHint", "On the gateway's machine, `doorward status` names the reason.")
         }
-        Upstream::Client(_) | Upstream::NoNodes | Upstream::Starting => error,
+        Upstream::NodeTokens => {
+            error.with("remediationHint", "On the gateway's machine, `doorward check` says what to set.")
+        }
+        Upstream::Client(_)
+        | Upstream::NodeApproved
+        | Upstream::NodeLater
+        | Upstream::NodeUnknown
+        | Upstream::Starting => error,
     }
 }
 
 pub(super) fn close(cause: &Upstream) -> Close {
     match cause {
         Upstream::Client(refused) => Close::new(1008, &refused.message),
-        Upstream::NoNodes => Close::new(AGAIN, "nodes cannot pass"),
+        Upstream::NodeApproved => Close::new(AGAIN, "connect again"),
+        Upstream::NodeLater => Close::new(AGAIN, "no place for a node now"),
+        Upstream::NodeTokens => Close::new(AGAIN, "nodes cannot pass"),
+        Upstream::NodeUnknown => Close::new(AGAIN, "not with this credential"),
         Upstream::Refuses => Close::new(AGAIN, "gateway refuses this server"),
         Upstream::Silent => Close::new(AGAIN, "gateway does not answer"),
         Upstream::Starting => Close::new(AGAIN, "gateway starting"),
@@ -52,7 +73,10 @@ pub(super) fn close(cause: &Upstream) -> Close {
 pub(super) fn reason(cause: &Upstream) -> &'static str {
     match cause {
         Upstream::Client(_) => "upstream_client",
-        Upstream::NoNodes => "upstream_nodes",
+        Upstream::NodeApproved => "upstream_node_approved",
+        Upstream::NodeLater => "upstream_node_later",
+        Upstream::NodeTokens => "upstream_node_tokens",
+        Upstream::NodeUnknown => "upstream_node_credential",
         Upstream::Refuses => "upstream_refuses",
         Upstream::Silent => "upstream_silent",
         Upstream::Starting => "upstream_starting",
@@ -72,7 +96,18 @@ mod tests {
     #[test]
     fn what_is_between_us_and_the_gateway_is_never_a_matter_of_pairing_and_can_be_tried_again() {
         for (cause, message, closing) in [
-            (Upstream::NoNodes, "nodes cannot pass to the gateway behind this server", "nodes cannot pass"),
+            (Upstream::NodeApproved, "gateway was told of this node; connect again", "connect again"),
+            (Upstream::NodeLater, "no place for a node now; retry shortly", "no place for a node now"),
+            (
+                Upstream::NodeTokens,
+                "nodes cannot pass: the gateway has another token than this server",
+                "nodes cannot pass",
+            ),
+            (
+                Upstream::NodeUnknown,
+                "nodes pass with the gateway's token or their device token only",
+                "not with this credential",
+            ),
             (
                 Upstream::Refuses,
                 "gateway refuses this server; its owner must act (retry later)",
