@@ -18,6 +18,7 @@ use crate::listener::knock::Knocks;
 use crate::listener::own_bridge;
 use crate::pairing::rule::review;
 use crate::store::keys::signing::SigningKeys;
+use crate::store::keys::token;
 use crate::store::{FILE_NAME, Store};
 
 use super::AppError;
@@ -53,12 +54,23 @@ pub fn judge(config: &Config, environment: &Environment) -> Vec<AppError> {
     faults
 }
 
+/// What is to be said of a gateway behind us that has another token than we have.
+pub(super) fn two_tokens(config: &Config) -> Option<String> {
+    let theirs = token::read_upstream(config.core.upstream.as_ref()?.token_file.as_deref()?).ok()?;
+    let ours = token::read_upstream(config.core.token(&config.state_dir).path()).ok()?;
+    (!theirs.is(ours.expose())).then(|| {
+        "core.token_file and core.upstream.token_file hold different tokens, so no node can pass to the gateway; leave \
+         core.token_file out, or let both name one file"
+            .to_owned()
+    })
+}
+
 /// What stands in the way of nothing but shows only from here: certificates that are not what they may be meant for, keys of
 /// identities that cannot be read, links that the
 /// kernel does not tell, and ports that are published wider than their listener says. Dials those, as a start would, but for
 /// those whose reach is `known`: a running instance would take our dial for a stranger's.
 pub fn look_around(config: &Config, known: &[u16]) -> Vec<String> {
-    let mut shown: Vec<String> = config.identities.iter().filter_map(keyless).collect();
+    let mut shown: Vec<String> = config.identities.iter().filter_map(keyless).chain(two_tokens(config)).collect();
     let doubts = doubt::doubts(&config.certificates, Clock::system().now());
     shown.extend(doubts.iter().map(|doubt| format!("{doubt}; {}", doubt.hint())));
     let mut ports = probe::published(&config.listeners);

@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::telemetry::Format;
 
 use super::AppError;
+use super::judge::two_tokens;
 use super::lan;
 use super::open::Instance;
 
@@ -104,7 +105,7 @@ fn announce(config: &Config, url: Option<&str>, lan: Option<&str>) {
     for note in &config.notes {
         info!("{note}");
     }
-    for warning in &config.warnings {
+    for warning in config.warnings.iter().cloned().chain(two_tokens(config)) {
         warn!("{warning}");
     }
     for listener in &config.listeners {

@@ -216,7 +216,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
     }
 
     /// Opens the way to the gateway behind us, if there is one, for a client that was let in here.
-    async fn reach(&mut self, mut welcome: Welcome, request: Request) -> Result<(Welcome, String, Option<Way>), Unready> {
+    async fn reach(
+        &mut self,
+        mut welcome: Welcome,
+        request: Request,
+    ) -> Result<(Welcome, String, Option<Way>), Unready> {
         let Some(upstream) = self.core.upstream.clone() else { return Ok((welcome, request.id, None)) };
         let page = match self.state.admission.evidence().1 {
             Page::Absent => upstream::Page::Absent,

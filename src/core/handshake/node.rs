@@ -22,21 +22,21 @@ use crate::core::upstream::Line;
 use crate::core::upstream::Missed;
 use crate::core::upstream::Node;
 use crate::core::upstream::Passed;
-use crate::core::upstream::Told;
 use crate::core::upstream::Tokens;
+use crate::core::upstream::Told;
 use crate::core::upstream::Upstream;
 use crate::pairing::device::Challenge;
 use crate::pairing::paired::DeviceToken;
 use crate::pairing::step;
 use crate::pairing::step::Page;
 use crate::protocol::connect::Auth;
+use crate::protocol::connect::Seat;
 use crate::protocol::frame::Request;
 use crate::protocol::hello::AuthMethod;
 use crate::protocol::refusal::DeviceTokenHope;
 use crate::protocol::refusal::Failure;
 use crate::protocol::refusal::Unauthorized;
 use crate::protocol::scope::Role;
-use crate::protocol::connect::Seat;
 use crate::store::Act;
 
 /// The credentials that we know of. What else stands beside them passes to nobody.
@@ -78,11 +78,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
             return told(upstream.ready().await.err().unwrap_or(Told::NodeLater));
         };
         let peer = Arc::clone(welcome.registered.peer());
-        let (Some(device), auth) = (peer.arrival.device, &welcome.connect.auth) else { return Ok(Err(Failure::Internal)) };
+        let (Some(device), auth) = (peer.arrival.device, &welcome.connect.auth) else {
+            return Ok(Err(Failure::Internal));
+        };
         let core = Arc::clone(&self.core);
-        let held = self.meanwhile(core.visit(async move |core| core.store.known_device(&device).await.ok()?.device)).await?;
+        let held =
+            self.meanwhile(core.visit(async move |core| core.store.known_device(&device).await.ok()?.device)).await?;
         let held = held.flatten().and_then(|paired| paired.living_grant(Role::Node)?.token);
-        let unauthorized = |reason| Failure::Unauthorized { reason, audience: welcome.connect.client.audience(Seat::There) };
+        let unauthorized =
+            |reason| Failure::Unauthorized { reason, audience: welcome.connect.client.audience(Seat::There) };
         if !are_known(request) {
             return told(Told::NodeUnknown);
         }
@@ -151,7 +155,9 @@ fn judge(auth: &Auth, secret: &Fingerprint, held: Option<&DeviceToken>) -> Resul
     if auth.bootstrap_token.is_some() || auth.is_empty() {
         return Err(Unchecked::Other);
     }
-    if !right(&auth.token, &|token| secret.is(token) || is_held(token)) || !right(&auth.password, &|sent| secret.is(sent)) {
+    if !right(&auth.token, &|token| secret.is(token) || is_held(token))
+        || !right(&auth.password, &|sent| secret.is(sent))
+    {
         return Err(Unchecked::Wrong(spent));
     }
     if !right(&auth.device_token, &is_held) {

@@ -173,7 +173,7 @@ impl Upstream {
 
 impl Shared {
     /// Notes how the upstream is; a change is told once.
-    fn becomes(&self, state: State) {
+    pub(super) fn becomes(&self, state: State) {
         let changed = self.state.send_if_modified(|before| {
             let changed = *before != state;
             *before = state.clone();

@@ -218,9 +218,29 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::base::owner_command::OwnerCommand;
+    use crate::core::upstream::{Endpoint, Mode, Settings};
     use crate::pairing::device::DevicePublicKey;
     use crate::protocol::scope::Scope;
+    use crate::protocol::version::Version;
     use crate::store::keys::device::DeviceKey;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_upstream_holds_no_challenge_back_and_no_place() {
+        let listening = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = Endpoint::parse(&format!("http://{}", listening.local_addr().unwrap())).unwrap();
+        let settings = Settings { endpoint, token_file: None, mode: Mode::Device, open: Vec::new() };
+        let state = tempfile::tempdir().unwrap();
+        let upstream = Upstream::open(settings, state.path(), "edge", OwnerCommand::default()).unwrap();
+        let caller = CallerKey::stranger([203, 0, 113, 7]);
+        assert!(upstream.lodge(caller, Standing::Stranger).await.is_none(), "it is not up");
+        upstream.shared.becomes(State::Up { version: "x".to_owned(), protocol: Version::V4 });
+        let start = tokio::time::Instant::now();
+        for _ in 0..5 {
+            assert!(upstream.lodge(caller, Standing::Stranger).await.is_none(), "it says nothing");
+        }
+        assert_eq!(start.elapsed(), UPSTREAM_CHALLENGE_WAIT * 5, "each had a place");
+    }
 
     #[test]
     fn only_what_was_approved_here_is_approved_there() {
@@ -231,7 +251,8 @@ mod tests {
         let node = Node { device, scopes: &scopes, tokens };
         let id = device.to_string();
         let asks = |pending: Value| is_no_more(&json!({ "pending": pending, "paired": [] }), "r", node);
-        let one = json!({ "requestId": "r", "deviceId": id, "role": "node", "roles": ["node"], "scopes": ["operator.read"] });
+        let one =
+            json!({ "requestId": "r", "deviceId": id, "role": "node", "roles": ["node"], "scopes": ["operator.read"] });
         let with = |key: &str, value: Value| {
             let mut other = one.clone();
             other[key] = value;

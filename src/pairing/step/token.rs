@@ -119,11 +119,7 @@ pub fn adopt(
     });
     let mut given = paired.clone();
     given.grants.insert(Role::Node, Grant { token, ..grant.clone() });
-    Step {
-        changes: vec![Change::PutDevice(Box::new(given))],
-        notices: vec![Notice::Changed(device)],
-        outcome: Ok(()),
-    }
+    Step { changes: vec![Change::PutDevice(Box::new(given))], notices: vec![Notice::Changed(device)], outcome: Ok(()) }
 }
 
 /// Takes the grant of `device` in `role` back; the device must be approved anew.

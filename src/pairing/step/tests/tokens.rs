@@ -16,7 +16,10 @@ use crate::pairing::setup::Offer;
 use crate::pairing::setup::SetupKind;
 use crate::pairing::step::Connected;
 use crate::pairing::step::Step;
+use crate::pairing::step::adopt;
+use crate::pairing::step::approve;
 use crate::pairing::step::deliver;
+use crate::pairing::step::revoke;
 use crate::pairing::step::rotate;
 use crate::protocol::hello::AuthMethod;
 use crate::protocol::scope::Role;
@@ -86,6 +89,36 @@ fn a_delivered_token_replaces_the_one_before() {
     assert!(memory.connect(&by_token(&old), START).outcome.outcome.is_err());
     assert_eq!(told(&memory.connect(&by_token("fresh"), START)), "hello operator.read");
     assert!(deliver(&Memory::default().known(id, START), id, issuer, &fresh, START).outcome.is_err());
+}
+
+#[test]
+fn of_a_node_only_the_token_of_the_gateway_behind_us_counts_until_it_is_ended_here() {
+    let mut memory = Memory::default();
+    let caller = Caller { role: "node", scopes: Vec::new(), ..stranger() };
+    memory.connect(&caller, START);
+    let id = public(1).id();
+    let request = memory.known(id, START).requests[0].id;
+    let step = approve(&memory.known(id, START), request, None, &Approver::Owner, START);
+    memory.apply(&step.changes);
+    let ours = token(&memory.connect(&caller, START)).unwrap();
+    let issuer = Issuer::Gateway(Generation::of(&Fingerprint::of(super::scene::SECRET.as_bytes())));
+    let print = |token: &str| Some(Fingerprint::of(token.as_bytes()));
+    let known = |memory: &Memory| memory.known(id, START);
+    let step = adopt(&known(&memory), id, issuer, print("theirs"), START);
+    memory.apply(&step.changes);
+    assert_eq!(step.outcome, Ok(()));
+    let by = |token: &str| Caller { token: None, device_token: Some(token.to_owned()), ..caller.clone() };
+    assert!(memory.connect(&by(&ours), START).outcome.outcome.is_err());
+    assert!(memory.connect(&by("theirs"), START).outcome.outcome.is_ok());
+    assert_eq!(adopt(&known(&memory), id, issuer, print("theirs"), START).changes, [], "nothing is new");
+
+    let none = adopt(&known(&memory), id, issuer, None, START);
+    memory.apply(&none.changes);
+    assert!(memory.connect(&by("theirs"), START).outcome.outcome.is_err());
+    let revoked = revoke(&known(&memory), id, Role::Node, &Approver::Owner, START);
+    memory.apply(&revoked.changes);
+    let late = adopt(&known(&memory), id, issuer, print("theirs"), START);
+    assert!(late.outcome.is_err() && late.changes.is_empty(), "what was revoked meanwhile gets none");
 }
 
 #[test]
