@@ -9,7 +9,6 @@ mod acme_renewal;
 mod acme_strangers;
 mod acme_dns;
 mod approval_race;
-mod bridge_cli;
 mod bridge_node;
 mod bridge_operator;
 mod bridge_pump;

@@ -50,19 +50,6 @@ impl<'a> OpenClaw<'a> {
 
     /// Runs `openclaw ARGUMENTS`.
     pub(crate) fn command(&self, arguments: &[&str]) -> Output {
-        self.prepared(arguments).output().unwrap()
-    }
-
-    /// Starts `openclaw node run ARGUMENTS` with this secret; it runs until what is returned is dropped.
-    pub(crate) fn node(&self, arguments: &[&str], secret: &str) -> NodeHost {
-        let path = self.home.path().join("node.log");
-        let log = File::options().create(true).append(true).open(&path).unwrap();
-        let mut command = self.prepared(&[&["node", "run"], arguments].concat());
-        command.env("OPENCLAW_GATEWAY_TOKEN", secret).stdout(log.try_clone().unwrap()).stderr(log);
-        NodeHost { child: command.spawn().unwrap(), log: path }
-    }
-
-    fn prepared(&self, arguments: &[&str]) -> Command {
         let state = self.home.path().join("openclaw");
         fs::create_dir_all(&state).unwrap();
         let mut command = program(self.machine, self.release);
@@ -72,7 +59,7 @@ impl<'a> OpenClaw<'a> {
         if let Some(authority) = &self.authority {
             command.env("NODE_EXTRA_CA_CERTS", authority);
         }
-        command
+        command.output().unwrap()
     }
 
     /// Runs a command that must succeed; its standard output.
@@ -89,32 +76,6 @@ impl<'a> OpenClaw<'a> {
         let object = words.find('{').and_then(|start| words.get(start..)).unwrap_or_default();
         let mut values = serde_json::Deserializer::from_str(object).into_iter();
         values.next().and_then(Result::ok).unwrap_or_else(|| panic!("no JSON: {words}"))
-    }
-}
-
-/// A real node host; it is killed when dropped.
-#[derive(Debug)]
-pub(crate) struct NodeHost {
-    child: Child,
-    log: PathBuf,
-}
-
-impl NodeHost {
-    /// What it said.
-    pub(crate) fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
-    }
-
-    /// Whether it still runs.
-    pub(crate) fn runs(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
-    }
-}
-
-impl Drop for NodeHost {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
