@@ -44,7 +44,7 @@ fn what_arrives_is_one_host_our_token_for_whom_we_know_and_nothing_that_looks_li
     };
     let seen = |what: &str, lines: Vec<(&'static str, String)>, body: &[u8]| {
         let lines: Vec<(&str, &str)> = lines.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let answer = behind.from_lan(what, &lines, body);
+        let answer = behind.asked_from_lan(what, &lines, body);
         assert_eq!((answer.status, answer.body.as_str()), (200, "fine"), "{what}: {}", answer.head);
         let [head] = <[String; 1]>::try_from(fake.take_heads()).unwrap();
         let (first, rest) = head.split_once("\r\n").unwrap();
@@ -137,8 +137,8 @@ fn each_caller_reaches_what_the_rules_give_and_the_gateway_hears_of_nothing_else
         let body = if what.starts_with("POST") { &b"{}"[..] } else { b"" };
         for (place, expected) in [("lan", lan), ("here", here)] {
             let answer = match place {
-                "lan" => behind.from_lan(what, &headers, body),
-                _ => behind.from_here(what, &headers, body),
+                "lan" => behind.asked_from_lan(what, &headers, body),
+                _ => behind.asked_from_here(what, &headers, body),
             };
             assert_eq!(answer.status, expected, "{what} {credential:?} from {place}: {}", answer.body);
             let heard = fake.take_heads().len();
@@ -149,12 +149,12 @@ fn each_caller_reaches_what_the_rules_give_and_the_gateway_hears_of_nothing_else
             }
         }
     }
-    let denied = behind.from_lan("POST /tools/invoke", &[("Authorization", &format!("Bearer {SECRET}"))], b"{}");
+    let denied = behind.asked_from_lan("POST /tools/invoke", &[("Authorization", &format!("Bearer {SECRET}"))], b"{}");
     for words in ["device-required", "paired device", "[[core.upstream.open]]"] {
         assert!(denied.body.contains(words), "{words}: {}", denied.body);
     }
     let code = denied.body.split("\"doorward\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
-    let why = behind.from_lan(&format!("GET /doorward/why/{code}"), &[], b"");
+    let why = behind.asked_from_lan(&format!("GET /doorward/why/{code}"), &[], b"");
     assert!(why.body.contains("device-required"), "{}", why.body);
     let told = behind.instance.words(&["explain", code]);
     assert!(told.contains("device-required"), "{told}");
@@ -171,13 +171,13 @@ fn a_page_of_another_site_uses_nothing_of_the_gateway() {
     let operator = format!("Bearer {}", behind.operator);
     for what in ["GET /control-ui-config.json", "GET /v1/models", "POST /tools/invoke", "POST /hooks/wake"] {
         for origin in ["https://evil.example", "null", "https://10.77.0.1:8444"] {
-            let answer = behind.from_lan(what, &[("Authorization", &operator), ("Origin", origin)], b"");
+            let answer = behind.asked_from_lan(what, &[("Authorization", &operator), ("Origin", origin)], b"");
             assert_eq!(answer.status, 403, "{what} {origin}: {}", answer.body);
             assert!(answer.body.contains("foreign-web-origin"), "{}", answer.body);
         }
     }
     assert_eq!(fake.take_heads(), [""; 0]);
-    let page = behind.from_lan("GET /", &[("Origin", "https://evil.example")], b"");
+    let page = behind.asked_from_lan("GET /", &[("Origin", "https://evil.example")], b"");
     assert_eq!(page.status, 200);
     assert!(!fake.take_heads()[0].contains("origin:"), "its name went up");
 }
@@ -188,7 +188,7 @@ fn wrong_tokens_count_as_in_a_connect_and_no_gateway_hears_of_them() {
     let fake = FakeUpstream::start(&home.host, ADDRESS, |_, stream| write(stream, "200 OK", "", "fine"));
     let behind = Behind::start(&home, URL, "");
     let get = |token: &str| {
-        behind.from_lan("GET /control-ui-config.json", &[("Authorization", &format!("Bearer {token}"))], b"")
+        behind.asked_from_lan("GET /control-ui-config.json", &[("Authorization", &format!("Bearer {token}"))], b"")
     };
     for guess in 0..10 {
         let answer = get(&format!("guess-{guess}"));
@@ -209,7 +209,9 @@ fn wrong_tokens_count_as_in_a_connect_and_no_gateway_hears_of_them() {
 
     assert_eq!(get(&behind.operator).status, 200, "a neighbour's guesses do not keep a paired device out");
     assert_eq!(
-        behind.from_here("GET /control-ui-config.json", &[("Authorization", &format!("Bearer {SECRET}"))], b"").status,
+        behind
+            .asked_from_here("GET /control-ui-config.json", &[("Authorization", &format!("Bearer {SECRET}"))], b"")
+            .status,
         200
     );
     assert_eq!(fake.take_heads().len(), 2);
@@ -227,7 +229,8 @@ fn an_answer_comes_down_without_the_gateways_own_hop_secret_and_name() {
         write(stream, "302 Found", &lines, &format!("{{\"token\":\"{UPSTREAM}\"}}"))
     });
     let behind = Behind::start(&home, URL, "");
-    let answer = behind.from_lan("GET /v1/models", &[("Authorization", &format!("Bearer {}", behind.operator))], b"");
+    let answer =
+        behind.asked_from_lan("GET /v1/models", &[("Authorization", &format!("Bearer {}", behind.operator))], b"");
     let head = answer.head.to_ascii_lowercase();
     assert_eq!(answer.status, 302, "{head}");
     for kept in ["x-kept: yes", "set-cookie: a=1", "set-cookie: b=2", "location: /next?x=1"] {

@@ -22,7 +22,7 @@ const URL: &str = "http://127.0.0.1:28790";
 fn a_gateway_that_is_not_there_is_told_with_a_reason_a_code_and_a_next_step() {
     let home = Household::new();
     let behind = Behind::start(&home, URL, "");
-    let answer = behind.from_lan("GET /chat", &[], b"");
+    let answer = behind.asked_from_lan("GET /chat", &[], b"");
     refused(&answer, 503, "upstream-unreachable");
     let head = answer.head.to_ascii_lowercase();
     assert!(head.contains("retry-after: 2") && head.contains("refresh: 5"), "{head}");
@@ -30,11 +30,11 @@ fn a_gateway_that_is_not_there_is_told_with_a_reason_a_code_and_a_next_step() {
     let told = behind.instance.words(&["explain", &code]);
     assert!(told.contains("upstream-unreachable"), "{told}");
     let (name, value) = bearer(&behind.operator);
-    refused(&behind.from_lan("POST /tools/invoke", &[(name, &value)], b"{}"), 503, "upstream-unreachable");
+    refused(&behind.asked_from_lan("POST /tools/invoke", &[(name, &value)], b"{}"), 503, "upstream-unreachable");
 
     // It is there at once when the gateway is.
     let _fake = FakeUpstream::start(&home.host, ADDRESS, |_, stream| write(stream, "200 OK", "", "page"));
-    assert_eq!(behind.from_lan("GET /chat", &[], b"").body, "page");
+    assert_eq!(behind.asked_from_lan("GET /chat", &[], b"").body, "page");
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn an_answer_that_is_none_or_breaks_off_is_never_taken_for_a_whole_one() {
     });
     let behind = Behind::start(&home, URL, "");
     for path in ["garbage", "nothing", "two-lengths", "upgrade"] {
-        let answer = behind.from_lan(&format!("GET /assets/{path}.js"), &[], b"");
+        let answer = behind.asked_from_lan(&format!("GET /assets/{path}.js"), &[], b"");
         refused(&answer, 502, "upstream-broken");
     }
     // What is out by then is followed by an end that shows.
@@ -73,7 +73,7 @@ fn an_answer_that_is_none_or_breaks_off_is_never_taken_for_a_whole_one() {
     }
     let told = |line: &str| line.contains("/assets/short.js") && line.contains("upstream-broken");
     wait_until(|| behind.instance.log().lines().any(told));
-    assert_eq!(behind.from_lan("GET /assets/ok.js", &[], b"").body, "fine");
+    assert_eq!(behind.asked_from_lan("GET /assets/ok.js", &[], b"").body, "fine");
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn only_what_changes_nothing_is_sent_again_on_another_connection() {
     let (name, value) = bearer(&behind.operator);
     let send = |method: &str, mark: &str| {
         let what = format!("{method} /api/thing");
-        behind.from_lan(&what, &[(name, &value), ("X-Mark", mark)], b"")
+        behind.asked_from_lan(&what, &[(name, &value), ("X-Mark", mark)], b"")
     };
     for method in ["POST", "DELETE", "PUT"] {
         assert_eq!(send(method, "first").status, 200);
@@ -120,9 +120,9 @@ fn a_gateway_that_cannot_prove_its_name_hears_of_no_request() {
         |_, stream| write(stream, "200 OK", "", "fine"),
     );
     let behind = Behind::start(&home, "https://127.0.0.1:28790", "");
-    refused(&behind.from_lan("GET /", &[], b""), 502, "upstream-refused-tls");
+    refused(&behind.asked_from_lan("GET /", &[], b""), 502, "upstream-refused-tls");
     let (name, value) = bearer(&behind.operator);
-    refused(&behind.from_lan("POST /tools/invoke", &[(name, &value)], b"{}"), 502, "upstream-refused-tls");
+    refused(&behind.asked_from_lan("POST /tools/invoke", &[(name, &value)], b"{}"), 502, "upstream-refused-tls");
     assert_eq!(fake.take_heads(), [""; 0]);
 
     // The same one, believed: with its certificate among the machine's, and its name in the address.
@@ -136,7 +136,7 @@ fn a_gateway_that_cannot_prove_its_name_hears_of_no_request() {
     let mount = format!("mount --bind {} /etc/hosts && exec \"$@\"", hosts.display());
     let wrapper = ["/usr/bin/env", &variable, "/usr/bin/unshare", "--mount", "/bin/sh", "-c", &mount, "sh"];
     let behind = Behind::wrapped(&home, "https://another.example:28790", "", &wrapper);
-    let page = behind.from_lan("GET /", &[], b"");
+    let page = behind.asked_from_lan("GET /", &[], b"");
     assert_eq!((page.status, page.body.as_str()), (200, "fine"), "{}", behind.instance.log());
     assert_eq!(fake.take_heads().len(), 1);
 }
@@ -159,7 +159,7 @@ fn a_gateway_that_takes_no_connection_is_given_up_soon() {
         (listener, held)
     });
     let behind = Behind::start(&home, URL, "");
-    refused(&behind.from_lan("GET /", &[], b""), 503, "upstream-unreachable");
+    refused(&behind.asked_from_lan("GET /", &[], b""), 503, "upstream-unreachable");
 }
 
 /// Checks that this is a refusal of ours: a page that nobody keeps, with a reason, a next step and a code.

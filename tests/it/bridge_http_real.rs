@@ -33,14 +33,14 @@ fn the_real_page_its_files_configuration_tools_completions_and_hooks() {
 
     let page = direct("/");
     for path in ["/", "/chat/main", "/settings/devices", "/sessions"] {
-        let ours = behind.from_lan(&format!("GET {path}"), &[("Accept", "text/html")], b"");
+        let ours = behind.asked_from_lan(&format!("GET {path}"), &[("Accept", "text/html")], b"");
         assert_eq!((ours.status, ours.body == page.body), (200, true), "{path}: {}", ours.head);
         assert!(ours.head.to_ascii_lowercase().contains("content-security-policy: "), "{}", ours.head);
     }
     let asset =
         page.body.split("src=\"").filter_map(|rest| rest.split('"').next()).find(|src| src.contains("/assets/"));
     for path in [asset.unwrap(), "/sw.js", "/manifest.webmanifest", "/favicon.svg"] {
-        let ours = behind.from_lan(&format!("GET {path}"), &[], b"");
+        let ours = behind.asked_from_lan(&format!("GET {path}"), &[], b"");
         let theirs = direct(path.to_owned().leak());
         assert_eq!((ours.status, ours.body == theirs.body), (200, true), "{path}: {}", ours.head);
     }
@@ -48,10 +48,10 @@ fn the_real_page_its_files_configuration_tools_completions_and_hooks() {
     let bearer = |token: &str| format!("Bearer {token}");
     let status = |what: &str, token: &str, body: &[u8]| {
         let kind = ("Content-Type", "application/json");
-        behind.from_lan(what, &[("Authorization", &bearer(token)), kind], body)
+        behind.asked_from_lan(what, &[("Authorization", &bearer(token)), kind], body)
     };
     for path in ["/control-ui-config.json", "/avatar/main?meta=1"] {
-        assert_eq!(behind.from_lan(&format!("GET {path}"), &[], b"").status, 401, "{path}");
+        assert_eq!(behind.asked_from_lan(&format!("GET {path}"), &[], b"").status, 401, "{path}");
         for token in [SECRET, &behind.operator, &behind.reader] {
             let answer = status(&format!("GET {path}"), token, b"");
             assert_eq!(answer.status, 200, "{path}: {}", answer.body);
@@ -92,11 +92,11 @@ fn strangers_with_wrong_tokens_lock_nobody_out_of_the_real_gateway() {
     let mut refused = Vec::new();
     for guess in 0..25 {
         let path = if guess % 2 == 0 { "GET /control-ui-config.json" } else { "POST /tools/invoke" };
-        let answer = behind.from_lan(path, &[("Authorization", &format!("Bearer guess-{guess}"))], b"");
+        let answer = behind.asked_from_lan(path, &[("Authorization", &format!("Bearer guess-{guess}"))], b"");
         refused.push(answer.status);
     }
     assert!(refused.iter().all(|status| [401, 429].contains(status)), "{refused:?}");
-    let answer = behind.from_lan(
+    let answer = behind.asked_from_lan(
         "GET /control-ui-config.json",
         &[("Authorization", &format!("Bearer {}", behind.operator))],
         b"",

@@ -193,7 +193,8 @@ fn nothing_more_passes_once_the_device_is_revoked() {
     let mut rest = String::new();
     let _cut = stream.read_to_string(&mut rest);
     assert!(!rest.contains("second") && !rest.contains("0\r\n\r\n"), "{rest}");
-    let again = behind.from_lan("GET /v1/models", &[("Authorization", &format!("Bearer {}", behind.operator))], b"");
+    let again =
+        behind.asked_from_lan("GET /v1/models", &[("Authorization", &format!("Bearer {}", behind.operator))], b"");
     assert_eq!(again.status, 401, "{}", again.body);
 }
 

@@ -61,12 +61,12 @@ impl<'a> Behind<'a> {
     }
 
     /// One request from the machine on the LAN, which calls itself a tester.
-    pub(crate) fn from_lan(&self, what: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub(crate) fn asked_from_lan(&self, what: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         self.ask(&self.home.lan, Caller::trusting("10.77.0.1:8443", &self.instance.authority()), what, headers, body)
     }
 
     /// The same from the owner, at the host itself.
-    pub(crate) fn from_here(&self, what: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub(crate) fn asked_from_here(&self, what: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         self.ask(&self.home.host, Caller::plain("127.0.0.1:18789"), what, headers, body)
     }
 
