@@ -43,9 +43,7 @@ impl Admission {
 
     /// Under whose quota it counts, and whether somebody there had `hello-ok` before.
     pub(super) fn seat(&self) -> (CallerKey, Standing) {
-        let seat = self.place.seat;
-        let known = seat.is_local() || self.place.lobby.waiting().admitted.include(&seat);
-        (seat, if known { Standing::Known } else { Standing::Stranger })
+        (self.place.seat, self.place.lobby.standing(&self.place.seat))
     }
 
     /// Takes along the facts by which the edge judged the request, for whoever asks why it ended as it did.
@@ -134,6 +132,12 @@ impl Lobby {
         let seat = CallerKey::of(&claims.origin);
         let entered = self.waiting().enter(seat);
         entered.then(|| Admission { verified, page, place: Place { lobby: self.clone(), seat }, case: None })
+    }
+
+    /// Whether somebody of `caller` had `hello-ok` before.
+    pub(super) fn standing(&self, caller: &CallerKey) -> Standing {
+        let known = caller.is_local() || self.waiting().admitted.include(caller);
+        if known { Standing::Known } else { Standing::Stranger }
     }
 
     /// Sockets that wait now.

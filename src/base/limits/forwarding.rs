@@ -18,6 +18,12 @@ pub const FORWARDED_REQUESTS_MAX: usize = 1_024;
 pub const FORWARDED_REQUESTS_RESERVE: usize = 256;
 /// Of one client, an IPv6 /64 counted as one.
 pub const FORWARDED_REQUESTS_PER_CLIENT_MAX: usize = 256;
+/// Of one client that nobody knows: what a browser asks for at once while it loads the page, twice.
+pub const FORWARDED_REQUESTS_PER_STRANGER_MAX: usize = 128;
+/// Of all strangers in one IPv6 /48 together.
+pub const FORWARDED_REQUESTS_PER_SITE_MAX: usize = 256;
+/// How long the answer to a stranger may take in all: its files are small, and who reads slowly holds a place.
+pub const FORWARDED_STRANGER_WAIT: Duration = Duration::from_secs(300);
 /// TCP to the upstream.
 pub const FORWARDED_CONNECT_WAIT: Duration = Duration::from_secs(3);
 /// TCP and TLS to the upstream.

@@ -33,6 +33,7 @@ use crate::core::upstream::access::Page;
 use crate::core::upstream::access::Passage;
 use crate::core::upstream::access::Place;
 use crate::core::upstream::access::Way;
+use crate::core::upstream::passes::Asker;
 use crate::core::upstream::passes::Holder;
 use crate::core::upstream::passes::NoPlace;
 use crate::core::upstream::passes::Pass;
@@ -161,7 +162,9 @@ impl Core {
                 }
             };
             looks += 1;
-            match self.inner.passes.enter(CallerKey::of(origin), holder, moment) {
+            let client = CallerKey::of(origin);
+            let asker = Asker { client, holder, standing: self.inner.lobby.standing(&client) };
+            match self.inner.passes.enter(asker, moment) {
                 Ok(pass) => break (passage, pass),
                 Err(NoPlace::Stale) if looks < LOOKS => {}
                 Err(NoPlace::Stale | NoPlace::Full) => return refuse(Refusal::TooManyRequests),
