@@ -61,7 +61,7 @@ impl UnixMillis {
     }
 }
 
-/// A duration in this file's unit; one that is longer than that counts is the longest.
+/// A duration in milliseconds; one that is longer than that counts is the longest.
 pub fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

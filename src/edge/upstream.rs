@@ -4,6 +4,7 @@
 //! reason; a request is sent twice only if it changes nothing and nothing of an answer came.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
@@ -27,6 +28,7 @@ use super::respond::{self, CROSS_ORIGIN_RESOURCE_POLICY, Refusal};
 use super::upload::Upload;
 use crate::base::limits::{
     FORWARDED_ANSWER_WAIT, FORWARDED_CONNECT_WAIT, FORWARDED_HANDSHAKE_WAIT, FORWARDED_IDLE_WAIT, FORWARDED_PIECE_WAIT,
+    UPSTREAM_ASK_AGAIN, UPSTREAM_REFRESH,
 };
 use crate::core::upstream::Forward;
 
@@ -181,10 +183,10 @@ impl Forwarded {
         let mut response = refusal.response(code);
         let headers = response.headers_mut();
         if refusal.is_of_upstream() {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("2"));
+            headers.insert(RETRY_AFTER, seconds(UPSTREAM_ASK_AGAIN));
             if self.forward.is_page {
                 // A browser that shows this is back as soon as the gateway is.
-                headers.insert(REFRESH, HeaderValue::from_static("5"));
+                headers.insert(REFRESH, seconds(UPSTREAM_REFRESH));
             }
         }
         if let Some(held) = &self.held_to_https {
@@ -220,6 +222,10 @@ impl Forwarded {
             Ok(())
         }
     }
+}
+
+fn seconds(wait: Duration) -> HeaderValue {
+    HeaderValue::from(wait.as_secs())
 }
 
 /// Whose fault a failure is, and which; none where the caller is gone.

@@ -71,6 +71,7 @@ fn what_arrives_is_one_host_our_token_for_whom_we_know_and_nothing_that_looks_li
         ("Cookie", "a=b"),
         ("X-OpenClaw-Agent-Id", "main"),
         ("X-Custom", "kept"),
+        ("Accept-Encoding", "gzip, br"),
     ]);
     lines.push(bearer(&behind.operator));
     let (first, rest) = seen("POST /v1/chat/completions?x=1", lines, b"hello");
@@ -78,6 +79,7 @@ fn what_arrives_is_one_host_our_token_for_whom_we_know_and_nothing_that_looks_li
     assert_eq!(
         rest,
         [
+            "accept-encoding: identity".to_owned(),
             format!("authorization: Bearer {UPSTREAM}"),
             "content-length: 5".to_owned(),
             "cookie: a=b".to_owned(),

@@ -14,7 +14,8 @@ pub const UPSTREAM_READY_WAIT: Duration = Duration::from_secs(2);
 pub const UPSTREAM_DIALS_MAX: usize = 16;
 /// How long an address of the upstream's name is believed.
 pub const UPSTREAM_ADDRESS_LIFE: Duration = Duration::from_secs(10);
-/// The first pause after our own connection to the upstream failed, and the longest; it doubles.
+/// The shortest pause before our own connection to the upstream is tried again, whoever waits for it. With each failure the
+/// pause doubles, so the first is twice this.
 pub const UPSTREAM_RETRY_MIN: Duration = Duration::from_millis(500);
 /// The longest pause.
 pub const UPSTREAM_RETRY_MAX: Duration = Duration::from_secs(15);
@@ -43,3 +44,13 @@ pub const UPSTREAM_GUESTS_PER_CALLER_MAX: usize = 2;
 pub const UPSTREAM_GUESTS_RESERVE: usize = 4;
 /// How long the upstream may take for a challenge: clients wait 750 ms for theirs.
 pub const UPSTREAM_CHALLENGE_WAIT: Duration = Duration::from_millis(500);
+/// How often a request's credential is looked at again because something was taken back meanwhile.
+pub const UPSTREAM_LOOKS_MAX: usize = 3;
+/// After which a caller over HTTP is told to ask a gateway again that does not answer.
+pub const UPSTREAM_ASK_AGAIN: Duration = Duration::from_secs(2);
+/// After which a browser that was shown that asks by itself.
+pub const UPSTREAM_REFRESH: Duration = Duration::from_secs(5);
+/// After which a client of the protocol is told to come again: the gateway's own while it starts.
+pub const UPSTREAM_COME_AGAIN: Duration = Duration::from_millis(500);
+/// The same where nobody is there, or a person must act first.
+pub const UPSTREAM_COME_LATER: Duration = Duration::from_secs(2);

@@ -66,8 +66,7 @@ pub fn openclaw_json(settings: &Settings) -> String {
 }
 
 fn origin(endpoint: &Endpoint) -> String {
-    let scheme = if endpoint.is_tls() { "https" } else { "http" };
-    format!("{scheme}://{}:{}", endpoint.host(), endpoint.port())
+    format!("{}://{}:{}", endpoint.scheme().as_str(), endpoint.host(), endpoint.port())
 }
 
 #[cfg(test)]

@@ -18,7 +18,6 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::RootCertStore;
-use rustls::pki_types::ServerName;
 use thiserror::Error;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
@@ -34,7 +33,7 @@ use crate::core::upstream::Endpoint;
 use crate::core::websocket::Gone;
 use crate::core::websocket::Inbound;
 use crate::core::websocket::WebSocket;
-use crate::net::host::Host;
+use crate::net::host::Scheme;
 use crate::protocol::close::Close;
 
 /// Whatever carries the bytes.
@@ -118,10 +117,7 @@ pub(super) async fn connect(
     let stream = TcpStream::connect(address).await.map_err(DialError::Connect)?;
     stream.set_nodelay(true).map_err(DialError::Connect)?;
     let Some(config) = tls else { return Ok(Box::new(stream)) };
-    let name = match endpoint.host() {
-        Host::Address(address) => ServerName::IpAddress((*address).into()),
-        Host::Name(name) => ServerName::try_from(name.clone()).map_err(|_| DialError::Name)?,
-    };
+    let name = endpoint.server_name().ok_or(DialError::Name)?;
     let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await.map_err(DialError::Tls)?;
     Ok(Box::new(stream))
 }
@@ -191,7 +187,7 @@ pub(super) async fn page(stream: Stream, host: &HeaderValue, bytes_max: usize) -
 
 /// How we know the upstream where it speaks TLS: by the certificates of this machine.
 pub(super) fn tls(endpoint: &Endpoint) -> Result<Option<Arc<ClientConfig>>, DialError> {
-    if !endpoint.is_tls() {
+    if endpoint.scheme() == Scheme::Http {
         return Ok(None);
     }
     let mut roots = RootCertStore::empty();

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use rustls::pki_types::ServerName;
 use thiserror::Error;
 
 use crate::net::host::Authority;
@@ -52,9 +53,17 @@ impl Endpoint {
         Ok(Self { scheme, host, port: port.unwrap_or(scheme.default_port()) })
     }
 
-    /// Whether it speaks TLS.
-    pub fn is_tls(&self) -> bool {
-        self.scheme == Scheme::Https
+    /// How it is spoken to.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// Whom it must prove to be, where it speaks TLS; none for a name that no certificate can have.
+    pub(super) fn server_name(&self) -> Option<ServerName<'static>> {
+        match &self.host {
+            Host::Address(address) => Some(ServerName::IpAddress((*address).into())),
+            Host::Name(name) => ServerName::try_from(name.clone()).ok(),
+        }
     }
 
     /// Its host.
@@ -120,15 +129,28 @@ mod tests {
 
     #[test]
     fn four_schemes_are_two() {
-        for (text, shown, tls) in [
-            ("http://127.0.0.1:18790", "http://127.0.0.1:18790", false),
-            ("ws://127.0.0.1:18790/", "http://127.0.0.1:18790", false),
-            ("WSS://Claw.Example", "https://claw.example:443", true),
-            ("https://[2001:db8::1]:8443", "https://[2001:db8::1]:8443", true),
-            ("http://openclaw", "http://openclaw:80", false),
+        for (text, shown, scheme) in [
+            ("http://127.0.0.1:18790", "http://127.0.0.1:18790", Scheme::Http),
+            ("ws://127.0.0.1:18790/", "http://127.0.0.1:18790", Scheme::Http),
+            ("WSS://Claw.Example", "https://claw.example:443", Scheme::Https),
+            ("https://[2001:db8::1]:8443", "https://[2001:db8::1]:8443", Scheme::Https),
+            ("http://openclaw", "http://openclaw:80", Scheme::Http),
         ] {
             let endpoint = Endpoint::parse(text).unwrap();
-            assert_eq!((endpoint.to_string().as_str(), endpoint.is_tls()), (shown, tls), "{text}");
+            assert_eq!((endpoint.to_string().as_str(), endpoint.scheme()), (shown, scheme), "{text}");
+        }
+    }
+
+    /// Brackets belong to a URL: no certificate has them.
+    #[test]
+    fn it_proves_to_be_a_name_or_a_bare_address() {
+        for (text, expected) in [
+            ("https://Claw.Example", Some("claw.example")),
+            ("https://192.0.2.7:1", Some("192.0.2.7")),
+            ("https://[2001:db8::1]:8443", Some("2001:db8::1")),
+        ] {
+            let name = Endpoint::parse(text).unwrap().server_name();
+            assert_eq!(name.map(|name| name.to_str().into_owned()).as_deref(), expected, "{text}");
         }
     }
 

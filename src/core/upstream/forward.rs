@@ -16,6 +16,7 @@ use http::request::Parts;
 use tracing::error;
 use tracing::warn;
 
+use crate::base::limits::UPSTREAM_LOOKS_MAX;
 use crate::base::secret::Fingerprint;
 use crate::base::secret::Secret;
 use crate::core::Core;
@@ -54,9 +55,6 @@ use crate::pairing::step::Verdict;
 use crate::pairing::throttle::Subject;
 use crate::store::StoreError;
 
-/// How often a credential is looked at again because something was taken back meanwhile.
-const LOOKS: usize = 3;
-
 /// What is ours at every path, whatever stands behind us: the first segment.
 const OURS: [&str; 3] = [".well-known", "doorward", "metrics"];
 
@@ -67,11 +65,12 @@ pub struct Forward {
     pub head: Parts,
     /// Where to.
     pub address: SocketAddr,
-    /// The name that the upstream must prove to be, where it speaks TLS.
+    /// The name or bare address that the upstream must prove to be, where it speaks TLS; empty if no certificate can have it.
     pub server_name: Option<String>,
     /// Whether a person's browser asks for the page.
     pub is_page: bool,
-    secret: Option<Secret<String>>,
+    scheme: Scheme,
+    secrets: Vec<Secret<String>>,
     scrubber: Option<Scrubber>,
     pass: Pass,
 }
@@ -82,27 +81,26 @@ impl Forward {
         self.pass.is_over()
     }
 
-    /// Takes the upstream's token out of the headers of its answer.
+    /// Takes the upstream's secrets out of the headers of its answer.
     pub fn scrub_headers(&mut self, headers: &mut HeaderMap) {
-        if let Some(secret) = &self.secret {
-            scrub_headers(headers, secret);
-            self.scrubber = Scrubber::of(headers, secret);
-        }
+        let secrets = std::mem::take(&mut self.secrets);
+        scrub_headers(headers, &secrets);
+        self.scrubber = Scrubber::of(headers, secrets);
     }
 
-    /// A piece of the answer's body without it.
+    /// A piece of the answer's body without them.
     pub fn next_piece(&mut self, piece: Option<Bytes>) -> Option<Bytes> {
         self.scrubbed(piece, End::No)
     }
 
-    /// The last piece of the answer's body without it, and what was kept back of those before.
+    /// The last piece of the answer's body without them, and what was kept back of those before.
     pub fn last_piece(&mut self, piece: Option<Bytes>) -> Option<Bytes> {
         self.scrubbed(piece, End::Yes)
     }
 
     /// Where the upstream leads to, without the name by which only we know it; nothing where it leads to somebody else.
     pub fn of_ours(&self, location: &HeaderValue) -> Option<HeaderValue> {
-        let origin = format!("{}://{}", self.scheme().as_str(), self.head.headers.get(HOST)?.to_str().ok()?);
+        let origin = format!("{}://{}", self.scheme.as_str(), self.head.headers.get(HOST)?.to_str().ok()?);
         let place = location.to_str().ok()?.strip_prefix(&origin)?;
         match place.as_bytes().first() {
             None => Some(HeaderValue::from_static("/")),
@@ -110,10 +108,6 @@ impl Forward {
             Some(b'/') if !place.starts_with("//") => HeaderValue::try_from(place).ok(),
             Some(_) => None,
         }
-    }
-
-    fn scheme(&self) -> Scheme {
-        if self.server_name.is_some() { Scheme::Https } else { Scheme::Http }
     }
 
     fn scrubbed(&mut self, piece: Option<Bytes>, end: End) -> Option<Bytes> {
@@ -166,7 +160,7 @@ impl Core {
             let asker = Asker { client, holder, standing: self.inner.lobby.standing(&client) };
             match self.inner.passes.enter(asker, moment) {
                 Ok(pass) => break (passage, pass),
-                Err(NoPlace::Stale) if looks < LOOKS => {}
+                Err(NoPlace::Stale) if looks < UPSTREAM_LOOKS_MAX => {}
                 Err(NoPlace::Stale | NoPlace::Full) => return refuse(Refusal::TooManyRequests),
             }
         };
@@ -192,17 +186,18 @@ fn forwarded(
     passage: &Passage,
     pass: Pass,
 ) -> Result<Forward, request::RequestError> {
-    let (settings, secret) = (upstream.settings(), upstream.token());
+    let (settings, token) = (upstream.settings(), upstream.token());
     let endpoint = &settings.endpoint;
-    let scheme = if endpoint.is_tls() { Scheme::Https } else { Scheme::Http };
+    let (scheme, name) = (endpoint.scheme(), endpoint.server_name());
     let (authority, word) = (upstream.authority(address), HeaderMap::new());
-    let to = Destination { authority: &authority, scheme, token: secret.as_ref(), mode: settings.mode, word: &word };
+    let to = Destination { authority: &authority, scheme, token: token.as_ref(), mode: settings.mode, word: &word };
     Ok(Forward {
         head: request::head(sealed, came, passage, to)?,
         address,
-        server_name: endpoint.is_tls().then(|| endpoint.host().to_string()),
+        server_name: (scheme == Scheme::Https).then(|| name.map(|name| name.to_str().into_owned()).unwrap_or_default()),
         is_page: matches!(passage.way(), Way::Public(Resource::Document | Resource::Place)),
-        secret,
+        scheme,
+        secrets: upstream.secrets().spelled(),
         scrubber: None,
         pass,
     })

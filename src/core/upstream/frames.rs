@@ -103,6 +103,11 @@ impl Secrets {
         text
     }
 
+    /// All that may not be seen: each as it is, and as JSON has it where that differs.
+    pub(super) fn spelled(&self) -> Vec<Secret<String>> {
+        self.0.iter().flat_map(spellings).map(Secret::new).collect()
+    }
+
     /// A short text without them, as a reason to close.
     pub(in crate::core) fn scrub_text(&self, text: &str) -> String {
         self.scrub(text.to_owned().into()).to_string()
@@ -177,6 +182,8 @@ mod tests {
         let shown = passed(told.into(), &secrets, NOW).unwrap();
         assert_eq!(&*shown, r#"{"type":"res","payload":{"a":"(redacted)","b":"x(redacted)y","c":"up\\\"tok"}}"#);
         assert_eq!(secrets.scrub_text("unauthorized up\"tok"), "unauthorized (redacted)");
+        let spelled: Vec<String> = secrets.spelled().iter().map(|secret| secret.expose().clone()).collect();
+        assert_eq!(spelled, ["up\"tok", "up\\\"tok", "devtok"]);
         let mut many = secrets.clone();
         for number in 0..2 * UPSTREAM_SECRETS_MAX {
             many = many.with(&secret(&format!("token-{number:04}-")));

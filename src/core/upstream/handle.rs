@@ -239,7 +239,7 @@ impl Shared {
             Face::Address => authority(endpoint, address),
             Face::Loopback => value(&format!("127.0.0.1:{}", endpoint.port())),
         };
-        let scheme = if endpoint.is_tls() { "https" } else { "http" };
+        let scheme = endpoint.scheme().as_str();
         let origin = host.to_str().ok().filter(|_| page == Page::Present);
         let origin = origin.map(|host| value(&format!("{scheme}://{host}")));
         dial::upgrade(stream, Head { host, origin, scopes }).await.map_err(State::from)

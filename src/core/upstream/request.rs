@@ -1,7 +1,8 @@
 //! The head of a request as it goes up to the upstream.
 //!
 //! Promise: exactly one Host, the endpoint's own; no header that somebody could take for our word, but for those that we set
-//! here; our token only with an admitted request; and a credential that we did not check only where the owner opened the path.
+//! here; our token only with an admitted request, whose answer is asked for unpacked; and a credential that we did not check
+//! only where the owner opened the path, but for an admitted caller's cookies, which are the gateway's own.
 
 use http::HeaderMap;
 use http::HeaderName;
@@ -99,6 +100,8 @@ pub fn head(head: &Parts, came: &HeaderMap, passage: &Passage, to: Destination<'
         }
         Way::Admitted(scopes) => {
             up.headers.remove(AUTHORIZATION);
+            // In a packed answer our token could not be seen (RFC 9110 §12.5.3).
+            up.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
             choose(&mut up.headers, came, &CHOICES);
             if to.mode == Mode::TrustedProxy {
                 let words: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();

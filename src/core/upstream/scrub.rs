@@ -1,6 +1,6 @@
-//! Answers of the upstream without its token.
+//! Answers of the upstream without its secrets: its token, and those that it gave to our own device.
 //!
-//! A token is masked by as many stars: the length that was announced stays right.
+//! A secret is masked by as many stars: the length that was announced stays right.
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -14,22 +14,24 @@ use crate::base::secret::Secret;
 /// What stands in the place of each byte.
 const MASK: u8 = b'*';
 
-/// Takes the token out of a body that passes in pieces.
+/// Takes the secrets out of a body that passes in pieces.
 #[derive(Debug)]
 pub(in crate::core) struct Scrubber {
-    secret: Secret<String>,
-    /// The end of the piece before, where the token may have begun.
+    /// As they may be spelled.
+    secrets: Vec<Secret<String>>,
+    /// The end of the piece before, where one of them may have begun.
     held: Vec<u8>,
 }
 
 impl Scrubber {
     /// One for a body with these headers; none for a body in which nothing can be seen, because it is packed or no text.
-    pub(in crate::core) fn of(answer: &HeaderMap, secret: &Secret<String>) -> Option<Self> {
+    pub(in crate::core) fn of(answer: &HeaderMap, secrets: Vec<Secret<String>>) -> Option<Self> {
         let is_packed = answer.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
-        let kind = answer.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-        let is_text = [&b"json"[..], b"text/", b"xml"].iter().any(|word| memmem::find(kind, word).is_some());
-        let worth = is_text && !is_packed && !secret.expose().is_empty();
-        worth.then(|| Self { secret: secret.clone(), held: Vec::new() })
+        let kind = answer.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+        let is_text = |kind| [&b"json"[..], b"text/", b"xml"].iter().any(|word| memmem::find(kind, word).is_some());
+        // What has no kind is whatever its reader takes it for.
+        let worth = kind.is_none_or(is_text) && !is_packed && !secrets.is_empty();
+        worth.then(|| Self { secrets, held: Vec::new() })
     }
 
     /// What may go on of `piece` now; at the end, all that is left.
@@ -44,7 +46,7 @@ impl Scrubber {
             None if text.is_empty() => return None,
             None => Bytes::from(text),
         };
-        let mut piece = masked(piece, self.secret.expose().as_bytes());
+        let mut piece = masked(piece, &self.secrets);
         if end == End::No {
             let kept = self.begun(&piece);
             self.held = piece.split_off(piece.len().saturating_sub(kept)).to_vec();
@@ -52,13 +54,16 @@ impl Scrubber {
         Some(piece)
     }
 
-    /// How many bytes at the end of `text` may be the beginning of the token.
+    /// How many bytes at the end of `text` may be the beginning of a secret.
     fn begun(&self, text: &[u8]) -> usize {
-        let secret = self.secret.expose().as_bytes();
-        let longest = text.len().min(secret.len().saturating_sub(1));
-        let is_begun = |length: &usize| text.iter().rev().take(*length).rev().eq(secret.iter().take(*length));
-        (1..=longest).rev().find(is_begun).unwrap_or_default()
+        self.secrets.iter().map(|secret| begun(text, secret.expose().as_bytes())).max().unwrap_or_default()
     }
+}
+
+fn begun(text: &[u8], secret: &[u8]) -> usize {
+    let longest = text.len().min(secret.len().saturating_sub(1));
+    let is_begun = |length: &usize| text.iter().rev().take(*length).rev().eq(secret.iter().take(*length));
+    (1..=longest).rev().find(is_begun).unwrap_or_default()
 }
 
 /// Whether more comes.
@@ -70,26 +75,31 @@ pub(in crate::core) enum End {
     Yes,
 }
 
-/// `text` with the token masked wherever it stands; the same bytes where it does not.
-fn masked(text: Bytes, secret: &[u8]) -> Bytes {
-    let places: Vec<usize> = memmem::find_iter(&text, secret).collect();
+/// `text` with the secrets masked wherever they stand; the same bytes where none does.
+fn masked(text: Bytes, secrets: &[Secret<String>]) -> Bytes {
+    let lengths = secrets.iter().map(|secret| (secret.expose().len(), secret.expose().as_bytes()));
+    let places: Vec<(usize, usize)> = lengths
+        .flat_map(|(length, secret)| memmem::find_iter(&text, secret).map(move |place| (place, length)))
+        .collect();
     if places.is_empty() {
         return text;
     }
     let mut masked = text.to_vec();
-    for place in places {
-        masked.iter_mut().skip(place).take(secret.len()).for_each(|byte| *byte = MASK);
+    for (place, length) in places {
+        masked.iter_mut().skip(place).take(length).for_each(|byte| *byte = MASK);
     }
     Bytes::from(masked)
 }
 
-/// Takes every line out that has the token in it.
-pub(in crate::core) fn scrub_headers(headers: &mut HeaderMap, secret: &Secret<String>) {
-    let secret = secret.expose().as_bytes();
-    if secret.is_empty() || !headers.values().any(|value| memmem::find(value.as_bytes(), secret).is_some()) {
+/// Takes every line out that has one of the secrets in it.
+pub(in crate::core) fn scrub_headers(headers: &mut HeaderMap, secrets: &[Secret<String>]) {
+    let shows = |value: &HeaderValue| {
+        secrets.iter().any(|secret| memmem::find(value.as_bytes(), secret.expose().as_bytes()).is_some())
+    };
+    if !headers.values().any(shows) {
         return;
     }
-    let kept = headers.iter().filter(|(_, value)| memmem::find(value.as_bytes(), secret).is_none());
+    let kept = headers.iter().filter(|(_, value)| !shows(value));
     let kept: Vec<_> = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
     headers.clear();
     for (name, value) in kept {
@@ -104,17 +114,22 @@ mod tests {
 
     use super::*;
 
+    fn secrets(texts: &[&str]) -> Vec<Secret<String>> {
+        texts.iter().map(|text| Secret::new((*text).to_owned())).collect()
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         /// Wherever the pieces end.
         #[test]
-        fn no_body_passes_with_the_token_and_none_changes_its_length(
+        fn no_body_passes_with_a_secret_and_none_changes_its_length(
             text in "([ab]{0,6}|abaab|x){0,12}",
             cuts in proptest::collection::vec(0..64_usize, 0..8),
+            two in any::<bool>(),
         ) {
-            let secret = Secret::new("abaab".to_owned());
-            let mut scrubber = Scrubber { secret: secret.clone(), held: Vec::new() };
+            let secrets = secrets(if two { &["abaab", "bxa"][..] } else { &["abaab"] });
+            let mut scrubber = Scrubber { secrets: secrets.clone(), held: Vec::new() };
             let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(text.len())).chain([0, text.len()]).collect();
             cuts.sort_unstable();
             let mut passed = Vec::new();
@@ -124,15 +139,18 @@ mod tests {
             }
             passed.extend(scrubber.pass(None, End::Yes).unwrap_or_default());
             prop_assert_eq!(passed.len(), text.len());
-            prop_assert!(memmem::find(&passed, b"abaab").is_none());
-            prop_assert_eq!(Bytes::from(passed), masked(Bytes::from(text), b"abaab"));
+            for secret in &secrets {
+                prop_assert!(memmem::find(&passed, secret.expose().as_bytes()).is_none());
+            }
+            if !two {
+                prop_assert_eq!(Bytes::from(passed), masked(Bytes::from(text), &secrets));
+            }
         }
     }
 
     #[test]
     fn an_event_is_not_held_back() {
-        let secret = Secret::new("token".to_owned());
-        let mut scrubber = Scrubber { secret, held: Vec::new() };
+        let mut scrubber = Scrubber { secrets: secrets(&["token"]), held: Vec::new() };
         let event = Bytes::from_static(b"data: {}\n\n");
         assert_eq!(scrubber.pass(Some(event.clone()), End::No), Some(event));
         assert_eq!(scrubber.pass(Some(Bytes::from_static(b"data: tok")), End::No).as_deref(), Some(&b"data: "[..]));
@@ -142,7 +160,6 @@ mod tests {
 
     #[test]
     fn only_text_that_can_be_seen_is_looked_through() {
-        let secret = Secret::new("token".to_owned());
         for (kind, coding, expected) in [
             ("application/json; charset=utf-8", None, true),
             ("text/event-stream", Some("identity"), true),
@@ -153,22 +170,24 @@ mod tests {
         ] {
             let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
             headers.extend(coding.map(|coding| (CONTENT_ENCODING, HeaderValue::from_static(coding))));
-            assert_eq!(Scrubber::of(&headers, &secret).is_some(), expected, "{kind} {coding:?}");
+            assert_eq!(Scrubber::of(&headers, secrets(&["token"])).is_some(), expected, "{kind} {coding:?}");
         }
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("text/plain"))]);
-        assert!(Scrubber::of(&headers, &Secret::new(String::new())).is_none());
+        assert!(Scrubber::of(&headers, Vec::new()).is_none());
+        assert!(Scrubber::of(&HeaderMap::new(), secrets(&["token"])).is_some(), "of no kind");
     }
 
     #[test]
-    fn a_header_with_the_token_does_not_pass() {
-        let secret = Secret::new("token".to_owned());
+    fn a_header_with_a_secret_does_not_pass() {
+        let secrets = secrets(&["other", "token"]);
         let mut headers = HeaderMap::from_iter([
             (LOCATION, HeaderValue::from_static("/?t=token#x")),
             (CONTENT_TYPE, HeaderValue::from_static("text/plain")),
         ]);
         headers.append("set-cookie", HeaderValue::from_static("a=1"));
         headers.append("set-cookie", HeaderValue::from_static("b=token"));
-        scrub_headers(&mut headers, &secret);
+        headers.append("x-of-ours", HeaderValue::from_static("another"));
+        scrub_headers(&mut headers, &secrets);
         assert_eq!(headers.len(), 2);
         assert_eq!(headers["set-cookie"], "a=1");
     }

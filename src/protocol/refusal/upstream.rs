@@ -1,14 +1,11 @@
 //! The sentences about the gateway behind us. The same in each version: a client of either tries again.
 
+use crate::base::limits::UPSTREAM_COME_AGAIN;
+use crate::base::limits::UPSTREAM_COME_LATER;
 use crate::protocol::close::Close;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::error::ErrorShape;
 use crate::protocol::refusal::Upstream;
-
-/// Milliseconds after which a client is told to try again: the gateway's own while it starts.
-const RETRY_MS: u64 = 500;
-/// The same where nobody is there, or a person must act first.
-const RETRY_LATER_MS: u64 = 2_000;
 
 /// The close code of what may be tried again (RFC 6455's registry: Try Again Later).
 const AGAIN: u16 = 1013;
@@ -20,27 +17,31 @@ pub(super) fn error(cause: &Upstream) -> ErrorShape {
             error.details = Some(refused.details.clone());
             return error;
         }
-        Upstream::NodeApproved => ("gateway was told of this node; connect again", "upstream-node-approved", RETRY_MS),
-        Upstream::NodeLater => ("no place for a node now; retry shortly", "upstream-node-later", RETRY_LATER_MS),
+        Upstream::NodeApproved => {
+            ("gateway was told of this node; connect again", "upstream-node-approved", UPSTREAM_COME_AGAIN)
+        }
+        Upstream::NodeLater => ("no place for a node now; retry shortly", "upstream-node-later", UPSTREAM_COME_LATER),
         Upstream::NodeTokens => (
             "nodes cannot pass: the gateway has another token than this server",
             "upstream-node-tokens",
-            RETRY_LATER_MS,
+            UPSTREAM_COME_LATER,
         ),
         Upstream::NodeUnknown => (
             "nodes pass with the gateway's token or their device token only",
             "upstream-node-credential",
-            RETRY_LATER_MS,
+            UPSTREAM_COME_LATER,
         ),
         Upstream::Refuses => {
-            ("gateway refuses this server; its owner must act (retry later)", "upstream-refuses", RETRY_LATER_MS)
+            ("gateway refuses this server; its owner must act (retry later)", "upstream-refuses", UPSTREAM_COME_LATER)
         }
-        Upstream::Silent => ("gateway does not answer; retry shortly", "upstream-silent", RETRY_LATER_MS),
+        Upstream::Silent => ("gateway does not answer; retry shortly", "upstream-silent", UPSTREAM_COME_LATER),
         // The newer gateway's own words, which its clients know.
-        Upstream::Starting => ("gateway starting; retry shortly", "startup-sidecars", RETRY_MS),
-        Upstream::Unreachable => ("gateway not reachable; retry shortly", "upstream-unreachable", RETRY_LATER_MS),
+        Upstream::Starting => ("gateway starting; retry shortly", "startup-sidecars", UPSTREAM_COME_AGAIN),
+        Upstream::Unreachable => ("gateway not reachable; retry shortly", "upstream-unreachable", UPSTREAM_COME_LATER),
     };
-    let error = ErrorShape::new(ErrorCode::Unavailable, message).with("reason", reason).retry_after(wait);
+    let error = ErrorShape::new(ErrorCode::Unavailable, message)
+        .with("reason", reason)
+        .retry_after(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
     match cause {
         Upstream::Refuses | Upstream::Silent | Upstream::Unreachable => {
             error.with("remediationHint", "On the gateway's machine, `doorward status` names the reason.")

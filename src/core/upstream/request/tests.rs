@@ -59,6 +59,7 @@ const NAMES: &[&str] = &[
     "remote-user",
     "x-auth-request-user",
     "accept",
+    "accept-encoding",
     "content-type",
     "range",
     "x-custom",
@@ -109,6 +110,9 @@ proptest! {
         for name in [ORIGIN, REFERER] {
             prop_assert!(up.get(&name).is_none_or(|value| value.to_str().unwrap().starts_with("http://172.18.0.2:18789")));
         }
+        if matches!(passage.way(), Way::Admitted(_)) {
+            prop_assert_eq!(up.get_all(ACCEPT_ENCODING).iter().collect::<Vec<_>>(), ["identity"]);
+        }
         if trusted && matches!(passage.way(), Way::Admitted(_)) {
             prop_assert_eq!(up.get(&SCOPES).unwrap(), "operator.admin");
         }
@@ -122,6 +126,7 @@ fn what_an_admitted_caller_sends_goes_up_whole() {
         ("origin", "https://claw.example.com"),
         ("referer", "https://claw.example.com/chat?session=secret"),
         ("authorization", "Bearer device-token"),
+        ("accept-encoding", "gzip, br"),
         ("cookie", "a=b"),
         ("content-type", "application/json"),
         ("content-length", "17"),
@@ -137,6 +142,7 @@ fn what_an_admitted_caller_sends_goes_up_whole() {
     assert_eq!(
         shown(&up.headers),
         [
+            "accept-encoding: identity",
             "authorization: Bearer upstream-token",
             "content-length: 17",
             "content-type: application/json",
@@ -204,7 +210,8 @@ fn without_a_token_none_goes_up() {
     let authority = HeaderValue::from_static("127.0.0.1:1");
     let (scheme, mode, word) = (Scheme::Http, Mode::Device, HeaderMap::new());
     let to = Destination { authority: &authority, scheme, token: None, mode, word: &word };
-    assert_eq!(shown(&head(&sealed, &came, &passages()[0], to).unwrap().headers), ["host: 127.0.0.1:1"]);
+    let up = head(&sealed, &came, &passages()[0], to).unwrap();
+    assert_eq!(shown(&up.headers), ["accept-encoding: identity", "host: 127.0.0.1:1"]);
 }
 
 #[test]
