@@ -79,9 +79,11 @@ pub(super) struct Way {
 }
 
 impl Way {
-    /// What the client is told, where we would say `ours`.
-    pub(super) fn hello(&self, ours: &Value) -> Value {
-        merge(self.hello.clone(), ours)
+    /// What the client is told in answer to `request`, where we would say `ours`.
+    pub(super) fn accepted(&self, request: &str, ours: &Value) -> String {
+        // Never: the payload is a plain map.
+        let text = frame::accepted(request, &merge(self.hello.clone(), ours)).unwrap_or_default();
+        self.upstream.secrets().scrub(text.into()).to_string()
     }
 }
 

@@ -256,9 +256,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
             via = admitted.approved_via.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string), protocol = connect.version.number(),
             "connected"
         );
-        let hello = way.as_ref().map(|way| way.hello(&ours));
-        // Never: the payload is a plain map.
-        let text = frame::accepted(request, hello.as_ref().unwrap_or(&ours)).unwrap_or_default();
+        let text = match &way {
+            Some(way) => way.accepted(request, &ours),
+            // Never: the payload is a plain map.
+            None => frame::accepted(request, &ours).unwrap_or_default(),
+        };
         let Self { core, mut socket, state } = self;
         let until = Instant::now() + core.timing.connect_wait;
         let heard = matches!(timeout_at(until, send(&mut socket, text)).await, Ok(Ok(())));

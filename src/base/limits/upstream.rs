@@ -6,6 +6,10 @@ use std::time::Duration;
 pub const OPEN_PATHS_MAX: usize = 64;
 /// TCP, TLS and the upgrade together, to the upstream.
 pub const UPSTREAM_DIAL_WAIT: Duration = Duration::from_secs(4);
+/// TCP and TLS to one address of it: with one that is dead there is time for another.
+pub const UPSTREAM_CONNECT_WAIT: Duration = Duration::from_secs(2);
+/// The id of a request that waits at the upstream, as its owner copies it into a command.
+pub const UPSTREAM_REQUEST_ID_CHARS_MAX: usize = 64;
 /// From the upgrade to the answer to our `connect`.
 pub const UPSTREAM_HELLO_WAIT: Duration = Duration::from_secs(8);
 /// How long a caller waits for an upstream that is not there at this moment, as while it restarts.

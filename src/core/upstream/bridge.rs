@@ -1,16 +1,20 @@
 //! A client's own way to the upstream: a socket there, our word on who it is, the upstream's `hello-ok`.
 
+use std::time::Instant;
+
 use http::HeaderValue;
 use serde_json::Map;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::time::timeout;
+use tracing::warn;
 use uuid::Uuid;
 
 use crate::base::limits::UPSTREAM_HELLO_WAIT;
 use crate::base::limits::UPSTREAM_READY_WAIT;
 use crate::base::secret::Secret;
 use crate::core::upstream::Upstream;
+use crate::core::upstream::advice::hint;
 use crate::core::upstream::connect;
 use crate::core::upstream::dial::Line;
 use crate::core::upstream::handle::Face;
@@ -19,6 +23,7 @@ use crate::core::upstream::handle::Page;
 use crate::core::upstream::state::State;
 use crate::core::upstream::verdict;
 use crate::core::upstream::verdict::Verdict;
+use crate::protocol::refusal::ClientRefused;
 use crate::protocol::refusal::Upstream as Told;
 use crate::protocol::scope::Scopes;
 
@@ -57,7 +62,7 @@ impl Upstream {
     async fn open_for(&self, scopes: &Scopes, page: Page) -> Result<Opened, Told> {
         let named: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
         let header = HeaderValue::from_str(&named.join(",")).ok();
-        self.shared.open(Face::Address, page, header).await.map_err(|state| state.told())
+        self.shared.open(Face::Address, page, header).await.map_err(|state| self.note(&state))
     }
 
     /// Answers the upstream's challenge for a client, on a socket that is open already.
@@ -86,17 +91,34 @@ impl Upstream {
             }
         });
         match answered.await {
-            Err(_) => Err(Told::Silent),
+            Err(_) => Err(self.note(&State::Silent)),
             Ok(Verdict::Accepted(hello)) => {
                 for token in tokens(&hello) {
                     self.shared.hide(&token);
                 }
                 Ok((line, hello))
             }
-            Ok(Verdict::Client(refused)) => Err(Told::Client(refused)),
-            Ok(Verdict::Refused(reason)) => Err(State::Refuses(reason).told()),
+            Ok(Verdict::Client(refused)) => Err(self.client(*refused)),
+            Ok(Verdict::Refused(reason)) => Err(self.note(&State::Refuses(reason))),
             Ok(Verdict::Starting) => Err(Told::Starting),
         }
+    }
+
+    /// What a client is told that found the upstream so, and a line for the owner, who alone can mend it.
+    fn note(&self, state: &State) -> Told {
+        if let Some(hint) = hint(state, self.settings())
+            && let Some(held_back) = self.shared.refusals.pass(Instant::now())
+        {
+            // Its words may quote what was sent to it.
+            let cause = self.secrets().scrub_text(&state.to_string());
+            warn!(%cause, %hint, held_back, "the upstream does not serve a client");
+        }
+        state.told()
+    }
+
+    /// What a client is told that the upstream does not take as it is.
+    pub(super) fn client(&self, refused: ClientRefused) -> Told {
+        Told::Client(Box::new(self.secrets().scrub_refused(refused)))
     }
 }
 

@@ -4,7 +4,7 @@
 
 use memchr::memmem;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::Value;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::base::clock::UnixMillis;
@@ -13,6 +13,7 @@ use crate::base::secret::Secret;
 use crate::core::upstream::hello::is_ours;
 use crate::protocol::event;
 use crate::protocol::frame;
+use crate::protocol::refusal::ClientRefused;
 
 /// What stands in a secret's place.
 const REDACTED: &str = "(redacted)";
@@ -72,58 +73,92 @@ pub(in crate::core) fn passed(text: Utf8Bytes, secrets: &Secrets, now: UnixMilli
     }
 }
 
-/// Secrets of the upstream that must not reach a client: its token, and the tokens that it gave to our own device.
+/// Secrets of the upstream that must not reach a client.
 #[derive(Clone, Debug, Default)]
-pub(in crate::core) struct Secrets(Vec<Secret<String>>);
+pub(in crate::core) struct Secrets {
+    /// Its token, as its file has it.
+    token: Option<Secret<String>>,
+    /// The tokens that it gave to our own device, and those that its file had before; the newest last.
+    others: Vec<Secret<String>>,
+}
 
 impl Secrets {
-    /// These, and one more; the oldest is forgotten beyond the limit, the first never.
-    pub(super) fn with(&self, secret: &Secret<String>) -> Self {
-        if secret.expose().is_empty() || self.0.iter().any(|known| known.is(secret.expose())) {
+    /// These, with the token that its file has now. The one before is one of the others from then on.
+    pub(super) fn with_token(&self, token: &Secret<String>) -> Self {
+        if token.expose().is_empty() || self.token.as_ref().is_some_and(|known| known.is(token.expose())) {
             return self.clone();
         }
-        let mut all = self.0.clone();
-        if all.len() >= UPSTREAM_SECRETS_MAX {
-            all.remove(1);
-        }
-        all.push(secret.clone());
-        Self(all)
+        let others = self.others.iter().filter(|known| !known.is(token.expose())).cloned().collect();
+        let now = Self { token: Some(token.clone()), others };
+        self.token.as_ref().map_or_else(|| now.clone(), |before| now.with(before))
     }
 
-    /// `text` without them.
-    pub(in crate::core) fn scrub(&self, text: Utf8Bytes) -> Utf8Bytes {
-        let mut text = text;
-        for secret in &self.0 {
-            for spelling in spellings(secret) {
-                if memmem::find(text.as_bytes(), spelling.as_bytes()).is_some() {
-                    text = text.replace(&spelling, REDACTED).into();
-                }
-            }
+    /// These, and one more; the oldest is forgotten beyond the limit, the token never.
+    pub(super) fn with(&self, secret: &Secret<String>) -> Self {
+        if secret.expose().is_empty() || self.all().any(|known| known.is(secret.expose())) {
+            return self.clone();
         }
-        text
+        let mut others = self.others.clone();
+        if others.len() >= UPSTREAM_SECRETS_MAX {
+            others.remove(0);
+        }
+        others.push(secret.clone());
+        Self { token: self.token.clone(), others }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Secret<String>> {
+        self.token.iter().chain(&self.others)
+    }
+
+    /// The JSON `text` without them.
+    pub(in crate::core) fn scrub(&self, text: Utf8Bytes) -> Utf8Bytes {
+        self.all().fold(text, |text, secret| without(text, &escaped(secret.expose())))
     }
 
     /// All that may not be seen: each as it is, and as JSON has it where that differs.
     pub(super) fn spelled(&self) -> Vec<Secret<String>> {
-        self.0.iter().flat_map(spellings).map(Secret::new).collect()
+        let spellings = |secret: &Secret<String>| {
+            let (plain, inner) = (secret.expose().clone(), escaped(secret.expose()));
+            let other = (inner != plain).then_some(inner);
+            std::iter::once(plain).chain(other)
+        };
+        self.all().flat_map(spellings).map(Secret::new).collect()
     }
 
-    /// A short text without them, as a reason to close.
+    /// A text that is no JSON without them, as a reason to close.
     pub(in crate::core) fn scrub_text(&self, text: &str) -> String {
-        self.scrub(text.to_owned().into()).to_string()
+        self.all().fold(text.into(), |text, secret| without(text, secret.expose())).to_string()
+    }
+
+    /// The upstream's words to a client without them.
+    pub(super) fn scrub_refused(&self, refused: ClientRefused) -> ClientRefused {
+        let ClientRefused { message, details } = refused;
+        let details = self.scrub(Value::Object(details).to_string().into());
+        // Never the other: what takes the place of a secret stands in a string as well as it.
+        let details = serde_json::from_str(&details).unwrap_or_default();
+        ClientRefused { message: self.scrub_text(&message), details }
     }
 }
 
-/// As it is, and as JSON has it where that differs.
-fn spellings(secret: &Secret<String>) -> impl Iterator<Item = String> {
-    let plain = secret.expose().clone();
-    let quoted = json!(plain).to_string();
-    let escaped = quoted.trim_matches('"').to_owned();
-    std::iter::once(plain.clone()).chain((escaped != plain).then_some(escaped))
+fn without(text: Utf8Bytes, spelling: &str) -> Utf8Bytes {
+    if memmem::find(text.as_bytes(), spelling.as_bytes()).is_none() {
+        return text;
+    }
+    text.replace(spelling, REDACTED).into()
+}
+
+/// As JSON has it between its quotes.
+fn escaped(secret: &str) -> String {
+    let quoted = Value::from(secret).to_string();
+    // One at each end: the others are the secret's own.
+    let bare = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    bare.unwrap_or(&quoted).to_owned()
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     const NOW: UnixMillis = UnixMillis(9);
@@ -177,18 +212,38 @@ mod tests {
     #[test]
     fn no_secret_of_the_upstream_passes() {
         let secret = |text: &str| Secret::new(text.to_owned());
-        let secrets = Secrets::default().with(&secret("up\"tok")).with(&secret("devtok")).with(&secret(""));
+        let secrets = Secrets::default().with_token(&secret("up\"tok")).with(&secret("devtok")).with(&secret(""));
         let told = r#"{"type":"res","payload":{"a":"up\"tok","b":"xdevtoky","c":"up\\\"tok"}}"#;
         let shown = passed(told.into(), &secrets, NOW).unwrap();
         assert_eq!(&*shown, r#"{"type":"res","payload":{"a":"(redacted)","b":"x(redacted)y","c":"up\\\"tok"}}"#);
         assert_eq!(secrets.scrub_text("unauthorized up\"tok"), "unauthorized (redacted)");
         let spelled: Vec<String> = secrets.spelled().iter().map(|secret| secret.expose().clone()).collect();
         assert_eq!(spelled, ["up\"tok", "up\\\"tok", "devtok"]);
-        let mut many = secrets.clone();
+        // It was replaced in its file, which is read again at each connection.
+        let mut many = secrets.with_token(&secret("second")).with_token(&secret("devtok")).with_token(&secret("third"));
+        assert_eq!(many.scrub_text("up\"tok second devtok third"), [REDACTED; 4].join(" "));
         for number in 0..2 * UPSTREAM_SECRETS_MAX {
-            many = many.with(&secret(&format!("token-{number:04}-")));
+            many = many.with(&secret(&format!("token-{number:04}-"))).with_token(&secret("third"));
         }
-        assert_eq!(many.0.len(), UPSTREAM_SECRETS_MAX);
-        assert_eq!(many.scrub_text("up\"tok"), REDACTED, "the upstream's own token is never forgotten");
+        assert_eq!(many.others.len(), UPSTREAM_SECRETS_MAX);
+        assert_eq!(many.scrub_text("third up\"tok"), "(redacted) up\"tok", "the token is never forgotten");
+    }
+
+    #[test]
+    fn a_secret_that_ends_in_a_quote_is_seen_and_breaks_no_message() {
+        let secrets = Secrets::default().with_token(&Secret::new("tok\"".to_owned()));
+        let told = json!({ "a": "tok\"", "b": "atok", "c": ["\"tok\"\""] }).to_string();
+        let shown: Value = serde_json::from_str(&passed(told.into(), &secrets, NOW).unwrap()).unwrap();
+        assert_eq!(shown, json!({ "a": "(redacted)", "b": "atok", "c": ["\"(redacted)\""] }));
+    }
+
+    #[test]
+    fn the_upstreams_words_to_a_client_have_no_secret_either() {
+        let secret = |text: &str| Secret::new(text.to_owned());
+        let secrets = Secrets::default().with_token(&secret("tok\"")).with(&secret("devtok"));
+        let Value::Object(details) = json!({ "code": "X", "a": { "tok\"": "see devtok" } }) else { panic!() };
+        let told = secrets.scrub_refused(ClientRefused { message: "not tok\" nor devtok".to_owned(), details });
+        assert_eq!(told.message, "not (redacted) nor (redacted)");
+        assert_eq!(Value::Object(told.details), json!({ "code": "X", "a": { "(redacted)": "see (redacted)" } }));
     }
 }

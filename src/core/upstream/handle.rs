@@ -19,10 +19,13 @@ use tokio::sync::Notify;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
 use tokio::sync::watch;
+use tokio::time::Instant as Deadline;
 use tokio::time::timeout;
+use tokio::time::timeout_at;
 
 use crate::base::limits::UPSTREAM_ADDRESS_LIFE;
 use crate::base::limits::UPSTREAM_CALLS_MAX;
+use crate::base::limits::UPSTREAM_CONNECT_WAIT;
 use crate::base::limits::UPSTREAM_DIAL_WAIT;
 use crate::base::limits::UPSTREAM_DIALS_MAX;
 use crate::base::limits::UPSTREAM_HELLO_WAIT;
@@ -47,6 +50,7 @@ use crate::store::keys::device::DeviceKey;
 use crate::store::keys::device::DeviceKeyError;
 use crate::store::keys::token;
 use crate::store::keys::token::TokenError;
+use crate::telemetry::gate::Gate;
 
 /// A real gateway behind us: cheap to clone.
 #[derive(Clone, Debug)]
@@ -69,6 +73,8 @@ pub(super) struct Shared {
     resolved: Mutex<Option<(SocketAddr, Instant)>>,
     pub(super) dials: Semaphore,
     pub(super) guests: Guests,
+    /// Which refusals of clients the owner reads in the log.
+    pub(super) refusals: Gate,
     /// Somebody waits for the upstream.
     pub(super) nudge: Notify,
     pub(super) calls: mpsc::Sender<Call>,
@@ -133,7 +139,7 @@ impl Upstream {
         let token = settings.token_file.as_deref().map(token::read_upstream).transpose()?;
         let id = key.id();
         let name = format!("doorward {edge} {}", id.get(..6).unwrap_or_default());
-        let secrets = token.as_ref().map_or_else(Secrets::default, |token| Secrets::default().with(token));
+        let secrets = token.as_ref().map_or_else(Secrets::default, |token| Secrets::default().with_token(token));
         let (calls, called) = mpsc::channel(UPSTREAM_CALLS_MAX);
         let shared = Shared {
             settings,
@@ -147,6 +153,7 @@ impl Upstream {
             resolved: Mutex::default(),
             dials: Semaphore::new(UPSTREAM_DIALS_MAX),
             guests: Guests::default(),
+            refusals: Gate::default(),
             nudge: Notify::new(),
             calls,
             called: tokio::sync::Mutex::new(called),
@@ -203,7 +210,7 @@ impl Shared {
         // An error is the end of the runtime.
         if let Ok(read) = read {
             let token = read?;
-            self.hide(&token);
+            self.secrets.rcu(|secrets| secrets.with_token(&token));
             self.token.store(Some(Arc::new(token)));
         }
         Ok(())
@@ -222,8 +229,7 @@ impl Shared {
 
     /// A WebSocket to it, and its challenge.
     pub(super) async fn open(&self, face: Face, page: Page, scopes: Option<HeaderValue>) -> Result<Opened, State> {
-        let dialled = timeout(UPSTREAM_DIAL_WAIT, self.dial(face, page, scopes)).await;
-        let mut line = dialled.map_err(|_| State::Silent)??;
+        let mut line = self.dial(face, page, scopes).await?;
         let first = timeout(UPSTREAM_HELLO_WAIT, line.next()).await.map_err(|_| State::Silent)?;
         // It is on its way down, or not yet up, that closes without a word.
         let first = first.map_err(|_| State::Starting)?;
@@ -233,7 +239,8 @@ impl Shared {
     }
 
     async fn dial(&self, face: Face, page: Page, scopes: Option<HeaderValue>) -> Result<Line, State> {
-        let (stream, address) = self.stream().await?;
+        let until = deadline();
+        let (stream, address) = self.stream(until).await?;
         let endpoint = &self.settings.endpoint;
         let host = match face {
             Face::Address => authority(endpoint, address),
@@ -242,31 +249,32 @@ impl Shared {
         let scheme = endpoint.scheme().as_str();
         let origin = host.to_str().ok().filter(|_| page == Page::Present);
         let origin = origin.map(|host| value(&format!("{scheme}://{host}")));
-        dial::upgrade(stream, Head { host, origin, scopes }).await.map_err(State::from)
+        within(until, dial::upgrade(stream, Head { host, origin, scopes })).await
     }
 
     /// The upstream's page.
     pub(super) async fn page(&self, bytes_max: usize) -> Result<String, State> {
-        let asked = async {
-            let (stream, address) = self.stream().await?;
-            let host = authority(&self.settings.endpoint, address);
-            dial::page(stream, &host, bytes_max).await.map_err(State::from)
-        };
-        within(asked).await
+        let until = deadline();
+        let (stream, address) = self.stream(until).await?;
+        let host = authority(&self.settings.endpoint, address);
+        within(until, dial::page(stream, &host, bytes_max)).await
     }
 
     /// A connection to the first of its addresses that takes one.
-    async fn stream(&self) -> Result<(dial::Stream, SocketAddr), State> {
-        let kept = self.kept();
-        let addresses = match kept {
+    async fn stream(&self, until: Deadline) -> Result<(dial::Stream, SocketAddr), State> {
+        let addresses = match self.kept() {
             Some(address) => vec![address],
             None => self.resolve().await.map_err(State::Unreachable)?,
         };
+        self.first_of(addresses, until).await
+    }
+
+    /// Whoever has not taken the connection in time is not there; only of one that took it can be said that it is silent.
+    async fn first_of(&self, addresses: Vec<SocketAddr>, until: Deadline) -> Result<(dial::Stream, SocketAddr), State> {
         let mut last = State::Unreachable(Unreachable::Name("none".to_owned()));
         for address in addresses {
             let connecting = dial::connect(&self.settings.endpoint, self.tls.as_ref(), address);
-            // Shorter than the whole, so that who is not there is told from who is there and says nothing.
-            match timeout(UPSTREAM_DIAL_WAIT / 2, connecting).await {
+            match timeout_at(until.min(Deadline::now() + UPSTREAM_CONNECT_WAIT), connecting).await {
                 Ok(Ok(stream)) => {
                     self.keep_address(Some(address));
                     return Ok((stream, address));
@@ -308,9 +316,14 @@ impl Shared {
     }
 }
 
-/// Bounds a dial.
-async fn within<T>(asked: impl Future<Output = Result<T, State>>) -> Result<T, State> {
-    timeout(UPSTREAM_DIAL_WAIT, asked).await.unwrap_or(Err(State::Silent))
+/// When a dial that begins now has to be done.
+fn deadline() -> Deadline {
+    Deadline::now() + UPSTREAM_DIAL_WAIT
+}
+
+/// Bounds what is asked of one that took the connection.
+async fn within<T>(until: Deadline, asked: impl Future<Output = Result<T, DialError>>) -> Result<T, State> {
+    Ok(timeout_at(until, asked).await.map_err(|_| State::Silent)??)
 }
 
 fn authority(endpoint: &Endpoint, address: SocketAddr) -> HeaderValue {
@@ -381,3 +394,6 @@ impl UpstreamError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

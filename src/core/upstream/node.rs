@@ -134,7 +134,7 @@ impl Upstream {
                 Missed::Told(self.vouch(&request, node).await)
             }
             Ok(Verdict::Refused(Reason::Token)) => Missed::Stale,
-            Ok(Verdict::Client(refused)) => Missed::Told(Told::Client(refused)),
+            Ok(Verdict::Client(refused)) => Missed::Told(self.client(*refused)),
             Ok(Verdict::Refused(reason)) => {
                 warn!(device = %node.device, %reason, "the upstream refuses a node");
                 Missed::Told(State::Refuses(reason).told())
