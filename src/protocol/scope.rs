@@ -60,6 +60,8 @@ impl Scope {
     pub const APPROVALS: Self = Self(Cow::Borrowed("operator.approvals"));
     /// Seeing and deciding pairing requests.
     pub const PAIRING: Self = Self(Cow::Borrowed("operator.pairing"));
+    /// Answering the agent's other questions.
+    pub const QUESTIONS: Self = Self(Cow::Borrowed("operator.questions"));
     /// Reading.
     pub const READ: Self = Self(Cow::Borrowed("operator.read"));
     /// Acting; covers reading and talking.

@@ -22,7 +22,7 @@ pub fn hint(state: &State, settings: &Settings) -> Option<String> {
                 None => "name the file with its token in core.upstream.token_file".to_owned(),
                 Some(_) => "where the gateway runs: openclaw devices list, and approve doorward".to_owned(),
             },
-            Reason::Other(_) => "see the gateway's own log".to_owned(),
+            Reason::HelloEmpty | Reason::Other(_) => "see the gateway's own log".to_owned(),
             Reason::Protocol { .. } => "update the gateway: protocol 4 is spoken by 2026.9 and later".to_owned(),
             Reason::Proxied => {
                 "take doorward's address out of gateway.trustedProxies there: it sends no forwarding header".to_owned()
@@ -31,6 +31,7 @@ pub fn hint(state: &State, settings: &Settings) -> Option<String> {
                 None => "name the file with its token in core.upstream.token_file".to_owned(),
                 Some(file) => format!("write the gateway's token (gateway.auth.token there) into {file}"),
             },
+            Reason::TokenFile { hint, .. } => hint.clone(),
             Reason::WebOrigin => format!(
                 "name its address in core.upstream.url in place of {}, or list \"{}\" in gateway.controlUi.allowedOrigins there",
                 endpoint.host(),
@@ -90,6 +91,8 @@ mod tests {
             (refuses(Reason::LockedOut), "five minutes"),
             (refuses(Reason::Busy), "wait"),
             (refuses(Reason::Other("x".into())), "log"),
+            (refuses(Reason::HelloEmpty), "log"),
+            (refuses(Reason::TokenFile { cause: "x".into(), hint: "mend it".into() }), "mend it"),
             (refuses(Reason::Protocol { expected: Some(3) }), "update"),
             (refuses(Reason::Proxied), "gateway.trustedProxies"),
             (refuses(Reason::WebOrigin), "\"http://openclaw:18789\" in gateway.controlUi.allowedOrigins"),

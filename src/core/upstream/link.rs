@@ -184,10 +184,10 @@ impl Shared {
         }
         let url = &self.settings.endpoint;
         match &state {
-            State::Up { .. } => info!(%url, %state, "upstream"),
+            State::Up { .. } => info!(%url, %state, "the upstream is there: clients are served"),
             State::Refuses(_) | State::Silent | State::Starting | State::Unreachable(_) => {
                 let hint = hint(&state, &self.settings).unwrap_or_else(|| self.owner.with("status"));
-                warn!(%url, %state, %hint, "upstream");
+                warn!(%url, %state, %hint, "the upstream is not there for us: no client is served");
             }
         }
     }
@@ -195,7 +195,7 @@ impl Shared {
     /// Connects as ourselves, and answers with the upstream's release.
     async fn establish(&self) -> Result<(Line, String), State> {
         if let Err(error) = self.reread_token().await {
-            return Err(State::Refuses(Reason::Other(error.to_string())));
+            return Err(State::Refuses(Reason::TokenFile { cause: error.to_string(), hint: error.hint() }));
         }
         let build = self.page(UPSTREAM_PAGE_BYTES_MAX).await.map(|page| build_id(&page));
         let first = match build {
@@ -253,9 +253,6 @@ impl Shared {
                 Err(build.map_or(Unwelcome::As(State::Starting), |build| Unwelcome::Outdated(build.to_owned())))
             }
             Verdict::Starting => Err(State::Starting.into()),
-            Verdict::Refused(Reason::Other(words)) => {
-                Err(State::Refuses(Reason::Other(printable(&words, LABEL_CHARS_MAX))).into())
-            }
             Verdict::Refused(reason) => Err(State::Refuses(reason).into()),
         }
     }
@@ -306,6 +303,10 @@ impl Shared {
                     timeout(UPSTREAM_PONG_WAIT, line.ping()).await
                 }
                 Some(Call { method, params, answer }) = called.recv() => {
+                    if answer.is_closed() {
+                        // Whoever asked has given up, and may have asked again.
+                        continue;
+                    }
                     let id = Uuid::new_v4().to_string();
                     let text = json!({ "type": "req", "id": id, "method": method, "params": params }).to_string();
                     waiting.insert(id, answer);
@@ -323,8 +324,7 @@ impl Shared {
 
 /// Everything that we may have to do there, and what any of our clients may be granted.
 fn wanted() -> Scopes {
-    let names = ["operator.questions"].into_iter().filter_map(|name| Scope::parse(name).ok());
-    [Scope::ADMIN, Scope::PAIRING, Scope::APPROVALS, Scope::READ, Scope::WRITE].into_iter().chain(names).collect()
+    [Scope::ADMIN, Scope::PAIRING, Scope::APPROVALS, Scope::READ, Scope::WRITE, Scope::QUESTIONS].into_iter().collect()
 }
 
 /// The build that the page names; a hash of the page's own files behind it is no part of it.

@@ -32,6 +32,8 @@ pub enum Reason {
     Busy,
     /// Too many wrong tokens came from our address; it takes none for some minutes.
     LockedOut,
+    /// Its `hello-ok` says nothing.
+    HelloEmpty,
     /// It has not approved our device.
     NotPaired {
         /// The request that waits there.
@@ -46,8 +48,15 @@ pub enum Reason {
     },
     /// It takes us for a proxy that hides who calls.
     Proxied,
-    /// Its token is another than ours, or ours cannot be read.
+    /// Its token is another than ours.
     Token,
+    /// It was not asked, for the file with its token cannot be used.
+    TokenFile {
+        /// What is wrong with the file.
+        cause: String,
+        /// What mends it.
+        hint: String,
+    },
     /// It does not take the web origin that we name.
     WebOrigin,
 }
@@ -85,6 +94,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Busy => f.write_str("it has too many open sockets"),
+            Self::HelloEmpty => f.write_str("its hello-ok has no payload"),
             Self::LockedOut => f.write_str("it takes no token for some minutes, for too many were wrong"),
             Self::NotPaired { request: Some(request) } => {
                 write!(f, "it has not approved doorward yet: request {request}")
@@ -95,6 +105,7 @@ impl fmt::Display for Reason {
             Self::Protocol { expected: None } => f.write_str("it speaks another protocol"),
             Self::Proxied => f.write_str("it lists our address in gateway.trustedProxies"),
             Self::Token => f.write_str("its token is another than ours"),
+            Self::TokenFile { cause, .. } => write!(f, "it was not asked: {cause}"),
             Self::WebOrigin => f.write_str("it does not take our web origin"),
         }
     }
@@ -103,6 +114,7 @@ impl fmt::Display for Reason {
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Refuses(reason @ Reason::TokenFile { .. }) => reason.fmt(f),
             Self::Refuses(reason) => write!(f, "refuses us: {reason}"),
             Self::Silent => f.write_str("silent: it took the connection and says nothing"),
             Self::Starting => f.write_str("starting"),

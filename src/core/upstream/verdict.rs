@@ -3,6 +3,9 @@
 use serde_json::Map;
 use serde_json::Value;
 
+use crate::base::limits::LABEL_CHARS_MAX;
+use crate::base::limits::UPSTREAM_REQUEST_ID_CHARS_MAX;
+use crate::base::printable::printable;
 use crate::core::upstream::state::Reason;
 use crate::protocol::close::Close;
 use crate::protocol::refusal::ClientRefused;
@@ -29,7 +32,7 @@ pub(super) fn of(text: &str, id: &str) -> Option<Verdict> {
     if frame.get("ok") == Some(&Value::Bool(true)) {
         return match frame.remove("payload") {
             Some(Value::Object(payload)) => Some(Verdict::Accepted(payload)),
-            _ => Some(Verdict::Refused(Reason::Other("hello-ok without a payload".to_owned()))),
+            _ => Some(Verdict::Refused(Reason::HelloEmpty)),
         };
     }
     Some(refused(frame.get("error").unwrap_or(&Value::Null)))
@@ -40,7 +43,7 @@ pub(super) fn of_close(close: Option<&Close>) -> Verdict {
     match close.and_then(Close::code) {
         Some(1008) => {
             let reason = close.map(Close::reason).unwrap_or_default();
-            Verdict::Refused(Reason::Other(reason.to_owned()))
+            Verdict::Refused(Reason::Other(printable(reason, LABEL_CHARS_MAX)))
         }
         _ => Verdict::Starting,
     }
@@ -51,8 +54,8 @@ fn refused(error: &Value) -> Verdict {
     let detail = |key: &str| error.get("details").and_then(|details| details.get(key));
     let (code, message, detailed) = (text(error.get("code")), text(error.get("message")), text(detail("code")));
     if code == "NOT_PAIRED" || detailed == "PAIRING_REQUIRED" || message.starts_with("pairing required") {
-        let request = detail("requestId").and_then(Value::as_str).map(str::to_owned);
-        return Verdict::Refused(Reason::NotPaired { request });
+        let request = detail("requestId").and_then(Value::as_str).filter(|id| is_request(id));
+        return Verdict::Refused(Reason::NotPaired { request: request.map(str::to_owned) });
     }
     if message.starts_with("protocol mismatch") {
         if detail("reloadRequired") == Some(&Value::Bool(true)) {
@@ -73,7 +76,14 @@ fn refused(error: &Value) -> Verdict {
     if code == "UNAVAILABLE" {
         return Verdict::Starting;
     }
-    Verdict::Refused(Reason::Other(message))
+    Verdict::Refused(Reason::Other(printable(&message, LABEL_CHARS_MAX)))
+}
+
+/// Whether `id` names a request: one word of a command line that the owner copies, and no option of it.
+fn is_request(id: &str) -> bool {
+    id.len() <= UPSTREAM_REQUEST_ID_CHARS_MAX
+        && id.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 fn details(error: &Value) -> Map<String, Value> {
@@ -146,12 +156,32 @@ mod tests {
     }
 
     #[test]
+    fn a_request_is_named_only_by_what_is_safe_in_a_command() {
+        let named = |id: &str| {
+            let error = json!({ "code": "NOT_PAIRED", "details": { "requestId": id } });
+            match refused(&error) {
+                Verdict::Refused(Reason::NotPaired { request }) => request,
+                other => panic!("{other:?}"),
+            }
+        };
+        let longest = "a".repeat(UPSTREAM_REQUEST_ID_CHARS_MAX);
+        for good in ["r-9", "0F8fad5b-d9cb-469f-a165-70867728950e", &longest] {
+            assert_eq!(named(good).as_deref(), Some(good));
+        }
+        for bad in ["", "-y", "r;reboot", "$(reboot)", "r 9", "r\u{1b}[2J", "r\n", "ü", &format!("{longest}a")] {
+            assert_eq!(named(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
     fn only_the_answer_to_our_request_counts() {
         for other in ["x", r#"{"type":"event","event":"tick"}"#, r#"{"type":"res","id":"d","ok":true,"payload":{}}"#] {
             assert_eq!(of(other, "c"), None, "{other}");
         }
         let hello = r#"{"type":"res","id":"c","ok":true,"payload":{"type":"hello-ok"}}"#;
         assert!(matches!(of(hello, "c"), Some(Verdict::Accepted(payload)) if payload["type"] == "hello-ok"));
+        let empty = r#"{"type":"res","id":"c","ok":true}"#;
+        assert_eq!(of(empty, "c"), Some(Verdict::Refused(Reason::HelloEmpty)), "no word of the gateway's");
         assert_eq!(of_close(Some(&Close::new(1013, "gateway starting"))), Verdict::Starting);
         assert_eq!(of_close(None), Verdict::Starting);
         assert_eq!(of_close(Some(&Close::new(1008, "no"))), Verdict::Refused(Reason::Other("no".to_owned())));
