@@ -9,11 +9,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderValue;
 use http::Request;
+use http::Response;
 use http::StatusCode;
 use http::header;
 use http_body_util::BodyExt;
 use http_body_util::Empty;
-use http_body_util::Limited;
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
@@ -127,18 +128,13 @@ pub(super) async fn upgrade(stream: Stream, head: Head) -> Result<Line, DialErro
     let key = generate_key();
     let accepted = derive_accept_key(key.as_bytes());
     let request = opening(head, &key)?;
-    let mut client = http1::Builder::new();
-    client.max_buf_size(UPSTREAM_HEAD_BYTES_MAX);
-    let (mut sender, connection) = client.handshake(TokioIo::new(stream)).await?;
-    // A task of its own, which ends with this at the latest.
-    let mut driving = JoinSet::new();
-    driving.spawn(connection.with_upgrades());
-    let response = sender.send_request(request).await?;
+    let (response, _driving) = ask(stream, request).await?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let status = response.status();
-        let body = Limited::new(response.into_body(), UPSTREAM_HEAD_BYTES_MAX).collect().await;
-        let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-        return Err(DialError::Refused { status, body: String::from_utf8_lossy(&body).into_owned() });
+        return Err(DialError::Refused {
+            status,
+            body: beginning(response.into_body(), UPSTREAM_HEAD_BYTES_MAX).await,
+        });
     }
     let told = response.headers().get(header::SEC_WEBSOCKET_ACCEPT);
     if told.is_none_or(|told| told.as_bytes() != accepted.as_bytes()) {
@@ -169,20 +165,34 @@ fn opening(head: Head, key: &str) -> Result<Request<Empty<Bytes>>, DialError> {
 /// One GET, for the upstream's page; its body, cut at `bytes_max`.
 pub(super) async fn page(stream: Stream, host: &HeaderValue, bytes_max: usize) -> Result<String, DialError> {
     let request = Request::get("/").header(header::HOST, host).body(Empty::<Bytes>::new())?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let asked = async move {
-        let response = sender.send_request(request).await?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), bytes_max).collect().await;
-        let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-        let body = String::from_utf8_lossy(&body).into_owned();
-        if status == StatusCode::OK { Ok(body) } else { Err(DialError::Refused { status, body }) }
-    };
-    // Driven here, and gone with the answer.
-    tokio::select! {
-        answer = asked => answer,
-        ended = connection => Err(ended.err().map_or(DialError::NotWebSocket, DialError::Http)),
+    let (response, _driving) = ask(stream, request).await?;
+    let status = response.status();
+    let body = beginning(response.into_body(), bytes_max).await;
+    if status == StatusCode::OK { Ok(body) } else { Err(DialError::Refused { status, body }) }
+}
+
+/// Sends one request. What drives the connection ends with the second at the latest.
+async fn ask(
+    stream: Stream,
+    request: Request<Empty<Bytes>>,
+) -> Result<(Response<Incoming>, JoinSet<hyper::Result<()>>), DialError> {
+    let mut client = http1::Builder::new();
+    client.max_buf_size(UPSTREAM_HEAD_BYTES_MAX);
+    let (mut sender, connection) = client.handshake(TokioIo::new(stream)).await?;
+    let mut driving = JoinSet::new();
+    driving.spawn(connection.with_upgrades());
+    Ok((sender.send_request(request).await?, driving))
+}
+
+/// What came of a body, cut at `bytes_max`.
+async fn beginning(mut body: Incoming, bytes_max: usize) -> String {
+    let mut held = Vec::new();
+    while held.len() < bytes_max {
+        let Some(Ok(frame)) = body.frame().await else { break };
+        let room = bytes_max.saturating_sub(held.len());
+        held.extend(frame.into_data().unwrap_or_default().into_iter().take(room));
     }
+    String::from_utf8_lossy(&held).into_owned()
 }
 
 /// How we know the upstream where it speaks TLS: by the certificates of this machine.
@@ -221,4 +231,51 @@ pub(super) enum DialError {
     Request(#[from] http::Error),
     #[error("TLS fails: {0}")]
     Tls(io::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt as _;
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::io::DuplexStream;
+
+    use super::*;
+    use crate::base::limits::UPSTREAM_PAGE_BYTES_MAX;
+
+    fn host() -> HeaderValue {
+        HeaderValue::from_static("h")
+    }
+
+    /// Answers whatever is asked, and stays as long as the other end.
+    async fn answers(mut end: DuplexStream, status: &str, body: &str) {
+        let mut asked = [0; 1024];
+        end.read(&mut asked).await.unwrap();
+        let text = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        // Whoever has enough goes.
+        let _ = end.write_all(text.as_bytes()).await;
+        let _ = end.read(&mut asked).await;
+    }
+
+    #[tokio::test]
+    async fn of_a_page_above_the_limit_its_beginning_is_read() {
+        let most = UPSTREAM_PAGE_BYTES_MAX;
+        for (sent, kept) in [(0, 0), (most - 1, most - 1), (most, most), (most + 1, most), (4 * most, most)] {
+            let (ours, theirs) = tokio::io::duplex(4096);
+            let body = "x".repeat(sent);
+            let asked = async { page(Box::new(ours), &host(), most).await };
+            let (read, ()) = tokio::join!(asked, answers(theirs, "200 OK", &body));
+            assert_eq!(read.unwrap().len(), kept, "of {sent}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_above_the_limit_is_known_by_its_beginning() {
+        let (ours, theirs) = tokio::io::duplex(4096);
+        let body = format!("proxy_attribution{}", "x".repeat(UPSTREAM_HEAD_BYTES_MAX));
+        let head = Head { host: host(), origin: None, scopes: None };
+        let asked = async { upgrade(Box::new(ours), head).await.err() };
+        let (refused, ()) = tokio::join!(asked, answers(theirs, "403 Forbidden", &body));
+        let Some(DialError::Refused { status: StatusCode::FORBIDDEN, body }) = refused else { panic!("{refused:?}") };
+        assert!(body.starts_with("proxy_attribution") && body.len() == UPSTREAM_HEAD_BYTES_MAX, "{}", body.len());
+    }
 }
