@@ -18,10 +18,12 @@
 //! are in [`jwk_sets`]), removes every look-alike of a header we own, signs what it found ([`identity`]) and
 //! hands the request to [`core`], which believes nothing but that signature. `/doorward/ca` is [`onboarding`]'s page, shown
 //! by `edge::ca`.
+//! With an upstream it is `edge -> core's verdict -> upstream`: what core lets pass, edge forwards to the real gateway.
 //!
 //! # Life of a device
 //! `connect.challenge -> DeviceClaim -> ProvenDevice -> PairedDevice | PendingRequest -> Session<Connected>`:
 //! [`core`] speaks the [`protocol`], [`pairing`] decides, [`store`] makes it durable before anyone is told.
+//! With an upstream it goes on, `Welcome -> Way -> Session<Bridged>`: our own device speaks there for whom we let in.
 //!
 //! What is refused or let in is kept for a while in [`decisions`], with the facts it was judged by; [`explain`] tells it.
 //!
@@ -32,6 +34,8 @@
 //! * *speaker*: who says who the client is: the peer, or the source that its PROXY header names.
 //! * *origin*: client, class, `local` yes or no, and how we know. Not the web's Origin, which is `WebOrigin`.
 //! * *edge*: our own proxy. *core*: our own gateway core. *upstream*: a real OpenClaw gateway behind it.
+//! * *link*: our own connection to the upstream, by which we know how it is and act there. *passage*: in which way a request
+//!   may go up, and with whose credential. *forward*: a request that goes up, its head rewritten.
 //! * *assertion*: the signed origin that edge puts on a request to core.
 //! * *decision*: what was made of a request or a connect, with the facts it was judged by. *code*: the name of one
 //!   refusal, in the answer and in the log; it tells nothing by itself.
