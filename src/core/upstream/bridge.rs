@@ -111,7 +111,7 @@ impl Upstream {
         {
             // Its words may quote what was sent to it.
             let cause = self.secrets().scrub_text(&state.to_string());
-            warn!(%cause, %hint, held_back, "the upstream does not serve a client");
+            warn!(fault = %cause, %hint, held_back, "the upstream does not serve a client");
         }
         state.told()
     }
