@@ -9,6 +9,7 @@ mod acme_renewal;
 mod acme_strangers;
 mod acme_dns;
 mod approval_race;
+mod bridge_browser;
 mod bridge_node;
 mod bridge_operator;
 mod bridge_pump;
