@@ -87,6 +87,8 @@ fn strangers_with_wrong_tokens_lock_nobody_out_of_the_real_gateway() {
     let _gateway = Gateway::configured(&home.host, UPSTREAM, |settings| {
         settings["gateway"]["port"] = 28_790.into();
         settings["gateway"]["bind"] = "loopback".into();
+        // As for a caller from elsewhere: by its default it locks nobody out at its own loopback.
+        settings["gateway"]["auth"]["rateLimit"] = serde_json::json!({ "exemptLoopback": false });
     });
     let behind = Behind::start(&home, "http://127.0.0.1:28790", "");
     let mut refused = Vec::new();
@@ -96,10 +98,19 @@ fn strangers_with_wrong_tokens_lock_nobody_out_of_the_real_gateway() {
         refused.push(answer.status);
     }
     assert!(refused.iter().all(|status| [401, 429].contains(status)), "{refused:?}");
-    let answer = behind.asked_from_lan(
-        "GET /control-ui-config.json",
-        &[("Authorization", &format!("Bearer {}", behind.operator))],
-        b"",
-    );
-    assert_eq!(answer.status, 200, "{}", answer.body);
+    let operator = format!("Bearer {}", behind.operator);
+    let configuration = || behind.asked_from_lan("GET /control-ui-config.json", &[("Authorization", &operator)], b"");
+    assert_eq!(configuration().status, 200, "{}", configuration().body);
+
+    // Had it heard the guesses, nobody behind our address would be let in.
+    let guess = |guess: u32| {
+        home.host.on(move || {
+            let authorization = format!("Bearer guess-{guess}");
+            let headers = [("Authorization", authorization.as_str()), ("Content-Type", "application/json")];
+            Caller::plain("127.0.0.1:28790").ask("POST /tools/invoke", &headers, b"{}").unwrap().status
+        })
+    };
+    let heard: Vec<u16> = (0..25).map(guess).collect();
+    assert!(heard.starts_with(&[401]) && heard.ends_with(&[429]), "{heard:?}");
+    assert_eq!(configuration().status, 429, "{}", configuration().body);
 }

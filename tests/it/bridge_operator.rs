@@ -69,11 +69,15 @@ fn a_gateway_that_is_absent_killed_or_frozen_is_told_as_that_and_found_again() {
     let gateway = bridge.gateway(Release::September);
     until_logged(&doorward, "state=up: 2026.9.6");
     let (opened, is_open) = std::sync::mpsc::channel();
+    let (thawed, is_thawed) = tokio::sync::oneshot::channel();
+    let (called, is_called) = std::sync::mpsc::channel();
     let client = bridge.host.spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async move {
-            let session = connect(&Caller::plain(DOOR), Some(&Device::new()), &Ask::operator(SECRET)).await.hello();
+            let mut session = connect(&Caller::plain(DOOR), Some(&Device::new()), &Ask::operator(SECRET)).await.hello();
             opened.send(()).unwrap();
+            is_thawed.await.unwrap();
+            called.send(session.call("sessions.list", json!({})).await).unwrap();
             session.closed().await
         })
     });
@@ -85,6 +89,9 @@ fn a_gateway_that_is_absent_killed_or_frozen_is_told_as_that_and_found_again() {
     told(&bridge, "gateway does not answer; retry shortly");
     kill_process(process, Signal::CONT).unwrap();
     wait_until(|| doorward.json(&["status"])["upstream"]["state"] == "up");
+    thawed.send(()).unwrap();
+    let sessions = is_called.recv().unwrap().expect("what was open before the frost works on");
+    assert!(sessions["sessions"].is_array(), "{sessions:#}");
 
     drop(gateway);
     assert_eq!(client.join().unwrap(), (1012, "service restart".to_owned()));

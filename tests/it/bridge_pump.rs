@@ -10,6 +10,7 @@ use crate::support::fake_gateway::{Conduct, FakeGateway};
 use crate::support::gateway_client::{Ask, Device, Session, connect, next_frame};
 use crate::support::instance::Instance;
 use crate::support::namespace::Namespace;
+use crate::support::wait::wait_until;
 
 const DOOR: &str = "127.0.0.1:8080";
 
@@ -82,7 +83,7 @@ fn what_is_about_devices_is_ours_alone_and_leaves_no_hole_in_the_numbers() {
 #[test]
 fn a_client_that_reads_late_holds_the_gateway_back_and_loses_nothing() {
     let bridge = Bridge::new(Shape::Loopback);
-    let _fake = FakeGateway::start(&bridge.host, Conduct::Accepts);
+    let fake = FakeGateway::start(&bridge.host, Conduct::Accepts);
     let _doorward = up(&bridge);
     on(&bridge.host, |mut session| async move {
         // Three times what waits for one socket at most.
@@ -90,6 +91,12 @@ fn a_client_that_reads_late_holds_the_gateway_back_and_loses_nothing() {
         let flood = json!({"type": "req", "id": "f", "method": "flood", "params": {"count": count, "bytes": bytes}});
         let ask = tokio_tungstenite::tungstenite::Message::text(flood.to_string());
         futures_util::SinkExt::send(&mut session.socket, ask).await.unwrap();
+        let mut sent = 0;
+        while sent == 0 || sent != fake.sent() {
+            sent = fake.sent();
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+        assert!(sent < count, "nothing holds the gateway back: it sent all");
         for number in 0..count {
             let event = next_frame(&mut session.socket).await.unwrap();
             assert_eq!(event["payload"]["number"], number);
@@ -151,6 +158,8 @@ fn what_the_gateway_has_against_us_is_told_as_that_and_mended_while_we_run() {
     let fake = FakeGateway::start(&bridge.host, conduct);
     let doorward = bridge.doorward("");
     until_logged(&doorward, "openclaw devices approve r-9");
+    // It is told once, however often we come.
+    wait_until(|| fake.connects_of(env!("CARGO_PKG_VERSION")).len() > 2);
     refused_as(&bridge.host, "gateway refuses this server; its owner must act (retry later)");
     let status = doorward.json(&["status"])["upstream"].clone();
     assert_eq!(status["state"], "refuses", "{status:#}");
@@ -175,7 +184,7 @@ fn what_the_gateway_has_against_us_is_told_as_that_and_mended_while_we_run() {
         fake.turn(conduct);
         let is_so =
             |status: &Value| status["state"] == state && status["hint"].as_str().unwrap_or_default().contains(words);
-        crate::support::wait::wait_until(|| is_so(&doorward.json(&["status"])["upstream"]));
+        wait_until(|| is_so(&doorward.json(&["status"])["upstream"]));
         let check = doorward.command(&["check", "--upstream", "--json"]);
         let told: Value = serde_json::from_slice(&check.stdout).unwrap();
         assert!(!check.status.success() && told["state"] == state, "{told:#}");

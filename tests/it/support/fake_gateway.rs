@@ -35,6 +35,8 @@ struct Seen {
     connects: Vec<Value>,
     calls: Vec<String>,
     ended: VecDeque<Instant>,
+    /// Events of a flood.
+    sent: u64,
 }
 
 /// The gateway, on 127.0.0.1:18789 of a machine.
@@ -44,7 +46,7 @@ pub(crate) struct FakeGateway(Arc<Mutex<Seen>>);
 impl FakeGateway {
     /// Serves until the test ends.
     pub(crate) fn start(machine: &Namespace, conduct: Conduct) -> Self {
-        let seen = Seen { conduct, connects: Vec::new(), calls: Vec::new(), ended: VecDeque::new() };
+        let seen = Seen { conduct, connects: Vec::new(), calls: Vec::new(), ended: VecDeque::new(), sent: 0 };
         let fake = Self(Arc::new(Mutex::new(seen)));
         let (serving, (ready, is_ready)) = (fake.clone(), std::sync::mpsc::channel());
         machine.spawn(move || {
@@ -76,6 +78,11 @@ impl FakeGateway {
     /// The methods that were called.
     pub(crate) fn calls(&self) -> Vec<String> {
         self.0.lock().unwrap().calls.clone()
+    }
+
+    /// How many events of a flood it could send.
+    pub(crate) fn sent(&self) -> u64 {
+        self.0.lock().unwrap().sent
     }
 
     /// When the next socket of a client ended there.
@@ -129,7 +136,7 @@ impl FakeGateway {
         let _ = socket.send(Message::text(hello.to_string())).await;
         while let Some(call) = next(&mut socket).await {
             self.0.lock().unwrap().calls.push(call["method"].as_str().unwrap_or_default().to_owned());
-            if answer_one(&mut socket, &call, &params).await.is_none() {
+            if self.answer_one(&mut socket, &call, &params).await.is_none() {
                 break;
             }
         }
@@ -137,40 +144,41 @@ impl FakeGateway {
             self.0.lock().unwrap().ended.push_back(Instant::now());
         }
     }
-}
 
-/// Does what a call asks for; nothing once the socket is to end.
-async fn answer_one(socket: &mut WebSocketStream<TcpStream>, call: &Value, connect: &Value) -> Option<()> {
-    let (id, params) = (&call["id"], &call["params"]);
-    let payload = match call["method"].as_str()? {
-        "echo" => params.clone(),
-        "leak" => json!({"mine": connect["auth"]["token"], "device": "token-of-our-own-device"}),
-        "tell" => {
-            for event in params["events"].as_array()? {
-                socket.send(Message::text(event.to_string())).await.ok()?;
+    /// Does what a call asks for; nothing once the socket is to end.
+    async fn answer_one(&self, socket: &mut WebSocketStream<TcpStream>, call: &Value, connect: &Value) -> Option<()> {
+        let (id, params) = (&call["id"], &call["params"]);
+        let payload = match call["method"].as_str()? {
+            "echo" => params.clone(),
+            "leak" => json!({"mine": connect["auth"]["token"], "device": "token-of-our-own-device"}),
+            "tell" => {
+                for event in params["events"].as_array()? {
+                    socket.send(Message::text(event.to_string())).await.ok()?;
+                }
+                json!({})
             }
-            json!({})
-        }
-        "flood" => {
-            let text = "x".repeat(usize::try_from(params["bytes"].as_u64()?).ok()?);
-            for number in 0..params["count"].as_u64()? {
-                let event = json!({"type": "event", "event": "flood", "payload": {"number": number, "text": text}});
-                socket.send(Message::text(event.to_string())).await.ok()?;
+            "flood" => {
+                let text = "x".repeat(usize::try_from(params["bytes"].as_u64()?).ok()?);
+                for number in 0..params["count"].as_u64()? {
+                    let event = json!({"type": "event", "event": "flood", "payload": {"number": number, "text": text}});
+                    socket.send(Message::text(event.to_string())).await.ok()?;
+                    self.0.lock().unwrap().sent += 1;
+                }
+                json!({})
             }
-            json!({})
-        }
-        "close" => {
-            let code = u16::try_from(params["code"].as_u64()?).ok()?;
-            let reason = params["reason"].as_str()?.to_owned();
-            let _ = socket.close(Some(CloseFrame { code: code.into(), reason: reason.into() })).await;
-            while next(socket).await.is_some() {}
-            return None;
-        }
-        "drop" => return None,
-        _ => json!({}),
-    };
-    let answer = json!({"type": "res", "id": id, "ok": true, "payload": payload});
-    socket.send(Message::text(answer.to_string())).await.ok()
+            "close" => {
+                let code = u16::try_from(params["code"].as_u64()?).ok()?;
+                let reason = params["reason"].as_str()?.to_owned();
+                let _ = socket.close(Some(CloseFrame { code: code.into(), reason: reason.into() })).await;
+                while next(socket).await.is_some() {}
+                return None;
+            }
+            "drop" => return None,
+            _ => json!({}),
+        };
+        let answer = json!({"type": "res", "id": id, "ok": true, "payload": payload});
+        socket.send(Message::text(answer.to_string())).await.ok()
+    }
 }
 
 async fn next(socket: &mut WebSocketStream<TcpStream>) -> Option<Value> {
