@@ -22,11 +22,8 @@ use super::section::{Keys, Problems, Section};
 pub(super) const KEYS: Keys = Keys { known: &["url", "token_file", "mode", "open"], later: &[] };
 pub(super) const OPEN: Keys = Keys { known: &["path", "methods"], later: &[] };
 
-const MODES: [(&str, Mode); 1] = [("device", Mode::Device)];
-const MODES_LATER: [(&str, &str); 2] = [
-    ("backend", "leave it out: we present ourselves as a device of our own"),
-    ("trusted-proxy", "leave it out: we present ourselves as a device of our own"),
-];
+const MODES: [(&str, Mode); 2] = [("device", Mode::Device), ("backend", Mode::Backend)];
+const MODES_LATER: [(&str, &str); 1] = [("trusted-proxy", "leave it out: we present ourselves as a device of our own")];
 const METHODS: [(&str, &str); 7] = [
     ("GET", "GET"),
     ("HEAD", "HEAD"),

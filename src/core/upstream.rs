@@ -18,6 +18,7 @@ pub mod request;
 pub mod resource;
 mod scrub;
 mod settings;
+mod shape;
 mod state;
 mod verdict;
 

@@ -10,6 +10,8 @@ mod acme_strangers;
 mod acme_dns;
 mod approval_race;
 mod bridge_browser;
+mod bridge_complaint;
+mod bridge_january;
 mod bridge_node;
 mod bridge_operator;
 mod bridge_pump;

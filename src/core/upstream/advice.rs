@@ -1,6 +1,7 @@
 //! What the owner does about an upstream that is not there: a command, or the exact lines of its openclaw.json. Pure.
 
 use crate::core::upstream::Endpoint;
+use crate::core::upstream::Mode;
 use crate::core::upstream::Settings;
 use crate::core::upstream::State;
 use crate::core::upstream::state::Reason;
@@ -15,6 +16,10 @@ pub fn hint(state: &State, settings: &Settings) -> Option<String> {
         State::Refuses(reason) => match reason {
             Reason::Busy => "wait a moment, or look who else opens sockets there".to_owned(),
             Reason::LockedOut => "wait five minutes, and see that core.upstream.token_file has its token".to_owned(),
+            Reason::NoRights if settings.mode == Mode::Backend => {
+                "leave core.upstream.mode out: it gives a program its rights on its own machine only".to_owned()
+            }
+            Reason::NoRights => "where the gateway runs: openclaw devices list, and approve doorward".to_owned(),
             Reason::NotPaired { request: Some(request) } => {
                 format!("where the gateway runs: openclaw devices approve {request}")
             }
@@ -23,7 +28,7 @@ pub fn hint(state: &State, settings: &Settings) -> Option<String> {
                 Some(_) => "where the gateway runs: openclaw devices list, and approve doorward".to_owned(),
             },
             Reason::HelloEmpty | Reason::Other(_) => "see the gateway's own log".to_owned(),
-            Reason::Protocol { .. } => "update the gateway: protocol 4 is spoken by 2026.9 and later".to_owned(),
+            Reason::Protocol { .. } => "update the gateway: 2026.1 speaks protocol 3, 2026.9 protocol 4".to_owned(),
             Reason::Proxied => {
                 "take doorward's address out of gateway.trustedProxies there: it sends no forwarding header".to_owned()
             }
@@ -73,7 +78,6 @@ fn origin(endpoint: &Endpoint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::upstream::Mode;
 
     fn settings(url: &str, token_file: Option<&str>) -> Settings {
         let endpoint = Endpoint::parse(url).unwrap();
@@ -88,6 +92,7 @@ mod tests {
             (refuses(Reason::NotPaired { request: Some("r-1".into()) }), "openclaw devices approve r-1"),
             (refuses(Reason::NotPaired { request: None }), "openclaw devices list"),
             (refuses(Reason::Token), "into /t"),
+            (refuses(Reason::NoRights), "openclaw devices list"),
             (refuses(Reason::LockedOut), "five minutes"),
             (refuses(Reason::Busy), "wait"),
             (refuses(Reason::Other("x".into())), "log"),
@@ -107,6 +112,8 @@ mod tests {
             assert!(told.contains(words), "{state}: {told}");
         }
         assert_eq!(hint(&State::Starting, &settings), None);
+        let told = hint(&refuses(Reason::NoRights), &Settings { mode: Mode::Backend, ..settings }).unwrap();
+        assert!(told.contains("leave core.upstream.mode out"), "{told}");
     }
 
     #[test]

@@ -62,6 +62,8 @@ impl Upstream {
     async fn open_for(&self, scopes: &Scopes, page: Page) -> Result<Opened, Told> {
         let named: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
         let header = HeaderValue::from_str(&named.join(",")).ok();
+        // No page is a program of its own: with a web origin it would have no rights there.
+        let page = if self.shared.is_program() { Page::Absent } else { page };
         self.shared.open(Face::Address, page, header).await.map_err(|state| self.note(&state))
     }
 

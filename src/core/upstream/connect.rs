@@ -1,7 +1,7 @@
 //! What we say of ourselves and of a client in the upstream's `connect`. Pure.
 //!
 //! Promise: of a client's own words only those pass that name the program; its device, its credentials and what it asked for
-//! are replaced by our device, the upstream's token and what was granted here.
+//! are replaced by our device, or by none, the upstream's token and what was granted here.
 
 use serde_json::Map;
 use serde_json::Value;
@@ -38,8 +38,8 @@ impl Challenge {
 pub(super) struct Credentials<'a> {
     /// The upstream's token.
     pub(super) token: Option<&'a Secret<String>>,
-    /// Our device.
-    pub(super) key: &'a DeviceKey,
+    /// Our device; none where we are a program of the upstream's own.
+    pub(super) key: Option<&'a DeviceKey>,
 }
 
 /// The text of the request `id` that answers `challenge` for the program of `params`, with exactly `scopes`.
@@ -50,14 +50,17 @@ pub(super) fn request(
     credentials: Credentials<'_>,
     challenge: &Challenge,
 ) -> String {
-    let params = Value::Object(present(params, scopes, credentials, challenge));
+    let params = Value::Object(match credentials.key {
+        Some(key) => present(params, scopes, (key, credentials.token), challenge),
+        None => present_program(&params, scopes, credentials.token),
+    });
     json!({ "type": "req", "id": id, "method": "connect", "params": params }).to_string()
 }
 
 fn present(
     mut params: Map<String, Value>,
     scopes: &Scopes,
-    credentials: Credentials<'_>,
+    (key, token): (&DeviceKey, Option<&Secret<String>>),
     challenge: &Challenge,
 ) -> Map<String, Value> {
     let word = |key: &str| {
@@ -70,8 +73,8 @@ fn present(
         client.remove("deviceFamily");
     }
     let scopes: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
-    let token = credentials.token.map_or("", |token| token.expose().as_str());
-    let (key, Challenge { nonce, ts }) = (credentials.key, challenge);
+    let token = token.map_or("", |token| token.expose().as_str());
+    let Challenge { nonce, ts } = challenge;
     let device = key.id();
     let signed = format!("v3|{device}|{client}|{mode}|operator|{}|{ts}|{token}|{nonce}|{PLATFORM}|", scopes.join(","));
     params.insert("minProtocol".to_owned(), 4.into());
@@ -89,6 +92,33 @@ fn present(
         params.insert("auth".to_owned(), json!({ "token": token }));
     }
     params
+}
+
+/// As a program of the upstream's own: without a device, which the upstream takes for its token alone. Only what protocol 3
+/// knows passes, for it refuses a request that has more.
+fn present_program(params: &Map<String, Value>, scopes: &Scopes, token: Option<&Secret<String>>) -> Map<String, Value> {
+    let mut client = only(params.get("client"), &["version", "displayName", "instanceId"]);
+    for (key, value) in [("id", "gateway-client"), ("mode", "backend"), ("platform", PLATFORM)] {
+        client.insert(key.to_owned(), value.into());
+    }
+    let mut ours: Map<String, Value> = ["caps", "locale", "userAgent"]
+        .into_iter()
+        .filter_map(|key| Some((key.to_owned(), params.get(key)?.clone())))
+        .collect();
+    ours.insert("minProtocol".to_owned(), 3.into());
+    ours.insert("maxProtocol".to_owned(), 4.into());
+    ours.insert("client".to_owned(), client.into());
+    ours.insert("role".to_owned(), "operator".into());
+    ours.insert("scopes".to_owned(), scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().into());
+    if let Some(token) = token.filter(|token| !token.expose().is_empty()) {
+        ours.insert("auth".to_owned(), json!({ "token": token.expose() }));
+    }
+    ours
+}
+
+fn only(object: Option<&Value>, keys: &[&str]) -> Map<String, Value> {
+    let of = |key: &&str| Some(((*key).to_owned(), object?.get(*key)?.clone()));
+    keys.iter().filter_map(of).collect()
 }
 
 #[cfg(test)]
@@ -115,7 +145,7 @@ mod tests {
         let Value::Object(sent) = sent else { panic!() };
         let scopes = Scopes::from_iter([Scope::READ, Scope::WRITE]);
         let challenge = Challenge { nonce: "n".to_owned(), ts: 7 };
-        let text = request("c1", sent, &scopes, Credentials { token: Some(&token), key: &key }, &challenge);
+        let text = request("c1", sent, &scopes, Credentials { token: Some(&token), key: Some(&key) }, &challenge);
         let request: Value = serde_json::from_str(&text).unwrap();
         let params = &request["params"];
         assert_eq!((&request["id"], &request["method"]), (&json!("c1"), &json!("connect")));
@@ -142,6 +172,31 @@ mod tests {
             DevicePublicKey::parse(device["publicKey"].as_str().unwrap())
                 .unwrap()
                 .verifies(signed.as_bytes(), &signature)
+        );
+    }
+
+    #[test]
+    fn a_program_has_no_device_and_says_what_protocol_3_knows() {
+        let token = Secret::new("upstream-token".to_owned());
+        let sent = json!({
+            "minProtocol": 4, "maxProtocol": 4, "role": "operator", "scopes": ["operator.admin"], "caps": ["tool-events"],
+            "client": { "id": "openclaw-control-ui", "mode": "webchat", "version": "1", "platform": "MacIntel",
+                "deviceFamily": "mac", "displayName": "Ann", "instanceId": "i", "buildId": "b" },
+            "auth": { "token": "ours" }, "device": { "id": "theirs" }, "locale": "de", "later": 1,
+        });
+        let Value::Object(sent) = sent else { panic!() };
+        let challenge = Challenge { nonce: "n".to_owned(), ts: 7 };
+        let credentials = Credentials { token: Some(&token), key: None };
+        let text = request("c1", sent, &Scopes::from_iter([Scope::READ]), credentials, &challenge);
+        let request: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            request["params"],
+            json!({
+                "minProtocol": 3, "maxProtocol": 4, "role": "operator", "scopes": ["operator.read"], "caps": ["tool-events"],
+                "client": { "id": "gateway-client", "mode": "backend", "version": "1", "platform": "linux",
+                    "displayName": "Ann", "instanceId": "i" },
+                "auth": { "token": "upstream-token" }, "locale": "de",
+            })
         );
     }
 

@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -32,6 +34,7 @@ use crate::base::limits::UPSTREAM_HELLO_WAIT;
 use crate::base::owner_command::OwnerCommand;
 use crate::base::secret::Secret;
 use crate::core::upstream::Endpoint;
+use crate::core::upstream::Mode;
 use crate::core::upstream::Settings;
 use crate::core::upstream::connect::Challenge;
 use crate::core::upstream::connect::Credentials;
@@ -63,6 +66,8 @@ pub struct Upstream {
 pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) key: DeviceKey,
+    /// Whether it took us as a program of its own, without a device.
+    pub(super) program: AtomicBool,
     /// As whom we stand in its list of devices.
     pub(super) name: String,
     pub(super) owner: OwnerCommand,
@@ -142,6 +147,7 @@ impl Upstream {
         let secrets = token.as_ref().map_or_else(Secrets::default, |token| Secrets::default().with_token(token));
         let (calls, called) = mpsc::channel(UPSTREAM_CALLS_MAX);
         let shared = Shared {
+            program: AtomicBool::new(settings.mode == Mode::Backend),
             settings,
             key,
             name,
@@ -224,7 +230,12 @@ impl Shared {
     /// Runs `say` with what we present ourselves by.
     pub(super) fn with_credentials<T>(&self, say: impl FnOnce(Credentials<'_>) -> T) -> T {
         let token = self.token.load();
-        say(Credentials { token: token.as_deref(), key: &self.key })
+        say(Credentials { token: token.as_deref(), key: (!self.is_program()).then_some(&self.key) })
+    }
+
+    /// Whether we are a program of the upstream's own there, and no device.
+    pub(super) fn is_program(&self) -> bool {
+        self.program.load(Ordering::Acquire)
     }
 
     /// A WebSocket to it, and its challenge.

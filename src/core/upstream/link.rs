@@ -1,8 +1,8 @@
 //! Our own connection to the upstream, kept open: by it we are paired there, know how the upstream is, and act there.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 
-use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
 use thiserror::Error;
@@ -16,7 +16,6 @@ use tracing::info;
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::base::limits::BUILD_ID_CHARS_MAX;
 use crate::base::limits::LABEL_CHARS_MAX;
 use crate::base::limits::UPSTREAM_CALL_WAIT;
 use crate::base::limits::UPSTREAM_HELLO_WAIT;
@@ -26,27 +25,28 @@ use crate::base::limits::UPSTREAM_PONG_WAIT;
 use crate::base::limits::UPSTREAM_RETRY_MAX;
 use crate::base::limits::UPSTREAM_RETRY_MIN;
 use crate::base::printable::printable;
+use crate::core::upstream::Mode;
 use crate::core::upstream::Upstream;
 use crate::core::upstream::advice::hint;
 use crate::core::upstream::bridge::tokens;
 use crate::core::upstream::connect;
+use crate::core::upstream::connect::Credentials;
 use crate::core::upstream::dial::Heard;
 use crate::core::upstream::dial::Line;
 use crate::core::upstream::handle::Face;
 use crate::core::upstream::handle::Opened;
 use crate::core::upstream::handle::Page;
 use crate::core::upstream::handle::Shared;
+use crate::core::upstream::shape::Shape;
+use crate::core::upstream::shape::build_id;
+use crate::core::upstream::shape::is_build;
+use crate::core::upstream::shape::up;
+use crate::core::upstream::shape::wanted;
 use crate::core::upstream::state::Reason;
 use crate::core::upstream::state::State;
 use crate::core::upstream::state::Unreachable;
 use crate::core::upstream::verdict;
 use crate::core::upstream::verdict::Verdict;
-use crate::protocol::scope::Scope;
-use crate::protocol::scope::Scopes;
-use crate::protocol::version::Version;
-
-/// Where the upstream's page names its build.
-const BUILD_ID: &str = "data-openclaw-control-ui-build-id=\"";
 
 /// A call on our own connection.
 #[derive(Debug)]
@@ -70,18 +70,6 @@ pub enum CallFailure {
     Refused(String),
 }
 
-/// As which program we connect.
-#[derive(Clone, Debug, Eq, PartialEq)]
-enum Shape {
-    /// A dashboard on the upstream's own machine: the newer gateway pairs it by itself, through a container's NAT too. So this
-    /// comes first, for a device that was seen in another shape has to be approved by a person.
-    Dashboard(String),
-    /// The same, at the address that we dial: where loopback origins are not taken.
-    DashboardByAddress(String),
-    /// A command line: for a gateway that serves no dashboard.
-    CommandLine,
-}
-
 /// Why it does not take us.
 #[derive(Debug)]
 enum Unwelcome {
@@ -97,6 +85,17 @@ impl From<State> for Unwelcome {
     }
 }
 
+impl Unwelcome {
+    /// How the upstream is for us.
+    fn state(self) -> State {
+        match self {
+            Self::As(state) => state,
+            // It was updated once more while we looked.
+            Self::Outdated(_) => State::Starting,
+        }
+    }
+}
+
 impl Upstream {
     /// Keeps our own connection, for ever.
     pub(in crate::core) async fn keep(self) {
@@ -104,9 +103,9 @@ impl Upstream {
         let mut pause = UPSTREAM_RETRY_MIN;
         loop {
             match shared.establish().await {
-                Ok((line, version)) => {
+                Ok((line, up)) => {
                     pause = UPSTREAM_RETRY_MIN;
-                    shared.becomes(State::Up { version, protocol: Version::V4 });
+                    shared.becomes(up);
                     let end = shared.hold(line).await;
                     shared.becomes(end);
                 }
@@ -192,11 +191,24 @@ impl Shared {
         }
     }
 
-    /// Connects as ourselves, and answers with the upstream's release.
-    async fn establish(&self) -> Result<(Line, String), State> {
+    /// Connects as ourselves; how the upstream is then.
+    async fn establish(&self) -> Result<(Line, State), State> {
         if let Err(error) = self.reread_token().await {
             return Err(State::Refuses(Reason::TokenFile { cause: error.to_string(), hint: error.hint() }));
         }
+        if self.settings.mode == Mode::Backend {
+            return self.present(&Shape::Program).await.map_err(Unwelcome::state);
+        }
+        match self.establish_device().await {
+            // The gateways of early 2026: they give a program of their own its rights from anywhere.
+            Err(State::Refuses(Reason::Protocol { expected: Some(3) })) => {
+                self.present(&Shape::Program).await.map_err(Unwelcome::state)
+            }
+            established => established,
+        }
+    }
+
+    async fn establish_device(&self) -> Result<(Line, State), State> {
         let build = self.page(UPSTREAM_PAGE_BYTES_MAX).await.map(|page| build_id(&page));
         let first = match build {
             Ok(Some(build)) => Shape::Dashboard(build),
@@ -213,22 +225,22 @@ impl Shared {
             }
             (presented, _) => presented,
         }
-        .map_err(|unwelcome| match unwelcome {
-            Unwelcome::As(state) => state,
-            // It was updated once more while we looked.
-            Unwelcome::Outdated(_) => State::Starting,
-        })
+        .map_err(Unwelcome::state)
     }
 
-    async fn present(&self, shape: &Shape) -> Result<(Line, String), Unwelcome> {
+    async fn present(&self, shape: &Shape) -> Result<(Line, State), Unwelcome> {
         let (face, page) = match shape {
             Shape::Dashboard(_) => (Face::Loopback, Page::Present),
             Shape::DashboardByAddress(_) => (Face::Address, Page::Present),
-            Shape::CommandLine => (Face::Address, Page::Absent),
+            Shape::CommandLine | Shape::Program => (Face::Address, Page::Absent),
         };
         let Opened { mut line, challenge } = self.open(face, page, None).await?;
         let id = Uuid::new_v4().to_string();
-        let text = self.with_credentials(|own| connect::request(&id, self.params(shape), &wanted(), own, &challenge));
+        let is_program = *shape == Shape::Program;
+        let text = self.with_credentials(|own| {
+            let own = Credentials { key: (!is_program).then_some(&self.key), ..own };
+            connect::request(&id, shape.params(&self.name), &wanted(), own, &challenge)
+        });
         let answered = timeout(UPSTREAM_HELLO_WAIT, async {
             let _left = line.send(text).await;
             loop {
@@ -245,8 +257,9 @@ impl Shared {
         match answered.await.map_err(|_| State::Silent)? {
             Verdict::Accepted(hello) => {
                 tokens(&hello).iter().for_each(|token| self.hide(token));
-                let version = hello.get("server").and_then(|server| server.get("version")).and_then(Value::as_str);
-                Ok((line, printable(version.unwrap_or("?"), LABEL_CHARS_MAX)))
+                let up = up(&hello)?;
+                self.program.store(is_program, Ordering::Release);
+                Ok((line, up))
             }
             Verdict::Client(refused) => {
                 let build = refused.details.get("gatewayBuildId").and_then(Value::as_str).filter(|id| is_build(id));
@@ -255,26 +268,6 @@ impl Shared {
             Verdict::Starting => Err(State::Starting.into()),
             Verdict::Refused(reason) => Err(State::Refuses(reason).into()),
         }
-    }
-
-    fn params(&self, shape: &Shape) -> Map<String, Value> {
-        let (id, mode, build) = match shape {
-            Shape::Dashboard(build) | Shape::DashboardByAddress(build) => {
-                ("openclaw-control-ui", "webchat", Some(build))
-            }
-            Shape::CommandLine => ("cli", "cli", None),
-        };
-        let mut client = json!({
-            "id": id, "mode": mode, "version": env!("CARGO_PKG_VERSION"), "displayName": self.name,
-            "instanceId": self.name,
-        });
-        if let (Some(build), Value::Object(client)) = (build, &mut client) {
-            client.insert("buildId".to_owned(), build.as_str().into());
-        }
-        let mut params = Map::new();
-        params.insert("client".to_owned(), client);
-        params.insert("caps".to_owned(), json!([]));
-        params
     }
 
     /// Holds the connection until it ends; how the upstream is then.
@@ -322,24 +315,6 @@ impl Shared {
     }
 }
 
-/// Everything that we may have to do there, and what any of our clients may be granted.
-fn wanted() -> Scopes {
-    [Scope::ADMIN, Scope::PAIRING, Scope::APPROVALS, Scope::READ, Scope::WRITE, Scope::QUESTIONS].into_iter().collect()
-}
-
-/// The build that the page names; a hash of the page's own files behind it is no part of it.
-fn build_id(page: &str) -> Option<String> {
-    let (_, rest) = page.split_once(BUILD_ID)?;
-    let (build, _) = rest.split_once('"')?;
-    let is_hash = |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let build = build.rsplit_once('-').filter(|(_, hash)| is_hash(hash)).map_or(build, |(build, _)| build);
-    is_build(build).then(|| build.to_owned())
-}
-
-fn is_build(text: &str) -> bool {
-    !text.is_empty() && text.chars().count() <= BUILD_ID_CHARS_MAX
-}
-
 /// Hands an answer to whoever waits for it.
 fn answer(text: &str, waiting: &mut HashMap<String, oneshot::Sender<Result<Value, CallFailure>>>) {
     if waiting.is_empty() {
@@ -360,17 +335,6 @@ fn answer(text: &str, waiting: &mut HashMap<String, oneshot::Sender<Result<Value
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_build_is_read_off_the_page() {
-        let page = "<html data-openclaw-control-ui-base-path=\"\" data-openclaw-control-ui-build-id=\"2026.9.6-x\">";
-        assert_eq!(build_id(page).as_deref(), Some("2026.9.6-x"));
-        let hashed = format!("data-openclaw-control-ui-build-id=\"2026.9.6-release-x-{}\" lang", "a1".repeat(32));
-        assert_eq!(build_id(&hashed).as_deref(), Some("2026.9.6-release-x"));
-        for none in ["", "<html>", "data-openclaw-control-ui-build-id=\"\"", "data-openclaw-control-ui-build-id=\"x"] {
-            assert_eq!(build_id(none), None, "{none}");
-        }
-    }
 
     #[test]
     fn an_answer_goes_to_whoever_asked() {

@@ -34,6 +34,8 @@ pub enum Reason {
     LockedOut,
     /// Its `hello-ok` says nothing.
     HelloEmpty,
+    /// It lets us in, and to do nothing.
+    NoRights,
     /// It has not approved our device.
     NotPaired {
         /// The request that waits there.
@@ -96,6 +98,7 @@ impl fmt::Display for Reason {
             Self::Busy => f.write_str("it has too many open sockets"),
             Self::HelloEmpty => f.write_str("its hello-ok has no payload"),
             Self::LockedOut => f.write_str("it takes no token for some minutes, for too many were wrong"),
+            Self::NoRights => f.write_str("it gives us no rights"),
             Self::NotPaired { request: Some(request) } => {
                 write!(f, "it has not approved doorward yet: request {request}")
             }
