@@ -9,6 +9,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::base::code::Code;
+use crate::base::limits::UPSTREAM_TOKEN_PAUSE;
 use crate::identity::verifier::AssertionError;
 
 /// A refusal that was answered. It goes with the answer as an extension, so that the edge can log it.
@@ -23,6 +24,8 @@ pub struct Refused {
 /// Why a request was not served.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Refusal {
+    /// The gateway's methods as a request, past our desk.
+    AdminRpc,
     /// It did not carry exactly one valid assertion.
     Assertion,
     /// Too many wrong credentials came from there.
@@ -54,6 +57,10 @@ pub enum Refusal {
     TooManySockets,
     /// The answer could not be put together.
     Unanswered,
+    /// The upstream takes no token from us for some minutes.
+    UpstreamLocked,
+    /// The upstream has another token than we.
+    UpstreamToken,
     /// The upstream's name has no address.
     UpstreamUnreachable,
 }
@@ -62,6 +69,11 @@ impl Refusal {
     /// The status, the stable reason, and what to do.
     fn words(self) -> (StatusCode, &'static str, &'static str) {
         match self {
+            Self::AdminRpc => (
+                StatusCode::FORBIDDEN,
+                "admin-rpc-closed",
+                "the gateway's methods are called over WebSocket here, where each device's own scopes hold",
+            ),
             Self::Assertion => (StatusCode::UNAUTHORIZED, "assertion-invalid", AssertionError::PUBLIC),
             Self::CredentialLocked { .. } => (
                 StatusCode::TOO_MANY_REQUESTS,
@@ -110,6 +122,16 @@ impl Refusal {
                 (StatusCode::SERVICE_UNAVAILABLE, "too-many-sockets", "Too many unauthenticated sockets")
             }
             Self::Unanswered => (StatusCode::INTERNAL_SERVER_ERROR, "internal-error", "see the server's log"),
+            Self::UpstreamLocked => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "upstream-locked-out",
+                "the gateway behind this server takes no token from it for some minutes; try again later, or tell the owner",
+            ),
+            Self::UpstreamToken => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "upstream-token-wrong",
+                "the gateway behind this server has another token than this server knows; tell the owner",
+            ),
             Self::UpstreamUnreachable => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "upstream-unreachable",
@@ -159,7 +181,11 @@ impl Refusal {
             Self::TooManyRequests | Self::UpstreamUnreachable => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"))
             }
-            Self::Assertion
+            Self::UpstreamLocked | Self::UpstreamToken => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(UPSTREAM_TOKEN_PAUSE.as_secs()))
+            }
+            Self::AdminRpc
+            | Self::Assertion
             | Self::DeviceMissing
             | Self::NotFound
             | Self::OperatorMissing
@@ -179,6 +205,7 @@ mod tests {
     #[test]
     fn every_refusal_has_a_reason_and_a_next_step() {
         for (refusal, status, reason) in [
+            (Refusal::AdminRpc, 403, "admin-rpc-closed"),
             (Refusal::Assertion, 401, "assertion-invalid"),
             (Refusal::CredentialLocked { retry_after_ms: 1_001 }, 429, "credential-locked"),
             (Refusal::CredentialMissing, 401, "credential-required"),
@@ -189,6 +216,8 @@ mod tests {
             (Refusal::PageForeign, 403, "foreign-web-origin"),
             (Refusal::ScopeMissing, 403, "scope-required"),
             (Refusal::TooManyRequests, 503, "too-many-requests"),
+            (Refusal::UpstreamLocked, 503, "upstream-locked-out"),
+            (Refusal::UpstreamToken, 503, "upstream-token-wrong"),
             (Refusal::UpstreamUnreachable, 503, "upstream-unreachable"),
             (Refusal::Method, 405, "method-not-allowed"),
             (Refusal::NotFound, 404, "not-found"),

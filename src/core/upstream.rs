@@ -19,8 +19,10 @@ pub mod resource;
 mod scrub;
 mod settings;
 mod shape;
+mod spelling;
 mod state;
 mod verdict;
+mod withheld;
 
 pub use endpoint::Endpoint;
 pub use endpoint::EndpointError;

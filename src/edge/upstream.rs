@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ALT_SVC, CONNECTION, EXPECT, HeaderName, LOCATION, REFRESH, RETRY_AFTER, STRICT_TRANSPORT_SECURITY,
+    ALT_SVC, CONNECTION, EXPECT, HeaderName, LOCATION, REFRESH, RETRY_AFTER, SET_COOKIE, STRICT_TRANSPORT_SECURITY,
 };
 use http::header::{TRANSFER_ENCODING, UPGRADE};
 use http::response::Parts;
@@ -145,6 +145,9 @@ impl Forwarded {
         self.forward.scrub_headers(&mut parts.headers);
         for name in OURS_TO_SAY {
             parts.headers.remove(name);
+        }
+        if !self.forward.is_admins {
+            parts.headers.remove(SET_COOKIE);
         }
         if let Some(location) = parts.headers.get(LOCATION).and_then(|location| self.forward.of_ours(location)) {
             parts.headers.insert(LOCATION, location);

@@ -23,6 +23,9 @@ pub const UPSTREAM_ADDRESS_LIFE: Duration = Duration::from_secs(10);
 pub const UPSTREAM_RETRY_MIN: Duration = Duration::from_millis(500);
 /// The longest pause.
 pub const UPSTREAM_RETRY_MAX: Duration = Duration::from_secs(15);
+/// How long a token that the upstream refused is not shown to it again: ten wrong ones within a minute lock our address out, and
+/// with it its owner's own browser.
+pub const UPSTREAM_TOKEN_PAUSE: Duration = Duration::from_secs(30);
 /// How often our own connection asks the upstream for a sign of life.
 pub const UPSTREAM_PING_PERIOD: Duration = Duration::from_secs(5);
 /// How long it waits for one.

@@ -89,10 +89,19 @@ pub struct Passage(Way);
 pub enum Way {
     /// Its sender is known, and may do this much.
     Admitted(Scopes),
-    /// As it came, credential and all: the upstream judges.
-    Open,
+    /// As it came, for the upstream to judge, but for what is a credential of ours.
+    Open(Bearer),
     /// Anybody's: without anything that tells who sent it.
     Public(Resource),
+}
+
+/// What becomes of the credential of a request on an open path.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Bearer {
+    /// Nobody's whom we know: the upstream's to judge.
+    Kept,
+    /// Ours, and by it nothing is admitted here: none of the upstream's business.
+    Removed,
 }
 
 impl Passage {
@@ -127,7 +136,7 @@ pub enum Denial {
 /// What a request says of its sender need be looked at only for this.
 pub fn asks_who(resource: Resource, opened: Opened) -> bool {
     match opened {
-        Opened::Yes => false,
+        Opened::Yes => true,
         // One that says who sends it means perhaps more than the page.
         Opened::No => !matches!(resource, Resource::Asset | Resource::Document),
     }
@@ -138,12 +147,27 @@ pub fn asks_who(resource: Resource, opened: Opened) -> bool {
 /// # Errors
 /// [`Denial`].
 pub fn judge(facts: Facts) -> Result<Passage, Denial> {
-    let Facts { resource, opened, page, place, credential, mode } = facts;
+    if facts.opened == Opened::No {
+        return judge_closed(facts);
+    }
+    if facts.page == Page::Foreign {
+        return Err(Denial::PageForeign);
+    }
+    // A token of ours that the upstream does not know would count there as a guess of ours.
+    let bearer = match &facts.credential {
+        Credential::Absent | Credential::Locked { .. } | Credential::Wrong => Bearer::Kept,
+        Credential::Device { .. } | Credential::Secret => Bearer::Removed,
+    };
+    let open = Passage(Way::Open(bearer));
+    let admitted = judge_closed(facts).ok().filter(|passage| matches!(passage.way(), Way::Admitted(_)));
+    Ok(admitted.unwrap_or(open))
+}
+
+/// Decides as if no rule opened the path.
+fn judge_closed(facts: Facts) -> Result<Passage, Denial> {
+    let Facts { resource, opened: _, page, place, credential, mode } = facts;
     let public = Passage(Way::Public(resource));
     match (resource, &credential) {
-        _ if opened == Opened::Yes => {
-            return if page == Page::Foreign { Err(Denial::PageForeign) } else { Ok(Passage(Way::Open)) };
-        }
         (Resource::Asset | Resource::Document, _) | (Resource::Place, Credential::Absent) => return Ok(public),
         _ if page == Page::Foreign => return Err(Denial::PageForeign),
         _ => {}
@@ -152,7 +176,8 @@ pub fn judge(facts: Facts) -> Result<Passage, Denial> {
         Credential::Absent => return Err(Denial::CredentialMissing),
         Credential::Wrong => return Err(Denial::CredentialWrong),
         Credential::Locked { retry_after_ms } => return Err(Denial::Locked { retry_after_ms }),
-        Credential::Secret if resource == Resource::Personal || place == Place::Here => owner(),
+        Credential::Secret if place == Place::Here => owner(),
+        Credential::Secret if resource == Resource::Personal => Scopes::from_iter([Scope::READ]),
         Credential::Secret => return Err(Denial::DeviceMissing),
         Credential::Device { scopes, .. } if resource == Resource::Personal => scopes,
         Credential::Device { role: Role::Node, .. } => return Err(Denial::OperatorMissing),
@@ -239,12 +264,17 @@ mod tests {
             let known = matches!(facts.credential, Credential::Device { .. } | Credential::Secret);
             match passage.way() {
                 Way::Admitted(scopes) => {
-                    assert!(known && facts.opened == Opened::No && facts.page != Page::Foreign, "{facts:?}");
+                    assert!(known && facts.page != Page::Foreign, "{facts:?}");
+                    let closed = Facts { opened: Opened::No, ..facts.clone() };
+                    assert_eq!(judge(closed).as_ref(), Ok(&passage), "an open path admits nobody else");
                     if let Credential::Device { scopes: granted, .. } = &facts.credential {
                         assert_eq!(scopes, granted, "{facts:?}");
                     }
                 }
-                Way::Open => assert_eq!(facts.opened, Opened::Yes),
+                Way::Open(bearer) => {
+                    let expected = if known { Bearer::Removed } else { Bearer::Kept };
+                    assert_eq!((facts.opened, *bearer), (Opened::Yes, expected), "{facts:?}");
+                }
                 Way::Public(resource) => {
                     assert!(resource.is_anybodys() && facts.opened == Opened::No && *resource == facts.resource);
                 }
@@ -294,7 +324,7 @@ mod tests {
     #[test]
     fn nobodys_credential_is_looked_at_for_what_anybody_gets() {
         for resource in RESOURCES {
-            assert!(!asks_who(resource, Opened::Yes));
+            assert!(asks_who(resource, Opened::Yes), "a credential of ours must not go up");
             let expected = !matches!(resource, Resource::Asset | Resource::Document);
             assert_eq!(asks_who(resource, Opened::No), expected, "{resource:?}");
         }

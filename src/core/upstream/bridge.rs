@@ -74,6 +74,9 @@ impl Upstream {
         params: Option<&RawValue>,
         scopes: &Scopes,
     ) -> Result<(Line, Map<String, Value>), Told> {
+        if let Some(reason) = self.withholds() {
+            return Err(State::Refuses(reason).told());
+        }
         let Opened { mut line, challenge } = opened;
         let id = Uuid::new_v4().to_string();
         // Never empty: the client's `connect` was read before.

@@ -45,6 +45,8 @@ use crate::core::upstream::resource::Resource;
 use crate::core::upstream::scrub::End;
 use crate::core::upstream::scrub::Scrubber;
 use crate::core::upstream::scrub::scrub_headers;
+use crate::core::upstream::spelling::is_admin_rpc;
+use crate::core::upstream::state::Reason;
 use crate::identity::claims::OriginClaim;
 use crate::net::host::Scheme;
 use crate::pairing::caller::CallerKey;
@@ -53,6 +55,7 @@ use crate::pairing::queue::Standing;
 use crate::pairing::request::Repair;
 use crate::pairing::step::Verdict;
 use crate::pairing::throttle::Subject;
+use crate::protocol::scope::Scope;
 use crate::store::StoreError;
 
 /// What is ours at every path, whatever stands behind us: the first segment.
@@ -67,6 +70,8 @@ pub struct Forward {
     pub address: SocketAddr,
     /// The name or bare address that the upstream must prove to be, where it speaks TLS; empty if no certificate can have it.
     pub server_name: Option<String>,
+    /// Whether it came from somebody who may do everything: nobody else keeps a cookie that the upstream gives to our token.
+    pub is_admins: bool,
     /// Whether a person's browser asks for the page.
     pub is_page: bool,
     scheme: Scheme,
@@ -142,6 +147,9 @@ impl Core {
         let verified = verified.map_err(|error| routes::without_assertion(&error))?;
         let Some(upstream) = self.upstream() else { return refuse(Refusal::NotFound) };
         let origin = &verified.claims().origin;
+        if is_admin_rpc(sealed.uri.path()) {
+            return refuse(Refusal::AdminRpc);
+        }
         let resource = Resource::of(sealed, body);
         let mut looks = 0;
         let (passage, pass) = loop {
@@ -164,6 +172,9 @@ impl Core {
                 Err(NoPlace::Stale | NoPlace::Full) => return refuse(Refusal::TooManyRequests),
             }
         };
+        if let Some(refusal) = withheld(upstream, &passage) {
+            return refuse(refusal);
+        }
         let address = match upstream.address().await {
             Ok(address) => address,
             Err(cause) => {
@@ -176,6 +187,12 @@ impl Core {
             routes::refuse(Refusal::Unanswered)
         })
     }
+}
+
+/// Why a request that would show the upstream its token does not go up.
+fn withheld(upstream: &Upstream, passage: &Passage) -> Option<Refusal> {
+    let reason = upstream.withholds().filter(|_| matches!(passage.way(), Way::Admitted(_)))?;
+    Some(if reason == Reason::LockedOut { Refusal::UpstreamLocked } else { Refusal::UpstreamToken })
 }
 
 fn forwarded(
@@ -195,6 +212,7 @@ fn forwarded(
         head: request::head(sealed, came, passage, to)?,
         address,
         server_name: (scheme == Scheme::Https).then(|| name.map(|name| name.to_str().into_owned()).unwrap_or_default()),
+        is_admins: matches!(passage.way(), Way::Admitted(scopes) if scopes.covers(&Scope::ADMIN)),
         is_page: matches!(passage.way(), Way::Public(Resource::Document | Resource::Place)),
         scheme,
         secrets: upstream.secrets().spelled(),
@@ -216,16 +234,25 @@ impl Inner {
         let is_open = settings.open.iter().any(|open| open.opens(&sealed.method, path));
         let opened = if is_open { Opened::Yes } else { Opened::No };
         let (credential, holder) = match access::asks_who(resource, opened) {
-            true => self.credential(&sealed.headers, origin).await?,
+            true => self.credential(&sealed.headers, origin, opened).await?,
             false => (Credential::Absent, Holder::Anybody),
         };
         let place = if origin.local { Place::Here } else { Place::Elsewhere };
         let facts = Facts { resource, opened, page, place, credential, mode: settings.mode };
-        Ok(access::judge(facts).map(|passage| (passage, holder)))
+        Ok(access::judge(facts).map(|passage| {
+            let holder = if matches!(passage.way(), Way::Admitted(_)) { holder } else { Holder::Anybody };
+            (passage, holder)
+        }))
     }
 
-    /// What a request says of its sender. A wrong secret counts exactly as in a `connect`.
-    async fn credential(&self, headers: &HeaderMap, origin: &OriginClaim) -> Result<(Credential, Holder), StoreError> {
+    /// What a request says of its sender. A wrong secret counts exactly as in a `connect`, but not on an open path: hooks have
+    /// secrets of their own.
+    async fn credential(
+        &self,
+        headers: &HeaderMap,
+        origin: &OriginClaim,
+        opened: Opened,
+    ) -> Result<(Credential, Holder), StoreError> {
         let Some(bearer) = bearer(headers) else { return Ok((Credential::Absent, Holder::Anybody)) };
         let token = Fingerprint::of(bearer.as_bytes());
         let generation = Generation::of(&self.secret.load());
@@ -239,6 +266,12 @@ impl Inner {
                 return Ok((Credential::Device { role, scopes: grant.scopes.clone() }, holder));
             }
         }
+        let is_secret = self.secret.load().is(bearer);
+        let found =
+            || if is_secret { (Credential::Secret, Holder::Secret) } else { (Credential::Wrong, Holder::Anybody) };
+        if opened == Opened::Yes {
+            return Ok(found());
+        }
         let subject = Subject::Caller(CallerKey::of(origin), Standing::of(origin, Repair::No));
         let reserved = self.throttle().reserve(subject, self.clock.uptime());
         let reservation = match reserved {
@@ -247,10 +280,9 @@ impl Inner {
                 return Ok((Credential::Locked { retry_after_ms: locked.retry_after_ms() }, Holder::Anybody));
             }
         };
-        let is_secret = self.secret.load().is(bearer);
         let verdict = if is_secret { Verdict::Right } else { Verdict::Wrong };
         self.throttle().settle(reservation, verdict, self.clock.uptime());
-        Ok(if is_secret { (Credential::Secret, Holder::Secret) } else { (Credential::Wrong, Holder::Anybody) })
+        Ok(found())
     }
 }
 

@@ -48,6 +48,7 @@ use crate::core::upstream::link::Call;
 use crate::core::upstream::state::Reason;
 use crate::core::upstream::state::State;
 use crate::core::upstream::state::Unreachable;
+use crate::core::upstream::withheld::Withheld;
 use crate::net::host::Host;
 use crate::store::keys::device::DeviceKey;
 use crate::store::keys::device::DeviceKeyError;
@@ -72,8 +73,9 @@ pub(super) struct Shared {
     pub(super) name: String,
     pub(super) owner: OwnerCommand,
     tls: Option<Arc<ClientConfig>>,
-    token: ArcSwapOption<Secret<String>>,
+    pub(super) token: ArcSwapOption<Secret<String>>,
     secrets: ArcSwap<Secrets>,
+    pub(super) withheld: Withheld,
     pub(super) state: watch::Sender<State>,
     resolved: Mutex<Option<(SocketAddr, Instant)>>,
     pub(super) dials: Semaphore,
@@ -155,6 +157,7 @@ impl Upstream {
             tls,
             token: ArcSwapOption::from_pointee(token),
             secrets: ArcSwap::from_pointee(secrets),
+            withheld: Withheld::default(),
             state: watch::Sender::new(State::Starting),
             resolved: Mutex::default(),
             dials: Semaphore::new(UPSTREAM_DIALS_MAX),

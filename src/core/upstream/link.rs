@@ -196,6 +196,7 @@ impl Shared {
         if let Err(error) = self.reread_token().await {
             return Err(State::Refuses(Reason::TokenFile { cause: error.to_string(), hint: error.hint() }));
         }
+        self.check_token()?;
         if self.settings.mode == Mode::Backend {
             return self.present(&Shape::Program).await.map_err(Unwelcome::state);
         }
@@ -257,6 +258,7 @@ impl Shared {
         match answered.await.map_err(|_| State::Silent)? {
             Verdict::Accepted(hello) => {
                 tokens(&hello).iter().for_each(|token| self.hide(token));
+                self.withheld.clear();
                 let up = up(&hello)?;
                 self.program.store(is_program, Ordering::Release);
                 Ok((line, up))
@@ -266,7 +268,7 @@ impl Shared {
                 Err(build.map_or(Unwelcome::As(State::Starting), |build| Unwelcome::Outdated(build.to_owned())))
             }
             Verdict::Starting => Err(State::Starting.into()),
-            Verdict::Refused(reason) => Err(State::Refuses(reason).into()),
+            Verdict::Refused(reason) => Err(self.refused(reason).into()),
         }
     }
 

@@ -29,9 +29,11 @@ use thiserror::Error;
 
 use crate::base::secret::Secret;
 use crate::core::upstream::Mode;
+use crate::core::upstream::access::Bearer;
 use crate::core::upstream::access::Passage;
 use crate::core::upstream::access::Way;
 use crate::core::upstream::resource::Resource;
+use crate::core::upstream::spelling::without_credentials;
 use crate::identity::headers::ASSERTION;
 use crate::net::host::Scheme;
 
@@ -112,9 +114,9 @@ pub fn head(head: &Parts, came: &HeaderMap, passage: &Passage, to: Destination<'
                 up.headers.insert(AUTHORIZATION, bearer);
             }
         }
-        Way::Open => {
+        Way::Open(bearer) => {
             // Two of them have two readings.
-            if came.get_all(AUTHORIZATION).iter().count() > 1 {
+            if *bearer == Bearer::Removed || came.get_all(AUTHORIZATION).iter().count() > 1 {
                 up.headers.remove(AUTHORIZATION);
             }
             choose(&mut up.headers, came, &OF_HOOKS);
@@ -163,7 +165,14 @@ fn target(uri: &Uri, passage: &Passage) -> Result<Uri, RequestError> {
             None => PathAndQuery::try_from(asked.path())?,
         },
         Way::Public(_) => PathAndQuery::from_static("/"),
-        Way::Admitted(_) | Way::Open => asked,
+        Way::Admitted(_) => asked,
+        // The upstream takes its own token there, too: nobody guesses it from our address.
+        Way::Open(_) => match (asked.query(), asked.query().and_then(without_credentials)) {
+            (Some(query), Some(left)) if query == left => asked,
+            (Some(_), Some(left)) => PathAndQuery::try_from(format!("{}?{left}", asked.path()))?,
+            (Some(_), None) => PathAndQuery::try_from(asked.path())?,
+            (None, _) => asked,
+        },
     };
     Ok(Uri::from(target))
 }

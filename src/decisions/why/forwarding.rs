@@ -5,6 +5,12 @@ use super::Why;
 /// Sorted by reason.
 pub(super) const FORWARDING: &[Why] = &[
     Why {
+        reason: "admin-rpc-closed",
+        what: "The request calls the gateway's own methods over HTTP, by which devices would be paired and removed past this server.",
+        caller: "Connect over WebSocket and call them there.",
+        owner: "Nothing: this path stays closed, for you too. doorward devices lists, approves and removes devices.",
+    },
+    Why {
         reason: "credential-locked",
         what: "Too many wrong tokens came from your address: none is looked at for a while.",
         caller: "Wait five minutes, then use the right token. A paired device's token is taken all the same.",
@@ -57,6 +63,12 @@ pub(super) const FORWARDING: &[Why] = &[
         owner: "Look at the gateway's log of that time. If something else listens at core.upstream.url, correct it.",
     },
     Why {
+        reason: "upstream-locked-out",
+        what: "The gateway behind this server takes no token from it for some minutes, for too many wrong ones came.",
+        caller: "Try again in five minutes, then tell the owner.",
+        owner: "See that core.upstream.token_file has the gateway's token: doorward status says when it is taken again.",
+    },
+    Why {
         reason: "upstream-refused-tls",
         what: "The gateway behind this server could not prove that it is the right one.",
         caller: "Tell the owner.",
@@ -67,6 +79,12 @@ pub(super) const FORWARDING: &[Why] = &[
         what: "The gateway behind this server does not answer.",
         caller: "Try again in a minute, then tell the owner.",
         owner: "It took the connection and says nothing: look whether it hangs, and start it anew.",
+    },
+    Why {
+        reason: "upstream-token-wrong",
+        what: "The gateway behind this server has another token than this server knows.",
+        caller: "Tell the owner.",
+        owner: "Write the gateway's token (gateway.auth.token there) into the file of core.upstream.token_file.",
     },
     Why {
         reason: "upstream-unreachable",

@@ -72,7 +72,7 @@ proptest! {
     #[test]
     fn no_look_alike_no_unchecked_credential_and_one_host_go_up(
         lines in proptest::collection::vec((0..NAMES.len(), "[ -~]{0,20}"), 0..24),
-        way in 0..4usize,
+        way in 0..5usize,
         trusted in any::<bool>(),
     ) {
         let mut came = HeaderMap::new();
@@ -91,7 +91,7 @@ proptest! {
         prop_assert!(!up.contains_key(EXPECT) && !up.contains_key(ASSERTION));
         let ours = |name: &HeaderName| match passage.way() {
             Way::Admitted(_) => CHOICES.contains(name) || (trusted && *name == SCOPES),
-            Way::Open => OF_HOOKS.contains(name),
+            Way::Open(_) => OF_HOOKS.contains(name),
             Way::Public(_) => false,
         };
         for name in up.keys() {
@@ -103,8 +103,8 @@ proptest! {
         match passage.way() {
             Way::Admitted(_) if trusted => prop_assert!(went.is_empty()),
             Way::Admitted(_) => prop_assert_eq!(went, ["Bearer upstream-token"]),
-            Way::Open if sent.len() == 1 => prop_assert_eq!(went, sent),
-            Way::Open => prop_assert!(went.is_empty()),
+            Way::Open(Bearer::Kept) if sent.len() == 1 => prop_assert_eq!(went, sent),
+            Way::Open(_) => prop_assert!(went.is_empty()),
             Way::Public(_) => prop_assert!(went.is_empty() && !up.contains_key(COOKIE)),
         }
         for name in [ORIGIN, REFERER] {
@@ -204,6 +204,23 @@ fn where_the_owner_opened_a_path_the_callers_own_credential_goes_up_as_it_is() {
 }
 
 #[test]
+fn on_an_open_path_nothing_goes_up_by_which_our_address_could_be_locked_out() {
+    let came = map(&[("host", "claw.example.com"), ("authorization", "Bearer ours"), ("x-custom", "kept")]);
+    let up = go_up("POST", "/hooks/wake", &came, &passages()[4], Mode::Device);
+    assert_eq!(shown(&up.headers), ["host: 172.18.0.2:18789", "x-custom: kept"]);
+    for (asked, expected) in [
+        ("/hooks/x?token=guess", "/hooks/x"),
+        ("/hooks/x?a=b&pass%77ord=guess&c", "/hooks/x?a=b&c"),
+        ("/hooks/x?a=b", "/hooks/x?a=b"),
+        ("/hooks/x?", "/hooks/x?"),
+    ] {
+        for way in [1, 4] {
+            assert_eq!(go_up("POST", asked, &came, &passages()[way], Mode::Device).uri.to_string(), expected);
+        }
+    }
+}
+
+#[test]
 fn without_a_token_none_goes_up() {
     let came = map(&[("authorization", "Bearer device-token")]);
     let sealed = sealed("GET", "/x", &came);
@@ -241,8 +258,8 @@ fn what_we_say_to_one_that_trusts_us_stands_once() {
     }
 }
 
-/// Admitted, open, a place of the page, a file of it.
-fn passages() -> [Passage; 4] {
+/// Admitted, open, a place of the page, a file of it, open with a credential of ours.
+fn passages() -> [Passage; 5] {
     let of = |resource, opened, credential| {
         let (page, place, mode) = (Page::Absent, Place::Elsewhere, Mode::Device);
         judge(Facts { resource, opened, page, place, credential, mode }).unwrap()
@@ -253,6 +270,7 @@ fn passages() -> [Passage; 4] {
         of(Resource::Rest, Opened::Yes, Credential::Absent),
         of(Resource::Place, Opened::No, Credential::Absent),
         of(Resource::Asset, Opened::No, Credential::Absent),
+        of(Resource::Rest, Opened::Yes, Credential::Secret),
     ]
 }
 
