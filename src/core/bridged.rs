@@ -185,9 +185,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Bridged> {
                     return Ok(Step::Waits);
                 }
             }
-            // Its pongs may wait behind what it has not taken; that it catches up is its sign of life then.
+            // Neither was read while it was behind; that it catches up is its sign of life then, and the gateway's hour begins.
             if self.state.blocked {
                 peer.lives();
+                self.state.far.heard = Instant::now();
             }
             (self.state.sending, self.state.blocked) = (false, false);
         }
@@ -228,20 +229,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Bridged> {
         }
     }
 
-    /// One step towards the gateway. The client is not read while the gateway does not take what was sent.
+    /// One step towards the gateway. The client is not read while the gateway does not take what was sent, nor while it does
+    /// not take what is sent to it: whoever does not listen is not listened to, so nothing that it says keeps it alive.
     fn poll_up(&mut self, cx: &mut Context<'_>) -> Result<Step, Turn> {
         if self.state.far.sending {
             match self.state.far.line.0.poll_flush(cx) {
                 Poll::Ready(Ok(())) => self.state.far.sending = false,
                 Poll::Ready(Err(Gone)) => return Err(Turn::Lost(self.state.far.line.0.take_farewell())),
                 Poll::Pending => {
-                    // Its pongs are not read meanwhile, which is no fault of its own.
-                    self.peer().lives();
+                    // Its pongs are not read meanwhile, which is no fault of its own; unless it takes nothing either.
+                    if !self.state.blocked {
+                        self.peer().lives();
+                    }
                     return Ok(Step::Waits);
                 }
             }
         }
-        if self.state.pace.poll_ready(cx).is_pending() {
+        if self.state.blocked || self.state.pace.poll_ready(cx).is_pending() {
             return Ok(Step::Waits);
         }
         let inbound = match self.state.early.pop_front() {
@@ -326,3 +330,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Bridged> {
         .await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,13 +3,12 @@
 //! Until `hello-ok` a caller gets one message of ours, one of its own of at most 64 KiB, and ten seconds.
 
 mod node;
+mod wait;
 
 use std::collections::VecDeque;
-use std::future::Future;
-use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::Context;
+use std::task::Waker;
 
 use serde_json::Value;
 use tokio::io::AsyncRead;
@@ -22,8 +21,6 @@ use tracing::info;
 use uuid::Uuid;
 
 use crate::base::code::Code;
-use crate::base::limits::FRAME_BYTES_BEFORE_HELLO_MAX;
-use crate::base::limits::FRAMES_BEFORE_HELLO_MAX;
 use crate::base::limits::LABEL_CHARS_MAX;
 use crate::base::printable::printable;
 use crate::core::Inner;
@@ -34,14 +31,16 @@ use crate::core::desk::Applicant;
 use crate::core::desk::Rejection;
 use crate::core::desk::Welcome;
 use crate::core::dispatch;
+use crate::core::handshake::wait::first_frame;
+use crate::core::handshake::wait::send;
 use crate::core::refusal_log::next_step;
+use crate::core::registry::Peer;
 use crate::core::session::Connected;
 use crate::core::session::Open;
 use crate::core::session::Session;
 use crate::core::upstream;
 use crate::core::upstream::Guest;
 use crate::core::websocket::Gone;
-use crate::core::websocket::Inbound;
 use crate::core::websocket::WebSocket;
 use crate::decisions;
 use crate::decisions::Outcome;
@@ -68,6 +67,8 @@ pub(super) struct Challenged {
     deadline: Instant,
     /// The socket at the gateway behind us whose challenge this one has, for it may be a node's.
     guest: Option<Guest>,
+    /// Its entry among the open sockets, once it was let in.
+    peer: Option<Arc<Peer>>,
     /// The caller's first message, as it came.
     first: Utf8Bytes,
     /// Frames that arrived while `connect` was looked at.
@@ -119,8 +120,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
     pub(super) fn begin(core: Arc<Inner>, admission: Admission, socket: WebSocket<S>) -> Self {
         let challenge = Challenge::new(Uuid::new_v4().to_string());
         let deadline = Instant::now() + core.timing.connect_wait;
-        let (guest, first, early) = (None, Utf8Bytes::default(), VecDeque::new());
-        Self { core, socket, state: Challenged { admission, challenge, deadline, guest, first, early } }
+        let (guest, peer, first, early) = (None, None, Utf8Bytes::default(), VecDeque::new());
+        Self { core, socket, state: Challenged { admission, challenge, deadline, guest, peer, first, early } }
     }
 
     /// The session; none if the caller was refused or went away.
@@ -146,13 +147,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
     async fn admit(&mut self) -> Result<(Welcome, Request), Unready> {
         let deadline = self.state.deadline;
         let at = self.lodge().await;
-        let first = async {
-            let payload = event::challenge(self.state.challenge.nonce(), at);
-            // Never: the payload is a plain map.
-            let text = frame::event(event::CONNECT_CHALLENGE, &payload, None, None).unwrap_or_default();
-            send(&mut self.socket, text).await?;
-            first_frame(&mut self.socket).await
-        };
+        let payload = event::challenge(self.state.challenge.nonce(), at);
+        // Never: the payload is a plain map.
+        let text = frame::event(event::CONNECT_CHALLENGE, &payload, None, None).unwrap_or_default();
+        let socket = &mut self.socket;
+        let first = wait::lodged(&mut self.state.guest, async move {
+            send(socket, text).await?;
+            first_frame(socket).await
+        });
         let mut restart = self.core.draining.subscribe();
         let text = tokio::select! {
             first = timeout_at(deadline, first) => {
@@ -196,25 +198,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
         }
     }
 
-    /// Waits for `work`, and holds what comes in meanwhile.
-    async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Unready> {
-        let mut work = pin!(work);
-        let (socket, early) = (&mut self.socket, &mut self.state.early);
-        poll_fn(|cx| {
-            if let Poll::Ready(done) = work.as_mut().poll(cx) {
-                return Poll::Ready(Ok(done));
-            }
-            while let Poll::Ready(inbound) = socket.poll_inbound(cx) {
-                match keep(early, inbound) {
-                    Ok(()) => {}
-                    Err(unready) => return Poll::Ready(Err(unready)),
-                }
-            }
-            Poll::Pending
-        })
-        .await
-    }
-
     /// Opens the way to the gateway behind us, if there is one, for a client that was let in here.
     async fn reach(
         &mut self,
@@ -227,6 +210,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
             Page::Present => upstream::Page::Present,
         };
         let (version, scopes) = (welcome.connect.version, welcome.admitted.scopes.clone());
+        self.state.peer = Some(Arc::clone(welcome.registered.peer()));
         let came = match welcome.admitted.role {
             Role::Node => Box::pin(self.pass(&upstream, &mut welcome, &request)).await?,
             Role::Operator => {
@@ -236,6 +220,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
                 Box::pin(self.meanwhile(upstream.bridge(params, &scopes, page))).await?.map_err(Failure::Upstream)
             }
         };
+        // Nothing waits from here to `hello-ok`.
+        self.is_ended(&mut Context::from_waker(Waker::noop()))?;
         match came {
             Ok((line, hello)) => Ok((welcome, request.id, Some(Way { upstream, line, hello }))),
             Err(failure) => {
@@ -349,51 +335,4 @@ impl Inner {
         }
         .payload()
     }
-}
-
-/// The first text frame. Pings before it are counted, so that nobody lives on them.
-async fn first_frame<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocket<S>) -> Result<Utf8Bytes, Unready> {
-    let mut early = VecDeque::new();
-    let mut control = 0;
-    loop {
-        match poll_fn(|cx| socket.poll_inbound(cx)).await {
-            Inbound::Control if control < FRAMES_BEFORE_HELLO_MAX => control += 1,
-            Inbound::Control => return Err(Refused::silent(Failure::FramesQueued).into()),
-            inbound => keep(&mut early, inbound)?,
-        }
-        if let Some(text) = early.pop_front() {
-            return Ok(text);
-        }
-    }
-}
-
-/// Keeps a text frame for later, or says why the socket ends.
-fn keep(early: &mut VecDeque<Utf8Bytes>, inbound: Inbound) -> Result<(), Unready> {
-    let held: usize = early.iter().map(|text| text.len()).sum();
-    let failure = match inbound {
-        Inbound::Text(text) if held.saturating_add(text.len()) > FRAME_BYTES_BEFORE_HELLO_MAX => {
-            Failure::PayloadTooLarge
-        }
-        Inbound::Text(text) if early.len() < FRAMES_BEFORE_HELLO_MAX => {
-            early.push_back(text);
-            return Ok(());
-        }
-        Inbound::Control => return Ok(()),
-        Inbound::Text(_) => Failure::FramesQueued,
-        Inbound::Binary => Failure::FrameInvalid,
-        Inbound::TooBig => Failure::PayloadTooLarge,
-        Inbound::Violation(code) => Failure::NotWebSocket { code },
-        Inbound::Closed => return Err(Unready::Gone),
-    };
-    Err(Refused::silent(failure).into())
-}
-
-/// Sends one text message and waits until it has left.
-async fn send<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocket<S>, text: String) -> Result<(), Gone> {
-    let mut text = Some(text);
-    poll_fn(|cx| match text.take() {
-        Some(text) => socket.poll_send_text(text, cx),
-        None => socket.poll_flush(cx),
-    })
-    .await
 }

@@ -22,6 +22,7 @@ mod shape;
 mod spelling;
 mod state;
 mod verdict;
+mod vouching;
 mod withheld;
 
 pub use endpoint::Endpoint;
@@ -53,3 +54,4 @@ pub(super) use node::Missed;
 pub(super) use node::Node;
 pub(super) use node::Passed;
 pub(super) use node::Tokens;
+pub(super) use vouching::Approval;

@@ -104,6 +104,8 @@ pub enum Upstream {
     NodeApproved,
     /// This node has to come again: there was no place for it.
     NodeLater,
+    /// It took this node once and does not know it any more.
+    NodeRefused,
     /// Its secret is another than ours, so what a node says cannot pass.
     NodeTokens,
     /// This node came with what only we know.

@@ -61,3 +61,5 @@ pub const UPSTREAM_REFRESH: Duration = Duration::from_secs(5);
 pub const UPSTREAM_COME_AGAIN: Duration = Duration::from_millis(500);
 /// The same where nobody is there, or a person must act first.
 pub const UPSTREAM_COME_LATER: Duration = Duration::from_secs(2);
+/// How long a place at the upstream is kept for a caller that has its challenge and says nothing.
+pub const UPSTREAM_GUEST_WAIT: Duration = Duration::from_secs(2);

@@ -18,6 +18,7 @@ use crate::core::handshake::Challenged;
 use crate::core::handshake::Unready;
 use crate::core::registry::Peer;
 use crate::core::session::Session;
+use crate::core::upstream::Approval;
 use crate::core::upstream::Line;
 use crate::core::upstream::Missed;
 use crate::core::upstream::Node;
@@ -75,6 +76,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
             return told(Told::NodeTokens);
         }
         let Some(guest) = self.state.guest.take() else {
+            // It was let in here, so the places that are left to such callers are for it when it comes again.
+            self.state.admission.succeeded();
             return told(upstream.ready().await.err().unwrap_or(Told::NodeLater));
         };
         let peer = Arc::clone(welcome.registered.peer());
@@ -84,7 +87,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
         let core = Arc::clone(&self.core);
         let held =
             self.meanwhile(core.visit(async move |core| core.store.known_device(&device).await.ok()?.device)).await?;
-        let held = held.flatten().and_then(|paired| paired.living_grant(Role::Node)?.token);
+        let Some(paired) = held.flatten() else { return Ok(Err(Failure::Internal)) };
+        let held = paired.living_grant(Role::Node).and_then(|grant| grant.token);
+        let approval = Approval { at: paired.approved_at, token_at: held.and_then(|token| token.rotated_at) };
         let unauthorized =
             |reason| Failure::Unauthorized { reason, audience: welcome.connect.client.audience(Seat::There) };
         if !are_known(request) {
@@ -97,7 +102,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
         }
         let tokens = if welcome.admitted.token.is_some() { Tokens::End } else { Tokens::Keep };
         let scopes = welcome.admitted.scopes.clone();
-        let node = Node { device, scopes: &scopes, tokens };
+        let node = Node { device, scopes: &scopes, approval, tokens };
         let first = self.state.first.clone();
         let passed = Box::pin(self.meanwhile(upstream.pass(guest, &first, &request.id, node))).await?;
         let by_token = welcome.admitted.method == AuthMethod::DeviceToken;

@@ -13,7 +13,6 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use arc_swap::ArcSwapOption;
 use http::HeaderValue;
-use http::StatusCode;
 use rustls::ClientConfig;
 use thiserror::Error;
 use tokio::net::lookup_host;
@@ -45,9 +44,9 @@ use crate::core::upstream::dial::Line;
 use crate::core::upstream::frames::Secrets;
 use crate::core::upstream::guests::Guests;
 use crate::core::upstream::link::Call;
-use crate::core::upstream::state::Reason;
 use crate::core::upstream::state::State;
 use crate::core::upstream::state::Unreachable;
+use crate::core::upstream::vouching::Vouched;
 use crate::core::upstream::withheld::Withheld;
 use crate::net::host::Host;
 use crate::store::keys::device::DeviceKey;
@@ -82,7 +81,7 @@ pub(super) struct Shared {
     pub(super) guests: Guests,
     /// Which refusals of clients the owner reads in the log.
     pub(super) refusals: Gate,
-    /// Somebody waits for the upstream.
+    pub(super) vouched: Vouched,
     pub(super) nudge: Notify,
     pub(super) calls: mpsc::Sender<Call>,
     pub(super) called: tokio::sync::Mutex<mpsc::Receiver<Call>>,
@@ -163,6 +162,7 @@ impl Upstream {
             dials: Semaphore::new(UPSTREAM_DIALS_MAX),
             guests: Guests::default(),
             refusals: Gate::default(),
+            vouched: Vouched::default(),
             nudge: Notify::new(),
             calls,
             called: tokio::sync::Mutex::new(called),
@@ -216,7 +216,6 @@ impl Shared {
     pub(super) async fn reread_token(&self) -> Result<(), TokenError> {
         let Some(file) = self.settings.token_file.clone() else { return Ok(()) };
         let read = tokio::task::spawn_blocking(move || token::read_upstream(&file)).await;
-        // An error is the end of the runtime.
         if let Ok(read) = read {
             let token = read?;
             self.secrets.rcu(|secrets| secrets.with_token(&token));
@@ -350,38 +349,6 @@ fn authority(endpoint: &Endpoint, address: SocketAddr) -> HeaderValue {
 fn value(text: &str) -> HeaderValue {
     // Never the other: hosts, addresses and ports are visible ASCII.
     HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("127.0.0.1"))
-}
-
-impl From<DialError> for State {
-    fn from(error: DialError) -> Self {
-        let odd = |cause: String| Self::Unreachable(Unreachable::NotGateway(cause));
-        match error {
-            DialError::Refused { status: StatusCode::FORBIDDEN, body } if body.contains("proxy_attribution") => {
-                Self::Refuses(Reason::Proxied)
-            }
-            DialError::Refused { status: StatusCode::SERVICE_UNAVAILABLE, body }
-                if body.contains("unauthenticated") =>
-            {
-                Self::Refuses(Reason::Busy)
-            }
-            DialError::Refused {
-                status: StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT,
-                ..
-            } => Self::Starting,
-            DialError::Connect(cause) => Self::Unreachable(Unreachable::Connect(cause.to_string())),
-            DialError::Tls(cause) => Self::Unreachable(Unreachable::Tls(cause.to_string())),
-            // A runtime's proxy accepts and hangs up while nobody listens behind it.
-            DialError::Http(cause) if cause.is_incomplete_message() || cause.is_canceled() || cause.is_closed() => {
-                Self::Unreachable(Unreachable::Connect("closed at once".to_owned()))
-            }
-            DialError::Http(cause) => odd(cause.to_string()),
-            error @ (DialError::Name
-            | DialError::NoRoots
-            | DialError::NotWebSocket
-            | DialError::Refused { .. }
-            | DialError::Request(_)) => odd(error.to_string()),
-        }
-    }
 }
 
 /// Why there is no upstream at the start. The operator's to mend.

@@ -27,6 +27,8 @@ use crate::core::upstream::state::Reason;
 use crate::core::upstream::state::State;
 use crate::core::upstream::verdict;
 use crate::core::upstream::verdict::Verdict;
+use crate::core::upstream::vouching::Approval;
+use crate::core::upstream::vouching::Word;
 use crate::pairing::caller::CallerKey;
 use crate::pairing::device::DeviceId;
 use crate::protocol::refusal::Upstream as Told;
@@ -52,6 +54,8 @@ pub(in crate::core) struct Node<'a> {
     pub(in crate::core) device: DeviceId,
     /// What it was granted here.
     pub(in crate::core) scopes: &'a Scopes,
+    /// Since when it may be one here.
+    pub(in crate::core) approval: Approval,
     /// Whether it may hold a device token of the upstream's that counts no more here.
     pub(in crate::core) tokens: Tokens,
 }
@@ -143,9 +147,19 @@ impl Upstream {
         })
     }
 
-    /// Approves the request of a node at the upstream, if it is about no more than what was approved here.
+    /// Approves the request of a node at the upstream, if it is about no more than what was approved here, and for the first
+    /// time since then: what is removed there must not come back by itself.
     async fn vouch(&self, request: &str, node: Node<'_>) -> Told {
         let device = node.device;
+        match self.shared.vouched.word(device, node.approval) {
+            Word::Due => {}
+            Word::Spent => {
+                let next = self.shared.owner.with(&format!("devices remove {device}"));
+                warn!(%device, next, "a node was removed at the upstream: it stays out until it is removed here too, connects again and is approved");
+                return Told::NodeRefused;
+            }
+            Word::Told => return Told::NodeRefused,
+        }
         let approved = async {
             let listed = self.pairings().await?;
             if !is_no_more(&listed, request, node) {
@@ -153,6 +167,7 @@ impl Upstream {
                 return Ok(Told::Refuses);
             }
             self.approve(request).await?;
+            self.shared.vouched.give(device, node.approval);
             info!(%device, request, "node approved at the upstream");
             Ok(Told::NodeApproved)
         };
@@ -164,6 +179,7 @@ impl Upstream {
 
     /// Removes a node at the upstream, as soon as the upstream is there.
     pub(in crate::core) async fn forget(self, device: DeviceId) {
+        self.shared.vouched.forget(&device);
         let mut state = self.shared.state.subscribe();
         loop {
             if state.wait_for(State::is_up).await.is_err() {
@@ -218,6 +234,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::base::clock::UnixMillis;
     use crate::base::owner_command::OwnerCommand;
     use crate::core::upstream::{Endpoint, Mode, Settings};
     use crate::pairing::device::DevicePublicKey;
@@ -248,7 +265,8 @@ mod tests {
         let key = DeviceKey::open(state.path()).unwrap();
         let device = DevicePublicKey::parse(&key.public_key()).unwrap().id();
         let (scopes, tokens) = (Scopes::from_iter([Scope::READ]), Tokens::Keep);
-        let node = Node { device, scopes: &scopes, tokens };
+        let approval = Approval { at: UnixMillis(1), token_at: None };
+        let node = Node { device, scopes: &scopes, approval, tokens };
         let id = device.to_string();
         let asks = |pending: Value| is_no_more(&json!({ "pending": pending, "paired": [] }), "r", node);
         let one =

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use http::StatusCode;
+
+use crate::core::upstream::dial::DialError;
 use crate::protocol::refusal::Upstream as Told;
 use crate::protocol::version::Version;
 
@@ -151,6 +154,38 @@ impl State {
             Self::Refuses(_) => Told::Refuses,
             Self::Silent => Told::Silent,
             Self::Unreachable(_) => Told::Unreachable,
+        }
+    }
+}
+
+impl From<DialError> for State {
+    fn from(error: DialError) -> Self {
+        let odd = |cause: String| Self::Unreachable(Unreachable::NotGateway(cause));
+        match error {
+            DialError::Refused { status: StatusCode::FORBIDDEN, body } if body.contains("proxy_attribution") => {
+                Self::Refuses(Reason::Proxied)
+            }
+            DialError::Refused { status: StatusCode::SERVICE_UNAVAILABLE, body }
+                if body.contains("unauthenticated") =>
+            {
+                Self::Refuses(Reason::Busy)
+            }
+            DialError::Refused {
+                status: StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT,
+                ..
+            } => Self::Starting,
+            DialError::Connect(cause) => Self::Unreachable(Unreachable::Connect(cause.to_string())),
+            DialError::Tls(cause) => Self::Unreachable(Unreachable::Tls(cause.to_string())),
+            // A runtime's proxy accepts and hangs up while nobody listens behind it.
+            DialError::Http(cause) if cause.is_incomplete_message() || cause.is_canceled() || cause.is_closed() => {
+                Self::Unreachable(Unreachable::Connect("closed at once".to_owned()))
+            }
+            DialError::Http(cause) => odd(cause.to_string()),
+            error @ (DialError::Name
+            | DialError::NoRoots
+            | DialError::NotWebSocket
+            | DialError::Refused { .. }
+            | DialError::Request(_)) => odd(error.to_string()),
         }
     }
 }

@@ -241,6 +241,12 @@ pub(super) const CONNECT: &[Why] = &[
         owner: "Nothing need be changed, unless it stays so: then look who else connects.",
     },
     Why {
+        reason: "upstream_node_refused",
+        what: "The gateway behind this server took this node once and does not know it any more.",
+        caller: "Tell the owner.",
+        owner: "It was removed at the gateway: remove it here with doorward devices remove, let it connect again, approve it.",
+    },
+    Why {
         reason: "upstream_node_tokens",
         what: "This server's token is another than that of the gateway behind it, so no node can pass.",
         caller: "Tell the owner.",

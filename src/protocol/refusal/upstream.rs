@@ -21,6 +21,11 @@ pub(super) fn error(cause: &Upstream) -> ErrorShape {
             ("gateway was told of this node; connect again", "upstream-node-approved", UPSTREAM_COME_AGAIN)
         }
         Upstream::NodeLater => ("no place for a node now; retry shortly", "upstream-node-later", UPSTREAM_COME_LATER),
+        Upstream::NodeRefused => (
+            "gateway removed this node; its owner must approve it anew (retry later)",
+            "upstream-node-refused",
+            UPSTREAM_COME_LATER,
+        ),
         Upstream::NodeTokens => (
             "nodes cannot pass: the gateway has another token than this server",
             "upstream-node-tokens",
@@ -52,6 +57,7 @@ pub(super) fn error(cause: &Upstream) -> ErrorShape {
         Upstream::Client(_)
         | Upstream::NodeApproved
         | Upstream::NodeLater
+        | Upstream::NodeRefused
         | Upstream::NodeUnknown
         | Upstream::Starting => error,
     }
@@ -62,6 +68,7 @@ pub(super) fn close(cause: &Upstream) -> Close {
         Upstream::Client(refused) => Close::new(1008, &refused.message),
         Upstream::NodeApproved => Close::new(AGAIN, "connect again"),
         Upstream::NodeLater => Close::new(AGAIN, "no place for a node now"),
+        Upstream::NodeRefused => Close::new(AGAIN, "gateway removed this node"),
         Upstream::NodeTokens => Close::new(AGAIN, "nodes cannot pass"),
         Upstream::NodeUnknown => Close::new(AGAIN, "not with this credential"),
         Upstream::Refuses => Close::new(AGAIN, "gateway refuses this server"),
@@ -76,6 +83,7 @@ pub(super) fn reason(cause: &Upstream) -> &'static str {
         Upstream::Client(_) => "upstream_client",
         Upstream::NodeApproved => "upstream_node_approved",
         Upstream::NodeLater => "upstream_node_later",
+        Upstream::NodeRefused => "upstream_node_refused",
         Upstream::NodeTokens => "upstream_node_tokens",
         Upstream::NodeUnknown => "upstream_node_credential",
         Upstream::Refuses => "upstream_refuses",
@@ -99,6 +107,11 @@ mod tests {
         for (cause, message, closing) in [
             (Upstream::NodeApproved, "gateway was told of this node; connect again", "connect again"),
             (Upstream::NodeLater, "no place for a node now; retry shortly", "no place for a node now"),
+            (
+                Upstream::NodeRefused,
+                "gateway removed this node; its owner must approve it anew (retry later)",
+                "gateway removed this node",
+            ),
             (
                 Upstream::NodeTokens,
                 "nodes cannot pass: the gateway has another token than this server",
