@@ -65,6 +65,8 @@ pub enum Refusal {
     UpstreamUnreachable,
 }
 
+const UNAVAILABLE: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
+
 impl Refusal {
     /// The status, the stable reason, and what to do.
     fn words(self) -> (StatusCode, &'static str, &'static str) {
@@ -96,9 +98,7 @@ impl Refusal {
                 "the gateway's token alone opens this only on its own machine: send the token of a paired device (connect once \
                  over WebSocket and have the owner approve it), or have the owner open this path in [[core.upstream.open]]",
             ),
-            Self::Draining => {
-                (StatusCode::SERVICE_UNAVAILABLE, "draining", "this instance is stopping; try again shortly")
-            }
+            Self::Draining => (UNAVAILABLE, "draining", "this instance is stopping; try again shortly"),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "see the Allow header"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "nothing is here; begin at /"),
             Self::OperatorMissing => {
@@ -114,26 +114,22 @@ impl Refusal {
                 "scope-required",
                 "this device may not do that: reading needs operator.read, and all else over http operator.admin; ask the owner",
             ),
-            Self::TooManyRequests => {
-                (StatusCode::SERVICE_UNAVAILABLE, "too-many-requests", "wait until others of yours are answered")
-            }
+            Self::TooManyRequests => (UNAVAILABLE, "too-many-requests", "wait until others of yours are answered"),
             // The gateway's own words, which its clients know.
-            Self::TooManySockets => {
-                (StatusCode::SERVICE_UNAVAILABLE, "too-many-sockets", "Too many unauthenticated sockets")
-            }
+            Self::TooManySockets => (UNAVAILABLE, "too-many-sockets", "Too many unauthenticated sockets"),
             Self::Unanswered => (StatusCode::INTERNAL_SERVER_ERROR, "internal-error", "see the server's log"),
             Self::UpstreamLocked => (
-                StatusCode::SERVICE_UNAVAILABLE,
+                UNAVAILABLE,
                 "upstream-locked-out",
                 "the gateway behind this server takes no token from it for some minutes; try again later, or tell the owner",
             ),
             Self::UpstreamToken => (
-                StatusCode::SERVICE_UNAVAILABLE,
+                UNAVAILABLE,
                 "upstream-token-wrong",
                 "the gateway behind this server has another token than this server knows; tell the owner",
             ),
             Self::UpstreamUnreachable => (
-                StatusCode::SERVICE_UNAVAILABLE,
+                UNAVAILABLE,
                 "upstream-unreachable",
                 "the gateway behind this server cannot be reached; try again shortly, or tell the owner",
             ),

@@ -36,7 +36,7 @@ fn every_way_to_refuse_a_socket_has_its_text() {
         assert_eq!(of(failure.reason()).reason, failure.reason());
         words.push(failure.reason());
     }
-    assert_eq!(words.len(), 44);
+    assert_eq!(words.len(), 45);
     for why in connect::CONNECT {
         assert!(words.contains(&why.reason), "no refusal says {}", why.reason);
     }

@@ -262,8 +262,13 @@ impl TokenError {
         match self {
             Self::File(error) => error.hint(),
             Self::OperatorsFile(error) => error.operators_hint(),
-            Self::Invite(path) | Self::NotAToken(path) | Self::Sample(path) | Self::TooShort(path) => {
+            Self::Invite(path) | Self::Sample(path) | Self::TooShort(path) => {
                 format!("openssl rand -hex 32 > {}", path.display())
+            }
+            // It may be a file that its owner needs, an openclaw.json: nothing that writes over it is advised.
+            Self::NotAToken(_) => {
+                "name a file that holds the token alone, on one line (of an openclaw.json, what stands in gateway.auth.token)"
+                    .to_owned()
             }
             Self::Operators(path) => format!("write a new token to {}", path.display()),
             Self::Random(_) => "start again".to_owned(),
