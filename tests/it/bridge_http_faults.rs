@@ -64,8 +64,8 @@ fn an_answer_that_is_none_or_breaks_off_is_never_taken_for_a_whole_one() {
             _ => return write(stream, "200 OK", "", "fine"),
         };
         let _gone = written.and_then(|()| stream.flush());
-        if path == "/assets/short.js" || path == "/assets/chunks.js" {
-            // It breaks off when its caller has the first half.
+        if path == "/assets/chunks.js" {
+            // It breaks off when its caller has the first half. What has a length is gathered before it goes on.
             is_seen.lock().unwrap().recv_timeout(WAIT).unwrap();
         }
         Next::End
@@ -76,14 +76,20 @@ fn an_answer_that_is_none_or_breaks_off_is_never_taken_for_a_whole_one() {
         refused(&answer, 502, "upstream-broken");
     }
     // What is out by then is followed by an end that shows.
-    for (path, sent) in [("short", "half"), ("chunks", "4\r\nhalf\r\n")] {
+    let ask = |path: &str| {
         let request = format!("GET /assets/{path}.js HTTP/1.1\r\nHost: 127.0.0.1:18789\r\n\r\n");
         let (answer, end) = raw(&home, &request, "half", seen.clone());
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        assert!(head.starts_with("HTTP/1.1 200 "), "{path}: {head}");
-        assert_eq!(body, sent, "{path}: {head}");
         assert!(matches!(end, None | Some(ErrorKind::ConnectionReset)), "{path}: {end:?}");
-    }
+        answer
+    };
+    let answer = ask("chunks");
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    assert_eq!(body, "4\r\nhalf\r\n", "{head}");
+    // Of one with a length less comes than it says, or nothing.
+    let answer = ask("short");
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    assert!("half".starts_with(body) && !answer.contains("ength: 4\r\n"), "{answer}");
     let told = |line: &str| line.contains("/assets/short.js") && line.contains("upstream-broken");
     wait_until(|| behind.instance.log().lines().any(told));
     assert_eq!(behind.asked_from_lan("GET /assets/ok.js", &[], b"").body, "fine");
@@ -205,7 +211,8 @@ fn raw(home: &Household, request: &str, half: &'static str, seen: Sender<()>) ->
             }
             if half.is_some_and(|half| answer.contains(half)) {
                 half = None;
-                seen.send(()).unwrap();
+                // Nobody waits for it any more where the whole came at once.
+                let _nobody = seen.send(());
             }
         }
     })

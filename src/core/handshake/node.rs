@@ -9,7 +9,10 @@ use serde_json::Value;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 
+use tracing::debug;
+
 use crate::base::clock::UnixMillis;
+use crate::base::limits::SIGNED_AT_SKEW_MS;
 use crate::base::secret::Fingerprint;
 use crate::base::secret::Secret;
 use crate::core::Inner;
@@ -57,7 +60,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S, Challenged> {
         let (caller, standing) = self.state.admission.seat();
         let Some(guest) = Box::pin(upstream.lodge(caller, standing)).await else { return now };
         let challenge = guest.challenge();
-        let at = if challenge.ts > 0 { UnixMillis(challenge.ts) } else { now };
+        let at = UnixMillis(challenge.ts);
+        // What is signed by a clock that far from ours would be stale here: with our own challenge an operator is let in.
+        if at.since(now).abs() > SIGNED_AT_SKEW_MS / 2 {
+            debug!("the clock of the upstream is not ours: its challenge is not passed on");
+            return now;
+        }
         self.state.challenge = Challenge::new(challenge.nonce.clone());
         self.state.guest = Some(guest);
         at
