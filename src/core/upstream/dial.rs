@@ -249,7 +249,7 @@ mod tests {
     /// Answers whatever is asked, and stays as long as the other end.
     async fn answers(mut end: DuplexStream, status: &str, body: &str) {
         let mut asked = [0; 1024];
-        end.read(&mut asked).await.unwrap();
+        assert_ne!(end.read(&mut asked).await.unwrap(), 0);
         let text = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
         // Whoever has enough goes.
         let _ = end.write_all(text.as_bytes()).await;
